@@ -1,0 +1,132 @@
+/**
+ * The one typed configuration. Each key has a default and a doc line; unknown keys are refused with the nearest known
+ * one named. Read from `--config FILE` (JSON), overridden by flags of the command line.
+ */
+import { readFileSync } from "node:fs";
+
+interface Key<T> {
+  readonly default: T;
+  readonly doc: string;
+  /** Throws when the value is out of range. */
+  readonly check?: (value: T) => void;
+}
+
+const key = <T extends string | number | boolean | readonly string[]>(
+  value: T,
+  doc: string,
+  check?: (value: Widen<T>) => void,
+): Key<Widen<T>> => ({ default: value as unknown as Widen<T>, doc, ...(check && { check }) }) as Key<Widen<T>>;
+
+type Widen<T> = T extends string ? string : T extends number ? number : T extends boolean ? boolean : readonly string[];
+
+const positive = (value: number): void => {
+  if (!Number.isFinite(value) || value <= 0) throw new Error("must be a number above 0");
+};
+
+/** Every key. The dotted prefix is the product or part that reads it; sizes in bytes, times in the unit of the name. */
+export const configKeys = {
+  domain: key("freehold.localhost", "Domain of the platform's host names; `*.localhost` needs no DNS on the same machine"),
+  "log.level": key("info", "debug, info, warn or error"),
+  "log.json": key(false, "One JSON object a line, also on a terminal"),
+  "gateway.body_max_bytes": key(100 * 1024 * 1024, "Largest request body to a Worker", positive),
+  "gateway.header_timeout_ms": key(30_000, "Time in which a client must send its request head", positive),
+  "gateway.body_idle_timeout_ms": key(30_000, "A client whose body makes no progress for this long is answered 408", positive),
+  "gateway.tls_port": key(0, "Port for HTTPS with the platform's own certificates; 0 = a free one"),
+  "runtime.idle_timeout_s": key(120, "A Worker's process stops after this long without work", positive),
+  "runtime.start_timeout_ms": key(10_000, "A Worker's process must serve within this time", positive),
+  "runtime.drain_timeout_ms": key(30_000, "On deploy, requests in flight on the old version may take this long", positive),
+  "runtime.memory_mb": key(128, "Heap of one Worker's process", positive),
+  "runtime.processes_max": key(500, "Most Worker processes at a time", positive),
+  "runtime.outbound_allow": key(
+    ["public"] as readonly string[],
+    "Networks that fetch() of Workers may reach (workerd's notation); private ones are refused by default",
+  ),
+  "journal.segment_bytes": key(64 * 1024 * 1024, "Size at which a journal starts a new segment file", positive),
+  "journal.pending_max_bytes": key(64 * 1024 * 1024, "Bytes waiting for the disk past which appends are refused", positive),
+  "kv.write_per_key_per_s": key(0, "Writes a second to one key before 429; the real service has 1, 0 = unlimited"),
+  "kv.namespaces_max": key(1000, "Namespaces of the account", positive),
+  "d1.databases_max": key(50_000, "Databases of the account", positive),
+  "r2.buckets_max": key(1_000_000, "Buckets of the account", positive),
+  "r2.object_max_bytes": key(5 * 1024 ** 4, "Largest object", positive),
+  "r2.single_put_max_bytes": key(5 * 1024 ** 3, "Largest object in one request", positive),
+  "pipelines.streams_max": key(20, "Streams of the account", positive),
+  "pipelines.sinks_max": key(20, "Sinks of the account", positive),
+  "pipelines.pipelines_max": key(20, "Pipelines of the account", positive),
+  "pipelines.payload_max_bytes": key(1_000_000, "Largest ingest request", positive),
+  "pipelines.rate_max_bytes_per_s": key(0, "Bytes a second that one stream takes before 429; 0 = unlimited"),
+  "pipelines.roll_min_s": key(1, "Shortest roll interval of a sink; the real service documents 10", positive),
+  "r2_sql.strict": key(false, "The older strict R2 SQL dialect with its documented refusals"),
+  "r2_sql.memory_mb": key(1024, "Memory that R2 SQL queries may use together before they spill to disk", positive),
+  "r2_sql.query_timeout_s": key(120, "A query is ended after this long", positive),
+  "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
+  "workers.count_max": key(500, "Scripts of the account", positive),
+  "workers.tail_clients_max": key(10, "Live tails of one script", positive),
+} as const;
+
+type Keys = typeof configKeys;
+export type ConfigKey = keyof Keys;
+export type Config = { readonly [K in ConfigKey]: Keys[K]["default"] };
+
+/** A mistake in the configuration: the operator reads the text, which says what to change. */
+export class ConfigError extends Error {}
+
+/** The configuration from defaults, a file's values and overrides, checked. */
+export function resolveConfig(values: Readonly<Record<string, unknown>>, source: string): Config {
+  const config: Record<string, unknown> = Object.fromEntries(Object.entries(configKeys).map(([name, k]) => [name, k.default]));
+  for (const [name, value] of Object.entries(values)) {
+    const known = configKeys[name as ConfigKey] as Key<unknown> | undefined;
+    if (known === undefined) throw new ConfigError(`${source}: unknown key "${name}". Did you mean "${nearest(name)}"?`);
+    if (typeof value !== typeof known.default || Array.isArray(value) !== Array.isArray(known.default)) {
+      throw new ConfigError(`${source}: "${name}" must be a ${Array.isArray(known.default) ? "list of strings" : typeof known.default}`);
+    }
+    try {
+      known.check?.(value);
+    } catch (cause) {
+      throw new ConfigError(`${source}: "${name}" ${(cause as Error).message}`, { cause });
+    }
+    config[name] = value;
+  }
+  return config as Config;
+}
+
+/** Reads a JSON file whose keys are dotted ("r2_sql.strict") or nested ({ "r2_sql": { "strict": true } }). */
+export function readConfigFile(path: string): Config {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(path, "utf8"));
+  } catch (cause) {
+    throw new ConfigError(`cannot read the configuration ${path}: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw new ConfigError(`${path}: must hold one JSON object`);
+  const flat: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(parsed)) {
+    if (typeof value === "object" && value !== null && !Array.isArray(value))
+      for (const [inner, v] of Object.entries(value)) flat[`${name}.${inner}`] = v;
+    else flat[name] = value;
+  }
+  return resolveConfig(flat, path);
+}
+
+function nearest(name: string): string {
+  let best = "";
+  let bestDistance = Number.POSITIVE_INFINITY;
+  for (const candidate of Object.keys(configKeys)) {
+    const d = distance(name, candidate);
+    if (d < bestDistance) [best, bestDistance] = [candidate, d];
+  }
+  return best;
+}
+
+/** Levenshtein distance. */
+function distance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (previous[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min(substitution, (previous[j] as number) + 1, (current[j - 1] as number) + 1));
+    }
+    previous = current;
+  }
+  return previous[b.length] as number;
+}

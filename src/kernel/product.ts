@@ -1,0 +1,241 @@
+/**
+ * The shape of a product. One product = one folder = one value of type `Product`; the kernel starts the list
+ * in `src/products.ts` in the order of their needs, gives each a slice of itself, and collects what each
+ * serves: REST routes, gateway hosts, bindings, engines in the system workerd. The kernel names no product,
+ * and no product imports another.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { PermissionGroup, Principal } from "./api/tokens.ts";
+import type { BlobStore } from "./blobs/blobs.ts";
+import type { Capabilities } from "./capabilities.ts";
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import type { JournalStore } from "./journal/journal.ts";
+import type { Log } from "./log.ts";
+import type { MetaStore, Migration } from "./meta/meta.ts";
+import type { SecretBox } from "./secrets.ts";
+import type { DurableObjectNamespace, Binding as WorkerdBinding, Service as WorkerdService } from "./workerd/config.ts";
+import type { Runtime } from "./workerd/runtime.ts";
+
+export interface Product {
+  /** Folder, log scope and table prefix: "kv", "r2". */
+  readonly name: string;
+  readonly status: "stable" | "beta" | "experimental";
+  /** Capabilities that other products offer and that this one uses; each must be in some `provides`. */
+  readonly needs?: readonly (keyof Capabilities)[];
+  /** Capabilities in `RunningProduct.offers`. */
+  readonly provides?: readonly (keyof Capabilities)[];
+  readonly migrations?: readonly Migration[];
+  /** Permission groups of API tokens that this product checks, with Cloudflare's ids and names. */
+  readonly permissions?: readonly PermissionGroup[];
+  /** Engines that run in the system workerd. Pure: called before `start`. */
+  readonly system?: (paths: SystemPaths) => SystemParts;
+  /** Nothing may do I/O before `start`. A `start` that throws has cleaned up after itself. */
+  start(kernel: KernelSlice): Promise<RunningProduct>;
+}
+
+/** Where the state of engines in the system workerd lies. */
+export interface SystemPaths {
+  /** Directory of this product's own, kept across restarts, inside the data directory. */
+  readonly data: string;
+}
+
+export interface SystemParts {
+  /** Services to add. A name starts with the product's name and a colon. */
+  readonly services: readonly WorkerdService[];
+  /**
+   * The service that answers requests which carry a capability of this product. The system dispatcher has
+   * verified the capability and passes its claims as JSON in the header `x-freehold-claims`, which no caller can set.
+   */
+  readonly entry: string;
+}
+
+/** What a product gets. Everything is scoped to it: own log, own tables, own capabilities. */
+export interface KernelSlice {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly config: Config;
+  readonly meta: MetaStore;
+  readonly blobs: BlobStore;
+  readonly journals: JournalStore;
+  /** Encrypts what must not lie readable on disk, with a key outside the database. */
+  readonly secrets: SecretBox;
+  /** The one account of this installation: 32 hex digits. */
+  readonly accountId: string;
+  /** A directory of this product's own inside the data directory, for engines that need files. Created. */
+  readonly directory: string;
+  readonly urls: PlatformUrls;
+  readonly auth: Auth;
+  readonly mint: CapabilityMint;
+  readonly runtime: Runtime;
+  readonly bindings: BindingRegistry;
+  /** Sends a request to this product's `entry` in the system workerd, claims included. Unix socket, keep-alive. */
+  system(claims: Claims, request: SystemRequest): Promise<SystemResponse>;
+  /** The capability another product offers; only keys in `needs`. */
+  get<K extends keyof Capabilities>(key: K): Capabilities[K];
+}
+
+/** What a capability stands for; a product chooses the members. Small, JSON. */
+export type Claims = Readonly<Record<string, string | number | boolean | null>>;
+
+export interface CapabilityMint {
+  /**
+   * A workerd service that reaches this product's `internal` handler on the Node side with these claims; bind
+   * it with `kvNamespace`, `r2Bucket`, `wrapped`, `service`, … User code can neither see nor change the claims.
+   */
+  node(serviceName: string, claims: Claims): WorkerdService;
+  /** The same for this product's `entry` in the system workerd. */
+  system(serviceName: string, claims: Claims): WorkerdService;
+}
+
+export interface SystemRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string | AsyncIterable<Uint8Array>;
+}
+
+export interface SystemResponse {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: AsyncIterable<Uint8Array>;
+  bytes(): Promise<Uint8Array>;
+  text(): Promise<string>;
+  json<T = unknown>(): Promise<T>;
+}
+
+export interface PlatformUrls {
+  /** "freehold.localhost". */
+  readonly domain: string;
+  /** Base of the gateway without host routing: "http://127.0.0.1:8787". Known once the gateway listens; read it late. */
+  gateway(): string;
+  /** URL of a platform host: `host("abc.ingest")` gives "http://abc.ingest.freehold.localhost:8787". */
+  host(name: string): string;
+}
+
+export interface Auth {
+  /** The principal of `Authorization: Bearer …` or `X-Auth-Key`; throws `platform.authentication` / `platform.invalidToken`. */
+  bearer(headers: IncomingMessage["headers"]): Promise<Principal>;
+  /** The principal and S3 secret behind an access key id (a token's id), or undefined when unknown or revoked. */
+  accessKey(accessKeyId: string): Promise<{ principal: Principal; secretAccessKey: string } | undefined>;
+  /** The S3 secret that belongs to a bearer token's value: sha256 in hex. */
+  s3Secret(tokenValue: string): string;
+}
+
+export interface RunningProduct {
+  readonly routes?: readonly Route[];
+  readonly hosts?: readonly HostRoute[];
+  /** By the binding type of script metadata: "kv_namespace", "r2_bucket", "d1". */
+  readonly bindings?: Readonly<Record<string, BindingCompiler>>;
+  /** Requests of Workers through `mint.node` services, and of our own trusted Workers. */
+  readonly internal?: (claims: Claims, request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  readonly offers?: Partial<Capabilities>;
+  check?(): Promise<Health>;
+  /** Ends all background work and waits for it. Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+export interface Health {
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+// --- REST v4 -----------------------------------------------------------------------------------------------
+
+/** One operation of the REST API. Its id is the key of logs, metrics and coverage tables. */
+export interface Route {
+  /** "kv.namespaces.create". */
+  readonly op: string;
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD";
+  /**
+   * Path under /client/v4 in Hono's syntax: "/accounts/:account/storage/kv/namespaces/:id". The kernel checks
+   * `:account` itself. `:key{.+}` takes the rest of the path, decoded.
+   */
+  readonly path: string;
+  /**
+   * Names of permission groups of which the token needs one ("Workers KV Storage Write"); empty = any valid token;
+   * "public" = the handler authenticates by itself.
+   */
+  readonly permission: readonly string[] | "public";
+  /** Returns a value for the v4 envelope, a `page(...)`, or a whole `Response`. */
+  handle(context: RequestContext): Promise<unknown>;
+}
+
+export interface RequestContext {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  readonly headers: Headers;
+  readonly principal: Principal;
+  /** The request itself, for bodies that stream. */
+  readonly request: Request;
+  /** The JSON body, at most `maxBytes` (default 10 MiB); throws the documented errors. `schema` is a Zod schema or any `parse`. */
+  json<T>(schema: { parse(value: unknown): T }, maxBytes?: number): Promise<T>;
+  /** The body in memory, at most `maxBytes`. */
+  bytes(maxBytes: number): Promise<Uint8Array>;
+}
+
+// --- hosts of the gateway ----------------------------------------------------------------------------------
+
+/** A family of host names that a product serves on the gateway's port. */
+export interface HostRoute {
+  /** Name in the ready file's `hosts`: "r2", "ingest". */
+  readonly name: string;
+  /** Under the platform's domain, one label per placeholder: "{bucket}.{account}.r2", "{stream}.ingest". */
+  readonly patterns: readonly string[];
+  /** The real service's host names that lead here too: "{account}.r2.cloudflarestorage.com". */
+  readonly publicHosts?: readonly string[];
+  /** Path that follows the host in the ready file's URL template: "/{account}/{bucket}". */
+  readonly template?: string;
+  handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): void | Promise<void>;
+  upgrade?(params: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>;
+}
+
+// --- bindings of Workers -----------------------------------------------------------------------------------
+
+/** A binding as script metadata carries it: `{ type, name, … }`. */
+export interface BindingConfig {
+  readonly type: string;
+  readonly name: string;
+  readonly [key: string]: unknown;
+}
+
+/** The Worker that a binding is compiled for. */
+export interface WorkerRef {
+  readonly scriptName: string;
+  readonly scriptId: string;
+  readonly versionId: string;
+}
+
+/** What a binding adds to the Worker's workerd config. */
+export interface WorkerdParts {
+  readonly bindings: readonly WorkerdBinding[];
+  /** Backing services; equal names must be equal services. */
+  readonly services?: readonly WorkerdService[];
+  readonly durableObjectNamespaces?: readonly DurableObjectNamespace[];
+  /** Environment variables of the process, for `fromEnvironment` bindings: values that must not lie on disk. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export interface BindingCompiler {
+  /** At upload: throws the documented error when the target does not exist. Returns what to store. */
+  validate(binding: BindingConfig, worker: WorkerRef): Promise<BindingConfig>;
+  /** When a process is configured. Deterministic for equal state, so golden files test it. */
+  compile(binding: BindingConfig, worker: WorkerRef): Promise<WorkerdParts>;
+}
+
+export interface BindingRegistry {
+  /** Throws `platform.notImplemented` naming the type when no product compiles it. */
+  get(type: string): BindingCompiler;
+}
+
+// --- paging ------------------------------------------------------------------------------------------------
+
+/** A list answer with the envelope's `result_info`. Made by `page` in `api/envelope.ts`. */
+export interface Page<T> {
+  readonly page: true;
+  readonly result: readonly T[];
+  readonly resultInfo: Readonly<Record<string, unknown>>;
+}
