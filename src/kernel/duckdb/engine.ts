@@ -1,0 +1,181 @@
+/**
+ * DuckDB behind a small interface: an in-memory instance that is locked down before the first statement of a caller
+ * runs, connections with prepared parameters, results in chunks, errors by kind. Not a SQL dialect: what users may
+ * write is decided by the product, before anything comes here.
+ *
+ * Invariant: SQL can reach the directories it was opened with and nothing else: no other file, no network, no
+ * extension, no setting, whatever the statement says. Work runs on DuckDB's own threads, never on the event loop.
+ */
+import { availableParallelism } from "node:os";
+import duckdb, { type DuckDBConnection, type DuckDBType, type DuckDBValue, version as engineVersion } from "@duckdb/node-api";
+import { DuckDbError, duckDbError } from "./errors.ts";
+import { Rows } from "./rows.ts";
+
+export { DuckDbError } from "./errors.ts";
+export { Rows } from "./rows.ts";
+
+export interface DuckDbOptions {
+  /** Directories, with everything below them, that statements may read and write. Absolute. */
+  readonly directories: readonly string[];
+  /** Directory to which large queries spill; made when it is needed. Also readable by statements. */
+  readonly spill: string;
+  /** Bound on the memory of all connections together; past it queries spill, then fail with kind "memory". */
+  readonly memoryMb: number;
+  /** Threads for all connections together; by default one per core. */
+  readonly threads?: number;
+  /** Statements that run once before the lock: macros, settings that differ from the default. Trusted text. */
+  readonly setup?: readonly string[];
+}
+
+export interface RunOptions {
+  /** Interrupts the statement; it then fails with kind "interrupted". */
+  readonly signal?: AbortSignal;
+}
+
+/** Positional ($1, $2, …) or named ($name) parameters. */
+export type Params = readonly DuckDBValue[] | Readonly<Record<string, DuckDBValue>>;
+
+/** One instance. Connections share its memory, threads, tables and macros. */
+export interface DuckDb {
+  connect(): Promise<Connection>;
+  /** Runs `work` on a connection of its own and closes that afterwards. */
+  use<T>(work: (connection: Connection) => Promise<T>): Promise<T>;
+  /** Ends the instance; statements that still run are interrupted. Idempotent. */
+  close(): void;
+}
+
+/** One session: temporary tables and transactions are its own. Runs one statement at a time. */
+export interface Connection {
+  /** Runs a statement to its end; gives the number of rows that it changed or copied. */
+  run(sql: string, params?: Params, options?: RunOptions): Promise<number>;
+  /** Every row in memory, as objects with JavaScript values (`Rows.objects`). For small results. */
+  all<T = Record<string, unknown>>(sql: string, params?: Params, options?: RunOptions): Promise<T[]>;
+  /** The first row, or undefined. */
+  get<T = Record<string, unknown>>(sql: string, params?: Params, options?: RunOptions): Promise<T | undefined>;
+  /** Rows as they come, with column names and types; memory stays flat. Read to the end, or close. */
+  stream(sql: string, params?: Params, options?: RunOptions): Promise<Rows>;
+  /** Column names and DuckDB types of a query, found by binding it; nothing runs. */
+  describe(sql: string): Promise<{ name: string; type: DuckDBType }[]>;
+  /** Stops the running statement, which then fails with kind "interrupted". */
+  interrupt(): void;
+  close(): void;
+}
+
+/** DuckDB's version: "v1.5.6". */
+export const duckDbVersion = (): string => engineVersion();
+
+/** A string as an SQL literal, for places where DuckDB takes no parameter (paths in COPY and table functions). */
+export const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+/** A name as a quoted SQL identifier. */
+export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
+export async function openDuckDb(options: DuckDbOptions): Promise<DuckDb> {
+  const instance = await duckdb.DuckDBInstance.create(":memory:", {
+    autoinstall_known_extensions: "false",
+    autoload_known_extensions: "false",
+    allow_community_extensions: "false",
+    allow_unsigned_extensions: "false",
+    memory_limit: `${Math.floor(options.memoryMb)}MiB`,
+    threads: String(options.threads ?? availableParallelism()),
+    temp_directory: options.spill,
+  });
+  try {
+    const connection = await instance.connect();
+    // Results must not depend on where the machine stands.
+    await connection.run("SET GLOBAL TimeZone = 'UTC'");
+    for (const statement of options.setup ?? []) await connection.run(statement);
+    await connection.run(`SET GLOBAL allowed_directories = [${options.directories.map(literal).join(", ")}]`);
+    // From here on no statement can undo the lock: the configuration itself is frozen.
+    await connection.run("SET GLOBAL enable_external_access = false");
+    await connection.run("SET GLOBAL lock_configuration = true");
+    connection.closeSync();
+  } catch (cause) {
+    instance.closeSync();
+    throw duckDbError(cause);
+  }
+
+  const open = new Set<Connection>();
+  let closed = false;
+  const connect = async (): Promise<Connection> => {
+    if (closed) throw new DuckDbError("closed", "the database is closed");
+    const connection = session(await instance.connect(), () => open.delete(connection));
+    open.add(connection);
+    return connection;
+  };
+  return {
+    connect,
+    async use(work) {
+      const connection = await connect();
+      try {
+        return await work(connection);
+      } finally {
+        connection.close();
+      }
+    },
+    close() {
+      if (closed) return;
+      closed = true;
+      for (const connection of [...open]) {
+        connection.interrupt();
+        connection.close();
+      }
+      instance.closeSync();
+    },
+  };
+}
+
+function session(connection: DuckDBConnection, onClose: () => void): Connection {
+  let closed = false;
+
+  const guarded = async <T>(options: RunOptions | undefined, work: () => Promise<T>): Promise<T> => {
+    const signal = options?.signal;
+    if (signal?.aborted) throw new DuckDbError("interrupted", "the statement was interrupted");
+    const onAbort = (): void => connection.interrupt();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await work();
+    } catch (cause) {
+      throw duckDbError(cause);
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  };
+  const values = (params: Params | undefined): DuckDBValue[] | Record<string, DuckDBValue> | undefined =>
+    params as DuckDBValue[] | Record<string, DuckDBValue> | undefined;
+
+  const stream = async (sql: string, params?: Params, options?: RunOptions): Promise<Rows> =>
+    guarded(options, async () => new Rows(await connection.stream(sql, values(params)), connection, options?.signal));
+
+  return {
+    run: (sql, params, options) => guarded(options, async () => (await connection.run(sql, values(params))).rowsChanged),
+    stream,
+    async all<T>(sql: string, params?: Params, options?: RunOptions): Promise<T[]> {
+      return (await stream(sql, params, options)).objects() as Promise<T[]>;
+    },
+    async get<T>(sql: string, params?: Params, options?: RunOptions): Promise<T | undefined> {
+      return (await (await stream(sql, params, options)).objects())[0] as T | undefined;
+    },
+    describe: (sql) =>
+      guarded(undefined, async () => {
+        const statement = await connection.prepare(sql);
+        try {
+          return Array.from({ length: statement.columnCount }, (_, i) => ({
+            name: statement.columnName(i),
+            type: statement.columnType(i),
+          }));
+        } finally {
+          statement.destroySync();
+        }
+      }),
+    interrupt: () => {
+      if (!closed) connection.interrupt();
+    },
+    close() {
+      if (closed) return;
+      closed = true;
+      connection.closeSync();
+      onClose();
+    },
+  };
+}
