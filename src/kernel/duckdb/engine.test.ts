@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type DuckDb, DuckDbError, literal, openDuckDb } from "./engine.ts";
-import { parseSelects, SqlSyntaxError, selectText } from "./parser.ts";
+import { parseSelects, SqlSyntaxError, type SyntaxNode, selectText } from "./parser.ts";
 
 async function open(t: TestContext, memoryMb = 256): Promise<{ db: DuckDb; inside: string; outside: string }> {
   const root = await mkdtemp(join(tmpdir(), "duckdb-"));
@@ -112,7 +112,7 @@ test("the parser gives a tree, its text, and the place of a mistake", async (t) 
   await db.use(async (c) => {
     const [node] = await parseSelects(c, "SELECT upper(a) AS b FROM t WHERE c > 1");
     assert.equal(node?.type, "SELECT_NODE");
-    assert.equal(await selectText(c, node as object), "SELECT upper(a) AS b FROM t WHERE (c > 1)");
+    assert.equal(await selectText(c, node as SyntaxNode), "SELECT upper(a) AS b FROM t WHERE (c > 1)");
     assert.equal((await parseSelects(c, "SELECT 1; SELECT 2")).length, 2);
     await assert.rejects(
       parseSelects(c, "SELECT a FROM FROM t"),
