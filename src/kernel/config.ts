@@ -3,6 +3,7 @@
  * one named. Read from `--config FILE` (JSON), overridden by flags of the command line.
  */
 import { readFileSync } from "node:fs";
+import { nearest } from "./nearest.ts";
 
 interface Key<T> {
   readonly default: T;
@@ -75,7 +76,8 @@ export function resolveConfig(values: Readonly<Record<string, unknown>>, source:
   const config: Record<string, unknown> = Object.fromEntries(Object.entries(configKeys).map(([name, k]) => [name, k.default]));
   for (const [name, value] of Object.entries(values)) {
     const known = configKeys[name as ConfigKey] as Key<unknown> | undefined;
-    if (known === undefined) throw new ConfigError(`${source}: unknown key "${name}". Did you mean "${nearest(name)}"?`);
+    if (known === undefined)
+      throw new ConfigError(`${source}: unknown key "${name}". Did you mean "${nearest(name, Object.keys(configKeys))}"?`);
     if (typeof value !== typeof known.default || Array.isArray(value) !== Array.isArray(known.default)) {
       throw new ConfigError(`${source}: "${name}" must be a ${Array.isArray(known.default) ? "list of strings" : typeof known.default}`);
     }
@@ -105,28 +107,4 @@ export function readConfigFile(path: string): Config {
     else flat[name] = value;
   }
   return resolveConfig(flat, path);
-}
-
-function nearest(name: string): string {
-  let best = "";
-  let bestDistance = Number.POSITIVE_INFINITY;
-  for (const candidate of Object.keys(configKeys)) {
-    const d = distance(name, candidate);
-    if (d < bestDistance) [best, bestDistance] = [candidate, d];
-  }
-  return best;
-}
-
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const current = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substitution = (previous[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      current.push(Math.min(substitution, (previous[j] as number) + 1, (current[j - 1] as number) + 1));
-    }
-    previous = current;
-  }
-  return previous[b.length] as number;
 }
