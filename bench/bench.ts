@@ -1,0 +1,27 @@
+/**
+ * What a benchmark is: a module that exports `run` and gives figures, each with its unit and, where the design sets
+ * one, its budget. Benchmarks write to a real disk, never to a file system in memory, on which an fsync costs nothing.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+export interface BenchResult {
+  /** "journal.append_1KB_c64": stable, so that runs can be compared. */
+  readonly name: string;
+  readonly value: number;
+  /** "1/s", "MB/s" (10^6 bytes), "ms", or "ratio". */
+  readonly unit: string;
+  readonly note?: string;
+  /** The least (for times and sizes: the most) that the design asks for. */
+  readonly budget?: number;
+}
+
+/** Runs `work` in an empty directory on disk, which is removed afterwards. FREEHOLD_BENCH_DIRECTORY chooses the disk. */
+export async function inBenchDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
+  const directory = await mkdtemp(join(process.env.FREEHOLD_BENCH_DIRECTORY ?? "/var/tmp", "freehold-bench-"));
+  try {
+    return await work(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
