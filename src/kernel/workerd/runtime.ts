@@ -6,7 +6,7 @@ import type { WorkerdConfig } from "./config.ts";
 
 /** What a process is made from. */
 export interface ProcessPlan {
-  /** Directory that holds the config and the sockets; the runtime creates it. */
+  /** Its sockets' addresses come from `plan`'s argument. The runtime adds V8's flags. */
   readonly config: WorkerdConfig;
   /** Values of `fromEnvironment` bindings. */
   readonly environment: Readonly<Record<string, string>>;
@@ -31,6 +31,8 @@ export interface ProcessSpec {
 export interface Lease {
   /** Path of the unix socket with this name. */
   socket(name: string): string;
+  /** Aborted when a deploy retires the process or it dies: long-lived work (WebSockets, service connections) should end. */
+  readonly retired: AbortSignal;
   /** Ends the work; the process may then become idle. Idempotent. */
   release(): void;
 }
@@ -49,6 +51,8 @@ export interface Runtime {
   probe(spec: ProcessSpec): Promise<void>;
   /** Running processes, for `status`. */
   list(): readonly ProcessInfo[];
+  /** Ends every process and accepts no more work. */
+  stop(): Promise<void>;
 }
 
 export interface ProcessInfo {

@@ -1,0 +1,249 @@
+/**
+ * The `Runtime` on this machine. Each id has at most one current process and any number of retired ones that finish
+ * their work. A process that nobody uses is stopped after the idle time; one that dies is started again on the next
+ * use, after a backoff that doubles with each death in a row.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { Clock } from "../clock.ts";
+import type { Log } from "../log.ts";
+import { startFailed, startWorkerd, type WorkerdProcess } from "./process.ts";
+import type { Lease, ProcessInfo, ProcessSpec, Runtime } from "./runtime.ts";
+
+export interface SupervisorOptions {
+  readonly runDirectory: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly idleTimeoutMs: number;
+  readonly startTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly memoryMb: number;
+  readonly processesMax: number;
+}
+
+interface Running {
+  readonly spec: ProcessSpec;
+  readonly directory: string;
+  readonly process: WorkerdProcess;
+  readonly startedAt: number;
+  readonly retired: AbortController;
+  leases: number;
+  stopping: boolean;
+  idleTimer?: NodeJS.Timeout;
+  /** Called when the last lease of a retired process is released. */
+  drained?: () => void;
+}
+
+interface Entry {
+  spec: ProcessSpec;
+  current?: Running;
+  starting?: Promise<Running>;
+  deathsInRow: number;
+  restarts: number;
+  notBefore: number;
+}
+
+const BACKOFF_FIRST_MS = 100;
+const BACKOFF_MAX_MS = 10_000;
+/** A process that lived this long has recovered: its next death starts the backoff anew. */
+const STABLE_MS = 30_000;
+/** Longest time that setTimeout takes. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+export function createSupervisor(options: SupervisorOptions): Runtime {
+  const { log, clock } = options;
+  const entries = new Map<string, Entry>();
+  const running = new Set<Running>();
+  /** For each exclusive group, the end of the process that holds it. */
+  const groups = new Map<string, Promise<unknown>>();
+  let stopped = false;
+
+  function directoryOf(id: string): string {
+    // A hash keeps the path short; the random part lets a successor start beside a process that is still draining.
+    return join(options.runDirectory, `${createHash("sha256").update(id).digest("hex").slice(0, 10)}-${randomBytes(3).toString("hex")}`);
+  }
+
+  async function start(spec: ProcessSpec): Promise<Running> {
+    if (running.size >= options.processesMax) await makeRoom();
+    const directory = directoryOf(spec.id);
+    const { config, environment } = await spec.plan((name) => join(directory, `${name}.sock`));
+    const process = await startWorkerd({
+      directory,
+      config: { ...config, v8Flags: [...(config.v8Flags ?? []), `--max-old-space-size=${options.memoryMb}`] },
+      environment,
+      startTimeoutMs: options.startTimeoutMs,
+      output: (stream, line) => spec.output?.(stream, line),
+    });
+    const item: Running = { spec, directory, process, startedAt: clock.now(), retired: new AbortController(), leases: 0, stopping: false };
+    running.add(item);
+    log.info("worker.started", { worker: spec.label, process: spec.id, pid: process.pid });
+    void process.exited.then((why) => ended(item, why));
+    return item;
+  }
+
+  function ended(item: Running, why: string): void {
+    running.delete(item);
+    clearTimeout(item.idleTimer);
+    item.retired.abort();
+    item.drained?.();
+    const entry = entries.get(item.spec.id);
+    if (entry?.current === item) delete entry.current;
+    if (item.stopping) {
+      log.info("worker.stopped", { worker: item.spec.label, process: item.spec.id, pid: item.process.pid });
+      return;
+    }
+    log.warn("worker.died", { worker: item.spec.label, process: item.spec.id, pid: item.process.pid, why });
+    if (entry?.spec !== item.spec) return;
+    failed(entry, clock.now() - item.startedAt >= STABLE_MS);
+  }
+
+  function failed(entry: Entry, wasStable: boolean): void {
+    entry.deathsInRow = wasStable ? 1 : entry.deathsInRow + 1;
+    entry.restarts++;
+    entry.notBefore = clock.now() + Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (entry.deathsInRow - 1));
+  }
+
+  /** Stops the process that has been idle longest; throws when all are at work. */
+  async function makeRoom(): Promise<void> {
+    const idle = [...running].filter((item) => item.leases === 0 && !item.stopping).sort((a, b) => a.startedAt - b.startedAt)[0];
+    if (idle === undefined) throw startFailed(`All ${options.processesMax} Worker processes are at work (setting "runtime.processes_max")`);
+    await stop(idle);
+  }
+
+  async function stop(item: Running): Promise<void> {
+    item.stopping = true;
+    const entry = entries.get(item.spec.id);
+    if (entry?.current === item) delete entry.current;
+    item.retired.abort();
+    await item.process.stop();
+  }
+
+  /** No new work for this process; it ends when its work has, or when the drain time is over. */
+  async function retire(item: Running): Promise<void> {
+    item.stopping = true;
+    clearTimeout(item.idleTimer);
+    item.retired.abort();
+    if (item.leases > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, options.drainTimeoutMs);
+        item.drained = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    await item.process.stop();
+  }
+
+  function watchIdle(item: Running, delayMs: number): void {
+    clearTimeout(item.idleTimer);
+    item.idleTimer = setTimeout(
+      () => void idle(item).catch((error) => log.error("worker.idle_check_failed", { error })),
+      Math.min(delayMs, TIMER_MAX_MS),
+    );
+    item.idleTimer.unref();
+  }
+
+  async function idle(item: Running): Promise<void> {
+    if (item.leases > 0 || item.stopping) return;
+    const busyUntil = await item.spec.busyUntil?.();
+    if (item.leases > 0 || item.stopping) return;
+    if (busyUntil !== undefined && busyUntil <= clock.now() + options.idleTimeoutMs) return watchIdle(item, options.idleTimeoutMs);
+    await stop(item);
+  }
+
+  /** The one process of the entry, started if needed. Calls at the same time share the start. */
+  function current(entry: Entry): Promise<Running> {
+    if (entry.current !== undefined) return Promise.resolve(entry.current);
+    entry.starting ??= startEntry(entry).finally(() => {
+      delete entry.starting;
+    });
+    return entry.starting;
+  }
+
+  async function startEntry(entry: Entry): Promise<Running> {
+    const { spec } = entry;
+    const wait = entry.notBefore - clock.now();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    if (spec.exclusive !== undefined) await groups.get(spec.exclusive);
+    try {
+      const item = await start(spec);
+      if (spec.exclusive !== undefined) groups.set(spec.exclusive, item.process.exited);
+      // A newer spec may have come while this process started: then it serves whoever waited for it, and goes.
+      if (entries.get(spec.id)?.spec === spec) entry.current = item;
+      else retireInBackground(item);
+      return item;
+    } catch (error) {
+      failed(entry, false);
+      throw error;
+    }
+  }
+
+  function retireInBackground(item: Running): void {
+    retire(item).catch((error) => log.error("worker.retire_failed", { worker: item.spec.label, error }));
+  }
+
+  function leaseOf(item: Running): Lease {
+    item.leases++;
+    clearTimeout(item.idleTimer);
+    let released = false;
+    return {
+      socket: (name) => join(item.directory, `${name}.sock`),
+      retired: item.retired.signal,
+      release() {
+        if (released) return;
+        released = true;
+        if (--item.leases > 0) return;
+        if (item.stopping) item.drained?.();
+        else watchIdle(item, options.idleTimeoutMs);
+      },
+    };
+  }
+
+  return {
+    define(spec) {
+      const entry = entries.get(spec.id);
+      if (entry === undefined) {
+        entries.set(spec.id, { spec, deathsInRow: 0, restarts: 0, notBefore: 0 });
+        return;
+      }
+      const old = entry.current;
+      entries.set(spec.id, { spec, deathsInRow: 0, restarts: entry.restarts, notBefore: 0 });
+      if (old !== undefined) retireInBackground(old);
+    },
+    async lease(id) {
+      const entry = entries.get(id);
+      if (stopped || entry === undefined) throw startFailed(`No Worker process is defined as ${id}`);
+      const ready = entry.current;
+      if (ready !== undefined && !ready.stopping) return leaseOf(ready);
+      const item = await current(entry);
+      return leaseOf(item);
+    },
+    async remove(id) {
+      const entry = entries.get(id);
+      if (entry === undefined) return;
+      entries.delete(id);
+      const starting = await entry.starting?.catch(() => undefined);
+      const item = entry.current ?? starting;
+      if (item !== undefined) await retire(item);
+    },
+    async probe(spec) {
+      const item = await start({ ...spec, id: `probe-${spec.id}` });
+      await stop(item);
+    },
+    list: (): ProcessInfo[] =>
+      [...running].map((item) => ({
+        id: item.spec.id,
+        label: item.spec.label,
+        pid: item.process.pid,
+        startedAt: item.startedAt,
+        leases: item.leases,
+        restarts: entries.get(item.spec.id)?.restarts ?? 0,
+      })),
+    async stop() {
+      stopped = true;
+      await Promise.allSettled([...entries.values()].map((entry) => entry.starting));
+      await Promise.allSettled([...running].map(stop));
+    },
+  };
+}
