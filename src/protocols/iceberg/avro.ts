@@ -1,0 +1,216 @@
+/**
+ * Avro object container files, as Iceberg's manifests use them: header with metadata, blocks, a codec. Records are
+ * coded by `avsc`; the framing is ours because the header must carry the schema *with* its field ids and further keys.
+ * Longs are numbers while they are safe integers and `bigint` beyond (snapshot ids).
+ */
+import { createHash } from "node:crypto";
+import { deflateRawSync, inflateRawSync, zstdDecompressSync } from "node:zlib";
+import avsc from "avsc";
+import { corrupt } from "./errors.ts";
+import { snappyDecompress } from "./snappy.ts";
+
+/** An Avro schema as JSON, with Iceberg's extra attributes (`field-id`, …). */
+export type AvroSchema = string | readonly AvroSchema[] | { readonly type: unknown; readonly [attribute: string]: unknown };
+
+const MAGIC = Buffer.from("Obj\u0001", "latin1");
+const SYNC_BYTES = 16;
+/** Uncompressed bytes of one block that we write. */
+const BLOCK_BYTES = 64 * 1024;
+/** Largest block that we read, uncompressed: a bound against hostile files. */
+const BLOCK_MAX_BYTES = 256 * 1024 * 1024;
+
+// --- longs -------------------------------------------------------------------------------------------------
+
+type Long = number | bigint;
+
+/** Zigzag varint of any 64-bit integer. */
+function encodeLong(value: Long): Buffer {
+  let n = BigInt.asUintN(64, (BigInt(value) << 1n) ^ (BigInt(value) >> 63n));
+  const bytes: number[] = [];
+  while (n > 0x7fn) {
+    bytes.push(Number(n & 0x7fn) | 0x80);
+    n >>= 7n;
+  }
+  bytes.push(Number(n));
+  return Buffer.from(bytes);
+}
+
+function decodeLong(bytes: Uint8Array): Long {
+  // Seven groups of seven bits fit a number's 53; most counts and sizes take this way.
+  if (bytes.length <= 7) {
+    let n = 0;
+    for (let i = bytes.length - 1; i >= 0; i--) n = n * 128 + ((bytes[i] as number) & 0x7f);
+    return n % 2 === 0 ? n / 2 : -(n + 1) / 2;
+  }
+  let n = 0n;
+  for (let i = bytes.length - 1; i >= 0; i--) n = (n << 7n) | BigInt((bytes[i] as number) & 0x7f);
+  const value = BigInt.asIntN(64, (n >> 1n) ^ -(n & 1n));
+  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
+}
+
+const longType = avsc.types.LongType.__with(
+  {
+    fromBuffer: decodeLong,
+    toBuffer: encodeLong,
+    isValid: (value: unknown) => typeof value === "bigint" || Number.isSafeInteger(value),
+    fromJSON: (value: Long) => value,
+    toJSON: (value: Long) => value,
+    compare: (a: Long, b: Long) => (a < b ? -1 : a > b ? 1 : 0),
+  },
+  true,
+);
+
+/** The coder of a schema. Attributes that Avro does not know are ignored, logical types are left as their bare types. */
+function coder(schema: AvroSchema): avsc.Type {
+  const options: Parameters<typeof avsc.Type.forSchema>[1] = {
+    wrapUnions: "never",
+    omitRecordMethods: true,
+    typeHook: (s: unknown) =>
+      s === "long" || (typeof s === "object" && s !== null && "type" in s && s.type === "long") ? longType : undefined,
+  };
+  return avsc.Type.forSchema(schema as avsc.Schema, options);
+}
+
+// --- reading -----------------------------------------------------------------------------------------------
+
+export interface AvroFile {
+  readonly schema: AvroSchema;
+  /** All keys of the header but Avro's own. */
+  readonly metadata: ReadonlyMap<string, string>;
+  readonly records: readonly Record<string, unknown>[];
+}
+
+/**
+ * Reads a whole container file. `rename` may change the schema before records are decoded with it (the layout must stay
+ * the same), for example to name record members by field id. Throws `corrupt`.
+ */
+export function readAvroFile(bytes: Uint8Array, rename: (schema: AvroSchema) => AvroSchema = (s) => s): AvroFile {
+  try {
+    return readContainer(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), rename);
+  } catch (cause) {
+    throw corrupt(`Cannot read Avro file: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function readContainer(buffer: Buffer, rename: (schema: AvroSchema) => AvroSchema): AvroFile {
+  if (!buffer.subarray(0, 4).equals(MAGIC)) throw new Error("it does not begin with Avro's magic bytes");
+  const reader = new ByteReader(buffer, 4);
+  const header = reader.map();
+  const sync = reader.take(SYNC_BYTES);
+  const codec = header.get("avro.codec")?.toString("utf8") ?? "null";
+  const schemaText = header.get("avro.schema");
+  if (schemaText === undefined) throw new Error("the header has no schema");
+  const schema = JSON.parse(schemaText.toString("utf8")) as AvroSchema;
+  const type = coder(rename(schema));
+  const records: Record<string, unknown>[] = [];
+  while (!reader.atEnd) {
+    const count = reader.long();
+    const block = decompress(codec, reader.take(reader.long()));
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      const { value, offset } = type.decode(block, at);
+      if (offset < 0) throw new Error("a block is cut short");
+      records.push(value as Record<string, unknown>);
+      at = offset;
+    }
+    if (!reader.take(SYNC_BYTES).equals(sync)) throw new Error("a sync marker is wrong");
+  }
+  const metadata = new Map([...header].filter(([key]) => !key.startsWith("avro.")).map(([key, value]) => [key, value.toString("utf8")]));
+  return { schema, metadata, records };
+}
+
+function decompress(codec: string, data: Buffer): Buffer {
+  const options = { maxOutputLength: BLOCK_MAX_BYTES };
+  switch (codec) {
+    case "null":
+      return data;
+    case "deflate":
+      return inflateRawSync(data, options);
+    case "zstandard":
+      return zstdDecompressSync(data, options);
+    case "snappy":
+      // Avro's snappy blocks end with a CRC-32 of the uncompressed bytes.
+      return snappyDecompress(data.subarray(0, -4), BLOCK_MAX_BYTES);
+    default:
+      throw new Error(`codec ${codec} is not supported`);
+  }
+}
+
+class ByteReader {
+  readonly #buffer: Buffer;
+  #at: number;
+
+  constructor(buffer: Buffer, at: number) {
+    this.#buffer = buffer;
+    this.#at = at;
+  }
+
+  get atEnd(): boolean {
+    return this.#at >= this.#buffer.length;
+  }
+
+  take(length: number): Buffer {
+    if (length < 0 || this.#at + length > this.#buffer.length) throw new Error("the file is cut short");
+    this.#at += length;
+    return this.#buffer.subarray(this.#at - length, this.#at);
+  }
+
+  /** A long that must be a safe integer: a count or a length. */
+  long(): number {
+    const start = this.#at;
+    while ((this.take(1)[0] as number) & 0x80) if (this.#at - start > 10) throw new Error("a number is too long");
+    const value = decodeLong(this.#buffer.subarray(start, this.#at));
+    if (typeof value !== "number") throw new Error("a length is too large");
+    return value;
+  }
+
+  map(): Map<string, Buffer> {
+    const map = new Map<string, Buffer>();
+    for (let count = this.long(); count !== 0; count = this.long()) {
+      // A negative count is followed by the block's size in bytes.
+      if (count < 0) this.long();
+      for (let i = 0; i < Math.abs(count); i++) {
+        const key = this.take(this.long()).toString("utf8");
+        map.set(key, this.take(this.long()));
+      }
+    }
+    return map;
+  }
+}
+
+// --- writing -----------------------------------------------------------------------------------------------
+
+/** A container file with deflate blocks. Equal input gives equal bytes. */
+export function writeAvroFile(schema: AvroSchema, metadata: Readonly<Record<string, string>>, records: readonly object[]): Buffer {
+  const schemaText = JSON.stringify(schema);
+  const type = coder(schema);
+  const header = { ...metadata, "avro.schema": schemaText, "avro.codec": "deflate" };
+  const entries = Object.entries(header);
+  // The marker only has to be unlikely inside the data; derived, so that files are reproducible.
+  const sync = createHash("sha256").update(JSON.stringify(entries)).digest().subarray(0, SYNC_BYTES);
+  const parts: Buffer[] = [MAGIC, encodeLong(entries.length)];
+  for (const [key, value] of entries) parts.push(...lengthPrefixed(key), ...lengthPrefixed(value));
+  parts.push(encodeLong(0), sync);
+  let block: Buffer[] = [];
+  let blockBytes = 0;
+  const flush = (): void => {
+    if (block.length === 0) return;
+    const data = deflateRawSync(Buffer.concat(block));
+    parts.push(encodeLong(block.length), encodeLong(data.length), data, sync);
+    block = [];
+    blockBytes = 0;
+  };
+  for (const record of records) {
+    const bytes = type.toBuffer(record);
+    block.push(bytes);
+    blockBytes += bytes.length;
+    if (blockBytes >= BLOCK_BYTES) flush();
+  }
+  flush();
+  return Buffer.concat(parts);
+}
+
+function lengthPrefixed(text: string): [Buffer, Buffer] {
+  const bytes = Buffer.from(text, "utf8");
+  return [encodeLong(bytes.length), bytes];
+}
