@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { type DuckDb, DuckDbError, literal, openDuckDb } from "./engine.ts";
+import { type DuckDb, DuckDbError, literal, openDuckDb, prepareDuckDb } from "./engine.ts";
 import { parseSelects, SqlSyntaxError, type SyntaxNode, selectText } from "./parser.ts";
 
 async function open(t: TestContext, memoryMb = 256): Promise<{ db: DuckDb; inside: string; outside: string }> {
@@ -119,5 +119,28 @@ test("the parser gives a tree, its text, and the place of a mistake", async (t) 
       (error: unknown) => error instanceof SqlSyntaxError && error.position === 14 && /syntax error at or near "FROM"/.test(error.message),
     );
     await assert.rejects(parseSelects(c, "DROP TABLE t"), SqlSyntaxError);
+  });
+});
+
+test("constants keep every digit through the parser and back", async (t) => {
+  const { db } = await open(t);
+  await db.use(async (c) => {
+    const [node] = await parseSelects(c, "SELECT 9223372036854775807, 99999999999999999999");
+    assert.equal(await selectText(c, node as SyntaxNode), "SELECT 9223372036854775807, 99999999999999999999");
+  });
+});
+
+test("a prepared instance reads exactly the files it is locked to", async (t) => {
+  const root = await mkdtemp(join(tmpdir(), "duckdb-"));
+  t.after(() => rm(root, { recursive: true }));
+  const [mine, other] = [join(root, "mine.csv"), join(root, "other.csv")];
+  await writeFile(mine, "a\n1\n");
+  await writeFile(other, "a\n2\n");
+  const db = await (await prepareDuckDb({ spill: join(root, "spill"), memoryMb: 64 })).lock({ files: [mine] });
+  t.after(() => db.close());
+  await db.use(async (c) => {
+    assert.deepEqual(await c.all(`SELECT a FROM read_csv(${literal(mine)})`), [{ a: 1n }]);
+    await assert.rejects(c.all(`SELECT a FROM read_csv(${literal(other)})`), kind("permission"));
+    await assert.rejects(c.all(`SELECT * FROM glob(${literal(join(root, "*"))})`), kind("permission"));
   });
 });

@@ -36,18 +36,39 @@ interface Serialized {
  * (which includes VALUES, UNION and, as DuckDB has it, `FROM t`).
  */
 export async function parseSelects(connection: Connection, sql: string): Promise<SyntaxNode[]> {
+  return readTree(await serializedTree(connection, sql));
+}
+
+/** The first half of `parseSelects`: DuckDB's JSON text, to be read elsewhere. */
+export async function serializedTree(connection: Connection, sql: string): Promise<string> {
   // skip_default stays off: a walker must see every field, also those at their default.
   const row = await connection.get<{ tree: string }>("SELECT json_serialize_sql($1::VARCHAR)::VARCHAR AS tree", [sql]);
   if (row === undefined) throw new DuckDbError("internal", "json_serialize_sql gave no row");
-  const tree = JSON.parse(row.tree) as Serialized;
+  return row.tree;
+}
+
+/** The second half. Integers beyond 2^53 are `bigint`: constants keep their digits. */
+export function readTree(text: string): SyntaxNode[] {
+  const tree = parseJson(text, exactInteger) as Serialized;
   if (tree.error)
     throw new SqlSyntaxError(tree.error_message ?? "syntax error", tree.position === undefined ? undefined : Number(tree.position));
   return (tree.statements ?? []).map((statement) => statement.node);
 }
 
+// The parameter types of the standard library do not know the third argument or `rawJSON` yet (ES2026).
+const parseJson = JSON.parse as (text: string, reviver: (key: string, value: unknown, context: { source?: string }) => unknown) => unknown;
+const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON;
+
+function exactInteger(_key: string, value: unknown, context: { source?: string }): unknown {
+  if (typeof value !== "number" || Number.isSafeInteger(value) || !/^-?\d+$/.test(context.source ?? "")) return value;
+  return BigInt(context.source as string);
+}
+
 /** SQL text of one SELECT tree, as DuckDB writes it: every identifier as it must be quoted. */
 export async function selectText(connection: Connection, node: SyntaxNode): Promise<string> {
-  const tree = JSON.stringify({ error: false, statements: [{ node }] });
+  const tree = JSON.stringify({ error: false, statements: [{ node }] }, (_key, value: unknown) =>
+    typeof value === "bigint" ? rawJson(value.toString()) : value,
+  );
   const row = await connection.get<{ sql: string }>("SELECT json_deserialize_sql($1::JSON) AS sql", [tree]);
   if (row === undefined) throw new DuckDbError("internal", "json_deserialize_sql gave no row");
   return row.sql;
