@@ -15,7 +15,7 @@ import type { JournalStore } from "./journal/journal.ts";
 import type { Log } from "./log.ts";
 import type { MetaStore, Migration } from "./meta/meta.ts";
 import type { SecretBox } from "./secrets.ts";
-import type { DurableObjectNamespace, Binding as WorkerdBinding, Service as WorkerdService } from "./workerd/config.ts";
+import type { DurableObjectNamespace, ExtensionModule, Binding as WorkerdBinding, Service as WorkerdService } from "./workerd/config.ts";
 import type { Runtime } from "./workerd/runtime.ts";
 
 export interface Product {
@@ -189,6 +189,10 @@ export interface HostRoute {
   readonly publicHosts?: readonly string[];
   /** Path that follows the host in the ready file's URL template: "/{account}/{bucket}". */
   readonly template?: string;
+  /** Requests with an AWS signature to the gateway's bare address (an IP, localhost) come here too, with the platform's account. */
+  readonly signed?: true;
+  /** Every path of these hosts belongs to the route, also /client/v4. */
+  readonly wholeHost?: true;
   handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): void | Promise<void>;
   upgrade?(params: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>;
 }
@@ -215,6 +219,8 @@ export interface WorkerdParts {
   /** Backing services; equal names must be equal services. */
   readonly services?: readonly WorkerdService[];
   readonly durableObjectNamespaces?: readonly DurableObjectNamespace[];
+  /** Modules of `wrapped` bindings; equal names must be equal modules. */
+  readonly extensions?: readonly ExtensionModule[];
   /** Environment variables of the process, for `fromEnvironment` bindings: values that must not lie on disk. */
   readonly environment?: Readonly<Record<string, string>>;
 }
