@@ -30,7 +30,7 @@ interface Fixture {
 /** A proxy whose platform echoes what reached it, for every name under platform.test and api.cloudflare.com. */
 async function fixture(t: TestContext, handler: (request: IncomingMessage, response: ServerResponse) => void = echo): Promise<Fixture> {
   const directory = await mkdtemp(join(tmpdir(), "freehold-proxy-"));
-  const handles = (host: string): boolean => host.endsWith(".platform.test") || host === "api.cloudflare.com";
+  const handles = (host: string): boolean => /\.platform\.test$|^api\.cloudflare\.com$|^localhost$/.test(host);
   const ca = await openCertificateAuthority({ directory, clock: { now: () => Date.now() }, allows: handles });
   const sockets = new WebSocketServer({ noServer: true });
   const proxy = await startExecProxy({
@@ -212,6 +212,13 @@ test("an absolute request to a foreign host is forwarded without hop-by-hop head
     ["host", "x-a", "x-a", "connection"],
   );
   assert.equal(seen.raw[1], host);
+});
+
+test("localhost is passed on even where the gateway serves that name: the port says whose it is", async (t) => {
+  const { proxy } = await fixture(t, (_request, response) => response.end("platform"));
+  const host = await foreign(t, (_request, response) => response.end("foreign"));
+  const answer = await raw(proxy.port, `GET http://localhost:${host.split(":")[1]}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+  assert.match(answer, /foreign$/m);
 });
 
 test("a chunked upload to a foreign host arrives whole", { skip: !has("curl") && "no curl" }, async (t) => {

@@ -63,6 +63,8 @@ interface Authority {
 /** Starts the proxy and resolves when it accepts connections. */
 export async function startExecProxy(options: ExecProxyOptions): Promise<ExecProxy> {
   const { log } = options;
+  // Addresses and "localhost" may be anybody's: the port decides, so they are passed on, also those of the gateway itself.
+  const handles = (host: string): boolean => isIP(host) === 0 && host !== "localhost" && options.handles(host);
   const connections = new Set<Duplex>();
   const track = (socket: Duplex): void => {
     connections.add(socket);
@@ -96,7 +98,7 @@ export async function startExecProxy(options: ExecProxyOptions): Promise<ExecPro
       );
       return;
     }
-    if (!options.handles(target.host)) {
+    if (!handles(target.host)) {
       forward(request, response, target);
       return;
     }
@@ -108,7 +110,7 @@ export async function startExecProxy(options: ExecProxyOptions): Promise<ExecPro
   outer.on("upgrade", (request, socket, head) => {
     const target = absoluteTarget(request.url);
     if (target === undefined) endWith(socket, 400, "Bad Request");
-    else if (!options.handles(target.host)) forwardUpgrade(request, socket, head, target, track);
+    else if (!handles(target.host)) forwardUpgrade(request, socket, head, target, track);
     else {
       toOriginForm(request, target);
       options.upgrade(serve("http", request), socket, head);
@@ -117,7 +119,7 @@ export async function startExecProxy(options: ExecProxyOptions): Promise<ExecPro
   outer.on("connect", (request, socket: Duplex, head: Buffer) => {
     const target = parseAuthority(request.url ?? "", undefined);
     if (target === undefined) endWith(socket, 400, "Bad Request");
-    else if (!options.handles(target.host)) tunnel(socket, head, target, track);
+    else if (!handles(target.host)) tunnel(socket, head, target, track);
     else terminate(socket as Socket, head, { plain, secure });
   });
   outer.on("clientError", (_error, socket) => endWith(socket, 400, "Bad Request"));
