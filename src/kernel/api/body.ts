@@ -1,0 +1,48 @@
+/**
+ * Reads request bodies within bounds: of size, and of time without progress, so that a client that never ends its body
+ * does not hold a request for ever.
+ */
+import { platformError } from "../errors.ts";
+
+export interface BodyLimits {
+  readonly maxBytes: number;
+  readonly idleTimeoutMs: number;
+}
+
+/** The whole body. Throws `platform.bodyTooLarge` (413) or `platform.requestTimeout` (408). */
+export async function readBody(body: AsyncIterable<Uint8Array> | null, limits: BodyLimits): Promise<Buffer> {
+  if (body === null) return Buffer.alloc(0);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const iterator = body[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const { done, value } = await withinIdleTime(iterator.next(), limits.idleTimeoutMs);
+      if (done) return Buffer.concat(chunks, size);
+      size += value.byteLength;
+      if (size > limits.maxBytes) throw platformError("bodyTooLarge");
+      chunks.push(value);
+    }
+  } catch (error) {
+    // Not awaited: an iterator that waits for a stuck client would not return either.
+    void iterator.return?.().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function withinIdleTime<T>(next: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(platformError("requestTimeout")), ms);
+  });
+  return Promise.race([next, late]).finally(() => clearTimeout(timer));
+}
+
+/** Parses JSON text; throws `platform.invalidJson`. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw platformError("invalidJson", undefined, { cause });
+  }
+}

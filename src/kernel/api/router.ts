@@ -1,0 +1,97 @@
+/**
+ * The REST v4 API: the routes of all products behind one bearer check, one envelope and one log line. A path that
+ * nobody serves answers 404 with code 7003, and is logged once by name.
+ */
+import { Hono } from "hono";
+import type { Config } from "../config.ts";
+import { platformError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Auth, RequestContext, Route } from "../product.ts";
+import { parseJson, readBody } from "./body.ts";
+import { failureOf, success } from "./envelope.ts";
+import type { Principal } from "./tokens.ts";
+
+export interface ApiOptions {
+  readonly routes: readonly Route[];
+  readonly accountId: string;
+  readonly auth: Auth;
+  readonly config: Config;
+  readonly log: Log;
+}
+
+export type ApiHandler = (request: Request) => Promise<Response>;
+
+export const API_PREFIX = "/client/v4";
+const JSON_BODY_MAX_BYTES = 10 * 1024 * 1024;
+/** Names of unknown routes that are remembered as logged. */
+const UNKNOWN_MAX = 1000;
+
+export function createApi(options: ApiOptions): ApiHandler {
+  const { log, auth } = options;
+  const app = new Hono();
+  for (const route of options.routes) {
+    app.on(route.method, `${API_PREFIX}${route.path}`, async (c) => {
+      try {
+        const principal = route.permission === "public" ? anonymous : await authorize(route, c.req.param("account"), c.req.raw);
+        const value = await route.handle(context(c.req.raw, c.req.param() as Record<string, string>, principal));
+        return value instanceof Response ? value : success(value);
+      } catch (error) {
+        return failureOf(error, route.op, log);
+      }
+    });
+  }
+  const unknown = new Set<string>();
+  app.notFound(async (c) => {
+    const name = `${c.req.method} ${c.req.path.replace(options.accountId, ":account")}`;
+    if (unknown.size < UNKNOWN_MAX && !unknown.has(name)) {
+      unknown.add(name);
+      log.warn("api.not_implemented", { route: name });
+    }
+    return failureOf(platformError("noRoute", `Could not route to ${c.req.path}, perhaps your object identifier is invalid?`), name, log);
+  });
+
+  async function authorize(route: Route, account: string | undefined, request: Request): Promise<Principal> {
+    const principal = await auth.bearer(Object.fromEntries(request.headers));
+    if (account !== undefined && account !== options.accountId) throw platformError("accountNotFound");
+    const { permission } = route;
+    if (permission !== "public" && permission.length > 0 && !permission.some((group) => principal.can(group))) {
+      throw platformError("forbidden");
+    }
+    return principal;
+  }
+
+  function context(request: Request, params: Record<string, string>, principal: Principal): RequestContext {
+    const idleTimeoutMs = options.config["gateway.body_idle_timeout_ms"];
+    const bytes = (maxBytes: number) => readBody(request.body, { maxBytes, idleTimeoutMs });
+    return {
+      params,
+      query: new URL(request.url).searchParams,
+      headers: request.headers,
+      principal,
+      request,
+      bytes,
+      async json(schema, maxBytes = JSON_BODY_MAX_BYTES) {
+        const value = parseJson((await bytes(maxBytes)).toString("utf8"));
+        return parseWith(schema, value);
+      },
+    };
+  }
+
+  return async (request) => app.fetch(request);
+}
+
+/** Schemas of Zod tell in `issues` what is wrong and where. */
+function parseWith<T>(schema: { parse(value: unknown): T }, value: unknown): T {
+  try {
+    return schema.parse(value);
+  } catch (cause) {
+    const issues = (cause as { issues?: readonly { path: readonly PropertyKey[]; message: string }[] }).issues;
+    if (issues === undefined) throw cause;
+    const text = issues
+      .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.map(String).join(".")}: ${issue.message}`))
+      .join("; ");
+    throw platformError("badRequest", text, { cause });
+  }
+}
+
+const anonymous: Principal = { tokenId: "", tokenName: "anonymous", policies: [], can: () => false };
