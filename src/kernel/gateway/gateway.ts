@@ -64,8 +64,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   function request(incoming: IncomingMessage, response: ServerResponse): void {
     const to = destination(incoming);
-    if (to === "api") return void api(incoming, response);
-    if (to === undefined) return notFoundPage(incoming, response);
+    if (to === undefined || to === "api") {
+      if (to === undefined) notFoundPage(incoming, response);
+      else void api(incoming, response);
+      return;
+    }
     try {
       const done = to.route.handle(to.params, incoming, response);
       if (done !== undefined) done.catch((error: unknown) => failed(error, to.route.name, incoming, response));
