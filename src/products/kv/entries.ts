@@ -1,0 +1,200 @@
+/**
+ * The pairs of every namespace: rows in meta with small values inside, large values as blobs. A write is visible
+ * and durable when its row commits; a blob is durable before the row that names it, so a crash between the two
+ * leaves only an orphan. Expired rows read as absent from the second they expire, whether swept or not.
+ */
+import type { BlobId, BlobStore, BlobWriter } from "../../kernel/blobs/blobs.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import type { MetaStore, MetaTransaction, SqlValue } from "../../kernel/meta/meta.ts";
+import { checkValueSize, VALUE_MAX_BYTES } from "./limits.ts";
+
+/** Values up to here lie in the row: one group commit makes many of them durable. */
+export const INLINE_MAX_BYTES = 64 * 1024;
+/** A blob that lost its row is kept this long for readers that have just read the row. */
+const GARBAGE_GRACE_MS = 10_000;
+/** A value that is too large is counted up to here before it is refused. */
+const COUNT_MAX_BYTES = 4 * VALUE_MAX_BYTES;
+const READ_ATTEMPTS = 3;
+
+export interface Entry {
+  readonly value: Uint8Array | null;
+  readonly blob: BlobId | null;
+  readonly size: number;
+  /** Seconds since the epoch. */
+  readonly expiration: number | null;
+  /** JSON. */
+  readonly metadata: string | null;
+}
+
+/** A value that is stored but not yet named by a row. */
+export interface HeldValue {
+  readonly value: Uint8Array | null;
+  readonly blob: BlobId | null;
+  readonly size: number;
+}
+
+export interface Attributes {
+  readonly expiration: number | null;
+  readonly metadata: string | null;
+}
+
+export interface ListedKey {
+  readonly key: Uint8Array;
+  readonly expiration: number | null;
+  readonly metadata: string | null;
+}
+
+export interface Entries {
+  /** The pair, or undefined when absent or expired. */
+  read(namespace: string, key: Uint8Array): Promise<Entry | undefined>;
+  /** A value's bytes, or undefined when its pair has been replaced or deleted since. */
+  bytes(entry: Entry): Promise<Uint8Array | undefined>;
+  /** The pair with its value in memory, reread if it changes meanwhile. */
+  readWhole(namespace: string, key: Uint8Array): Promise<(Entry & { readonly bytes: Uint8Array }) | undefined>;
+  /** Stores the bytes, in memory when small. Throws `kv.valueTooLarge`, then nothing is kept. */
+  hold(chunks: AsyncIterable<Uint8Array>): Promise<HeldValue>;
+  holdBytes(bytes: Uint8Array): Promise<HeldValue>;
+  /** Names the held value by the key: the write is visible and durable when this resolves. Drops it on failure. */
+  write(namespace: string, key: Uint8Array, held: HeldValue, attributes: Attributes): Promise<void>;
+  /** An absent key is success. */
+  remove(namespace: string, key: Uint8Array): Promise<void>;
+  /** Unexpired keys under a prefix in byte order, after a key, at most `limit`. */
+  list(namespace: string, prefix: Uint8Array, after: Uint8Array | null, limit: number): Promise<ListedKey[]>;
+}
+
+const COLUMNS = "value, blob, size, expiration, metadata";
+const UPSERT = `INSERT INTO kv_entries (namespace, key, ${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)
+  ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value, blob = excluded.blob, size = excluded.size,
+  expiration = excluded.expiration, metadata = excluded.metadata`;
+
+export function openEntries(meta: MetaStore, blobs: BlobStore, clock: Clock): Entries {
+  const nowSeconds = () => Math.floor(clock.now() / 1000);
+
+  async function read(namespace: string, key: Uint8Array): Promise<Entry | undefined> {
+    const row = await meta.get<Entry>(`SELECT ${COLUMNS} FROM kv_entries WHERE namespace = ? AND key = ?`, namespace, key);
+    return row === undefined || (row.expiration !== null && row.expiration <= nowSeconds()) ? undefined : row;
+  }
+
+  async function bytes(entry: Entry): Promise<Uint8Array | undefined> {
+    if (entry.blob === null) return entry.value ?? new Uint8Array();
+    try {
+      return await blobs.bytes(entry.blob);
+    } catch (error) {
+      if ((error as { code?: string }).code === "blobs.notFound") return undefined;
+      throw error;
+    }
+  }
+
+  /** Moves the blob that the row names, if any, to the garbage. */
+  function discard(tx: MetaTransaction, namespace: string, key: Uint8Array): Promise<unknown> {
+    return tx.run(
+      "INSERT INTO kv_garbage (blob, due) SELECT blob, CAST(? AS INTEGER) FROM kv_entries WHERE namespace = ? AND key = ? AND blob IS NOT NULL",
+      clock.now() + GARBAGE_GRACE_MS,
+      namespace,
+      key,
+    );
+  }
+
+  async function holdBytes(value: Uint8Array): Promise<HeldValue> {
+    checkValueSize(value.byteLength);
+    if (value.byteLength > INLINE_MAX_BYTES) {
+      const { id, size } = await blobs.put(value);
+      return { value: null, blob: id, size };
+    }
+    // An exact copy: a slice of a pooled buffer would take its whole pool along to the writing thread.
+    return { value: new Uint8Array(value), blob: null, size: value.byteLength };
+  }
+
+  return {
+    read,
+    bytes,
+    holdBytes,
+    async readWhole(namespace, key) {
+      for (let attempt = 1; ; attempt++) {
+        const entry = await read(namespace, key);
+        if (entry === undefined) return undefined;
+        const found = await bytes(entry);
+        if (found !== undefined) return { ...entry, bytes: found };
+        if (attempt === READ_ATTEMPTS) throw new Error("read value: its blob is gone");
+      }
+    },
+    async hold(chunks) {
+      const head: Uint8Array[] = [];
+      let size = 0;
+      let writer: BlobWriter | undefined;
+      try {
+        for await (const chunk of chunks) {
+          size += chunk.byteLength;
+          // Counted on without being kept, so that the refusal names the real length.
+          if (size > VALUE_MAX_BYTES && size <= COUNT_MAX_BYTES) continue;
+          if (size > COUNT_MAX_BYTES) break;
+          if (size <= INLINE_MAX_BYTES) {
+            head.push(chunk);
+            continue;
+          }
+          if (writer === undefined) {
+            writer = await blobs.create();
+            for (const held of head.splice(0)) await writer.write(held);
+          }
+          await writer.write(chunk);
+        }
+        checkValueSize(size);
+      } catch (error) {
+        await writer?.abort();
+        throw error;
+      }
+      if (writer === undefined) return { value: new Uint8Array(Buffer.concat(head)), blob: null, size };
+      const { id } = await writer.commit();
+      return { value: null, blob: id, size };
+    },
+    async write(namespace, key, held, { expiration, metadata }) {
+      const values: SqlValue[] = [namespace, key, held.value, held.blob, held.size, expiration, metadata];
+      try {
+        // One statement, committed together with others that wait. It leaves alone a row that names a blob: that
+        // blob must reach the garbage in the same transaction.
+        const { changes } = await meta.run(`${UPSERT} WHERE kv_entries.blob IS NULL`, ...values);
+        if (changes > 0) return;
+        await meta.transaction(async (tx) => {
+          await discard(tx, namespace, key);
+          await tx.run(UPSERT, ...values);
+        });
+      } catch (error) {
+        if (held.blob !== null) await blobs.delete(held.blob);
+        throw error;
+      }
+    },
+    async remove(namespace, key) {
+      const where = "FROM kv_entries WHERE namespace = ? AND key = ?";
+      const { changes } = await meta.run(`DELETE ${where} AND blob IS NULL`, namespace, key);
+      if (changes > 0 || (await meta.get(`SELECT blob ${where}`, namespace, key)) === undefined) return;
+      await meta.transaction(async (tx) => {
+        await discard(tx, namespace, key);
+        await tx.run(`DELETE ${where}`, namespace, key);
+      });
+    },
+    list(namespace, prefix, after, limit) {
+      const end = successor(prefix);
+      const from = after === null ? "key >= ?" : "key > ? AND key >= ?";
+      const to = end === null ? "" : "AND key < ?";
+      return meta.all<ListedKey>(
+        `SELECT key, expiration, metadata FROM kv_entries WHERE namespace = ? AND ${from} ${to}
+           AND (expiration IS NULL OR expiration > ?) ORDER BY key LIMIT ?`,
+        namespace,
+        ...(after === null ? [prefix] : [after, prefix]),
+        ...(end === null ? [] : [end]),
+        nowSeconds(),
+        limit,
+      );
+    },
+  };
+}
+
+/** The least byte string above every one that starts with `prefix`, or null when there is none. */
+export function successor(prefix: Uint8Array): Uint8Array | null {
+  let length = prefix.byteLength;
+  while (length > 0 && prefix[length - 1] === 0xff) length--;
+  if (length === 0) return null;
+  const end = prefix.slice(0, length);
+  end[length - 1] = (end[length - 1] as number) + 1;
+  return end;
+}

@@ -1,0 +1,40 @@
+/**
+ * KV: namespaces of keys with values up to 25 MiB, for Workers by binding and for everyone by REST. Rows and small
+ * values lie in meta, large values in blobs; `README.md` has the guarantees and why the engine runs in Node.
+ */
+import type { Product } from "../../kernel/product.ts";
+import { kvBinding } from "./binding.ts";
+import type { KvEngine } from "./engine.ts";
+import { openEntries } from "./entries.ts";
+import { migrations } from "./migrations.ts";
+import { openNamespaces } from "./namespaces.ts";
+import { serveBinding } from "./protocol.ts";
+import { kvRoutes } from "./routes.ts";
+import { startSweeper } from "./sweeper.ts";
+import { writeRate } from "./write-rate.ts";
+
+export const kv = {
+  name: "kv",
+  status: "beta",
+  migrations,
+  permissions: [
+    { id: "8b47d2786a534c08a1f94ee8f9f599ef", name: "Workers KV Storage Read", scopes: ["com.cloudflare.api.account"] },
+    { id: "f7f0eda5697f475c90846e879bab8666", name: "Workers KV Storage Write", scopes: ["com.cloudflare.api.account"] },
+  ],
+  async start({ meta, blobs, clock, config, log, mint }) {
+    const engine: KvEngine = {
+      entries: openEntries(meta, blobs, clock),
+      namespaces: await openNamespaces(meta, clock, config["kv.namespaces_max"]),
+      blobs,
+      clock,
+      rate: writeRate(config["kv.write_per_key_per_s"], clock),
+    };
+    const sweeper = startSweeper(meta, blobs, clock, log);
+    return {
+      routes: kvRoutes(engine, sweeper),
+      bindings: { kv_namespace: kvBinding(engine.namespaces, mint) },
+      internal: (claims, request, response) => serveBinding(engine, claims, request, response),
+      stop: () => sweeper.stop(),
+    };
+  },
+} satisfies Product;
