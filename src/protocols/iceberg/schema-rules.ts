@@ -61,15 +61,18 @@ function checkType(type: unknown, version: number, depth: number, path: string):
   switch (type.type) {
     case "struct":
       if (!Array.isArray(type.fields)) throw invalid(`Cannot parse struct fields of ${path}: not a list`);
-      return checkFields(type.fields, version, depth, `${path}.`);
+      checkFields(type.fields, version, depth, `${path}.`);
+      return;
     case "list":
       if (!isId(type["element-id"]) || typeof type["element-required"] !== "boolean") throw invalid(`Cannot parse list type of ${path}`);
-      return checkType(type.element, version, depth + 1, `${path}.element`);
+      checkType(type.element, version, depth + 1, `${path}.element`);
+      return;
     case "map":
       if (!isId(type["key-id"]) || !isId(type["value-id"]) || typeof type["value-required"] !== "boolean")
         throw invalid(`Cannot parse map type of ${path}`);
       checkType(type.key, version, depth + 1, `${path}.key`);
-      return checkType(type.value, version, depth + 1, `${path}.value`);
+      checkType(type.value, version, depth + 1, `${path}.value`);
+      return;
     default:
       throw invalid(`Cannot parse type of ${path}: ${String(type.type)}`);
   }
