@@ -3,7 +3,8 @@
  * says how to reach it. What lies inside belongs to the kernel. One process at a time may hold a directory, and a
  * process that died holds nothing, however it died.
  */
-import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,6 +22,8 @@ export interface ReadyFile {
   readonly domain: string;
   /** "http://127.0.0.1:8787". */
   readonly gateway: string;
+  /** The same over TLS, under our own CA. */
+  readonly gateway_tls: string;
   /** "http://127.0.0.1:8787/client/v4". */
   readonly api: string;
   readonly account_id: string;
@@ -177,15 +180,17 @@ function readJson(file: string): unknown {
 }
 
 /** Writes a JSON file so that a reader sees the old or the new content, never a part. Readable by the owner alone. */
-export function writeJson(file: string, value: unknown): void {
-  const temporary = join(dirname(file), `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`);
+export const writeJson = (file: string, value: unknown): void => replaceFile(file, `${JSON.stringify(value, null, 2)}\n`);
+
+/** Puts a new file in the place of an old one. Readable by the owner alone. */
+export function replaceFile(file: string, content: string): void {
+  const temporary = join(dirname(file), `.${randomBytes(6).toString("hex")}.tmp`);
   const descriptor = openSync(temporary, "wx", 0o600);
   try {
-    writeSync(descriptor, `${JSON.stringify(value, null, 2)}\n`);
+    writeFileSync(descriptor, content);
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
   }
-  chmodSync(temporary, 0o600);
   renameSync(temporary, file);
 }
