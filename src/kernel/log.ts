@@ -26,7 +26,14 @@ export function openLog(options: { json?: boolean; level?: string } = {}): Log {
     ? pretty({ destination: 2, sync: true, ignore: "pid,hostname", singleLine: true })
     : pino.destination({ dest: 2, sync: true });
   const root = pino(
-    { base: null, level: "debug", timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
+    {
+      base: null,
+      level: "debug",
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (level) => ({ level }) },
+      // An error in a field: its text and stack with those of its causes.
+      serializers: { error: pino.stdSerializers.err },
+    },
     stream,
   );
   return wrap(root, "freehold", debugScopes, options.level ?? "info");
