@@ -1,0 +1,285 @@
+/**
+ * Blobs as files of one directory: `objects/<first two digits of the id>/<id>`, the backend of one machine. Blobs
+ * being written lie in `writing/` and callers' temporary files in `scratch/`; both are emptied at start, so a crash
+ * leaves nothing but blobs that no row names. One process at a time may use a directory; the caller holds the lock.
+ *
+ * A blob's id is known to nobody before its bytes and its name are durable, so no reader can meet a half-made one.
+ */
+import { randomBytes } from "node:crypto";
+import { copyFile, type FileHandle, lstat, mkdir, open, readdir, readFile, rename, rm, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { isDiskFull, makeDirectory, syncDirectory } from "../durable-files.ts";
+import { platformError } from "../errors.ts";
+import type { BlobId, BlobRange, BlobStore, BlobWriter, LocalFile } from "./blobs.ts";
+import { blobError } from "./errors.ts";
+
+export interface DirectoryBlobsOptions {
+  /** Where everything lies. Created when missing. */
+  readonly directory: string;
+}
+
+/** 128 random bits: unguessable, and safe in a path on file systems that ignore case. */
+const idPattern = /^[0-9a-f]{32}$/;
+/** One read ahead for each open stream: enough for over 2 GB/s, small enough for a thousand slow readers. */
+const readChunkBytes = 256 * 1024;
+/** The disk is kept busy while a large blob arrives, and commit has at most twice this much left to sync. */
+const syncIntervalBytes = 64 * 1024 * 1024;
+/** Blobs never change: not even their owner may open one for writing. */
+const blobMode = 0o400;
+
+/** Opens or creates the directory's blobs and empties its temporary directories. */
+export async function openDirectoryBlobs(options: DirectoryBlobsOptions): Promise<BlobStore> {
+  const blobs = new DirectoryBlobs(options.directory);
+  await blobs.prepare();
+  return blobs;
+}
+
+class DirectoryBlobs implements BlobStore {
+  readonly scratch: string;
+  readonly #objects: string;
+  readonly #writing: string;
+  /** Uses of local files, by blob; a deleted blob that is in use goes when the last use ends. */
+  readonly #uses = new Map<BlobId, { count: number; deleted: boolean }>();
+
+  constructor(directory: string) {
+    this.scratch = join(directory, "scratch");
+    this.#objects = join(directory, "objects");
+    this.#writing = join(directory, "writing");
+  }
+
+  async prepare(): Promise<void> {
+    for (const directory of [this.scratch, this.#writing]) {
+      await rm(directory, { recursive: true, force: true });
+      await makeDirectory(directory);
+    }
+    await makeDirectory(this.#objects);
+    const present = new Set(await readdir(this.#objects));
+    for (let i = 0; i < 256; i++) {
+      const name = i.toString(16).padStart(2, "0");
+      if (!present.has(name)) await mkdir(join(this.#objects, name));
+    }
+    await syncDirectory(this.#objects);
+  }
+
+  async create(): Promise<BlobWriter> {
+    const id = newId();
+    const path = join(this.#writing, id);
+    try {
+      const file = await open(path, "wx", blobMode);
+      return new DirectoryBlobWriter(id, path, file, () => this.#publish(path, file, id));
+    } catch (error) {
+      throw operatingFailure("create a blob", error);
+    }
+  }
+
+  async put(bytes: Uint8Array): Promise<{ id: BlobId; size: number }> {
+    const writer = await this.create();
+    try {
+      await writer.write(bytes);
+      return await writer.commit();
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+  }
+
+  async adopt(path: string): Promise<{ id: BlobId; size: number }> {
+    if (!(await lstat(path)).isFile()) throw new TypeError(`adopt: ${path} is not a regular file`);
+    try {
+      return await this.#adopt(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw operatingFailure("adopt a file", error);
+    }
+    // Another file system: a copy is adopted, and the original goes last, so that a failure leaves it in place.
+    const copy = join(this.#writing, newId());
+    try {
+      await copyFile(path, copy);
+      const adopted = await this.#adopt(copy);
+      await unlink(path);
+      return adopted;
+    } catch (error) {
+      await rm(copy, { force: true });
+      throw operatingFailure("adopt a file", error);
+    }
+  }
+
+  async #adopt(path: string): Promise<{ id: BlobId; size: number }> {
+    const id = newId();
+    const file = await open(path, "r");
+    try {
+      const { size } = await file.stat();
+      await this.#publish(path, file, id);
+      await file.chmod(blobMode);
+      return { id, size };
+    } finally {
+      await file.close();
+    }
+  }
+
+  async read(id: BlobId, range?: BlobRange): Promise<Readable> {
+    const file = await this.#open(id);
+    try {
+      const { size } = await file.stat();
+      const { offset, length } = range ?? { offset: 0, length: size };
+      if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > size)
+        throw blobError("invalidRange", `bytes ${offset} to ${offset + length} of a blob of ${size}`);
+      // A range of nothing cannot be said as first and last byte.
+      if (length > 0) {
+        // The stream closes the file when it ends, fails or is destroyed.
+        return file.createReadStream({ start: offset, end: offset + length - 1, highWaterMark: readChunkBytes });
+      }
+      await file.close();
+      return Readable.from([]);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  async bytes(id: BlobId): Promise<Uint8Array> {
+    const file = await this.#open(id);
+    try {
+      return await readFile(file);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async localFile(id: BlobId): Promise<LocalFile> {
+    const file = await this.#open(id);
+    const use = this.#uses.get(id) ?? { count: 0, deleted: false };
+    use.count++;
+    this.#uses.set(id, use);
+    await file.close();
+    let released = false;
+    return {
+      path: this.#path(id),
+      release: async () => {
+        if (released) return;
+        released = true;
+        if (--use.count > 0) return;
+        this.#uses.delete(id);
+        if (use.deleted) await this.#unlink(id);
+      },
+    };
+  }
+
+  async delete(id: BlobId): Promise<void> {
+    if (!idPattern.test(id)) return;
+    const use = this.#uses.get(id);
+    if (use !== undefined) use.deleted = true;
+    else await this.#unlink(id);
+  }
+
+  /** Not synced: after power loss the file may be back, but no row names it. */
+  async #unlink(id: BlobId): Promise<void> {
+    await rm(this.#path(id), { force: true });
+  }
+
+  /** Opens the blob's file for reading. */
+  async #open(id: BlobId): Promise<FileHandle> {
+    // Only what `newId` makes is looked up: an id that came from outside cannot lead to another path.
+    if (!idPattern.test(id) || this.#uses.get(id)?.deleted === true) throw blobError("notFound");
+    try {
+      return await open(this.#path(id), "r");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") throw blobError("notFound", undefined, { cause: error });
+      throw error;
+    }
+  }
+
+  /**
+   * Gives a finished file its final name; bytes and name are durable when the promise resolves. The rename goes first
+   * so that both syncs share one commit of the file system; nobody has the id before both are done.
+   */
+  async #publish(path: string, file: FileHandle, id: BlobId): Promise<void> {
+    const final = this.#path(id);
+    await rename(path, final);
+    try {
+      await Promise.all([file.datasync(), syncDirectory(join(this.#objects, id.slice(0, 2)))]);
+    } catch (error) {
+      await rename(final, path);
+      throw error;
+    }
+  }
+
+  #path(id: BlobId): string {
+    return join(this.#objects, id.slice(0, 2), id);
+  }
+}
+
+class DirectoryBlobWriter implements BlobWriter {
+  readonly #id: BlobId;
+  readonly #path: string;
+  readonly #file: FileHandle;
+  readonly #publish: () => Promise<void>;
+  #size = 0;
+  #synced = 0;
+  /** The sync under way; its failure is met by the next one or by commit. */
+  #syncing: Promise<void> = Promise.resolve();
+  #state: "open" | "failed" | "committed" | "aborted" = "open";
+
+  constructor(id: BlobId, path: string, file: FileHandle, publish: () => Promise<void>) {
+    this.#id = id;
+    this.#path = path;
+    this.#file = file;
+    this.#publish = publish;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#expectOpen();
+    try {
+      for (let done = 0; done < chunk.byteLength; ) {
+        const { bytesWritten } = await this.#file.write(chunk, done, chunk.byteLength - done, this.#size + done);
+        done += bytesWritten;
+      }
+      this.#size += chunk.byteLength;
+      if (this.#size - this.#synced >= syncIntervalBytes) await this.#startSync();
+    } catch (error) {
+      this.#state = "failed";
+      throw operatingFailure("write a blob", error);
+    }
+  }
+
+  async #startSync(): Promise<void> {
+    await this.#syncing;
+    this.#synced = this.#size;
+    this.#syncing = this.#file.datasync();
+    // It is awaited later; until then its failure is not an unhandled one.
+    this.#syncing.catch(() => undefined);
+  }
+
+  async commit(): Promise<{ id: BlobId; size: number }> {
+    this.#expectOpen();
+    try {
+      await this.#syncing;
+      await this.#publish();
+    } catch (error) {
+      this.#state = "failed";
+      throw operatingFailure("commit a blob", error);
+    }
+    this.#state = "committed";
+    await this.#file.close();
+    return { id: this.#id, size: this.#size };
+  }
+
+  async abort(): Promise<void> {
+    if (this.#state === "committed" || this.#state === "aborted") return;
+    this.#state = "aborted";
+    await this.#file.close();
+    await rm(this.#path, { force: true });
+  }
+
+  #expectOpen(): void {
+    if (this.#state !== "open") throw new Error(`the blob being written has ${this.#state}`);
+  }
+}
+
+const newId = (): BlobId => randomBytes(16).toString("hex") as BlobId;
+
+/** What the caller gets when the disk does not do as asked: the documented error when it is full. */
+function operatingFailure(action: string, cause: unknown): Error {
+  if (isDiskFull(cause)) return platformError("storageFull", undefined, { cause });
+  return new Error(`blobs: could not ${action}: ${(cause as Error).message}`, { cause });
+}
