@@ -68,6 +68,8 @@ export interface TokenStore {
   ): Promise<{ token: TokenRow; value: string }>;
   list(): Promise<TokenRow[]>;
   get(id: string): Promise<TokenRow | undefined>;
+  /** False when there is no such token. */
+  setPolicies(id: string, policies: readonly Policy[]): Promise<boolean>;
   /** False when there is no such token. Takes effect for the next request on every surface. */
   revoke(id: string): Promise<boolean>;
   /** The principal of a bearer value; throws `platform.invalidToken`. */
@@ -160,6 +162,11 @@ export function tokenStore(
     async get(id) {
       const stored = await meta.get<StoredToken>("SELECT * FROM kernel_tokens WHERE id = ?", id);
       return stored && row(stored);
+    },
+    async setPolicies(id, policies) {
+      const { changes } = await meta.run("UPDATE kernel_tokens SET policies = ? WHERE id = ?", JSON.stringify(policies), id);
+      byHash.clear();
+      return changes > 0;
     },
     async revoke(id) {
       const { changes } = await meta.run("DELETE FROM kernel_tokens WHERE id = ?", id);
