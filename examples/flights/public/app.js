@@ -37,7 +37,11 @@ function draw({ airports, at }) {
       return [
         svg("text", { x: left - 12, y: y + 21, "text-anchor": "end" }, `${airport.name.slice(0, 32)} (${airport.origin})`),
         svg("rect", { x: left, y: y + 6, width, height: row - 12, rx: 4 }),
-        svg("text", { x: left + width + 8, y: y + 21, class: "dim" }, `${airport.mean_delay.toFixed(1)} min · ${number.format(airport.flights)} flights`),
+        svg(
+          "text",
+          { x: left + width + 8, y: y + 21, class: "dim" },
+          `${airport.mean_delay.toFixed(1)} min · ${number.format(airport.flights)} flights`,
+        ),
       ];
     }),
   );

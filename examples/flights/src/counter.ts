@@ -14,7 +14,11 @@ export class Counter extends DurableObject {
 
   /** Adds to the number of events that came by one way ("http" or "binding"). */
   async add(way: string, events: number): Promise<number> {
-    this.ctx.storage.sql.exec("INSERT INTO counts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value", way, events);
+    this.ctx.storage.sql.exec(
+      "INSERT INTO counts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+      way,
+      events,
+    );
     if (!this.#broadcastDue) {
       this.#broadcastDue = true;
       setTimeout(() => this.#broadcast(), BROADCAST_MS);

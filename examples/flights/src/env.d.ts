@@ -4,7 +4,7 @@ interface Env {
   CACHE: KVNamespace;
   REPORTS: R2Bucket;
   DB: D1Database;
-  STREAM: import("cloudflare:pipelines").Pipeline;
+  STREAM: import("cloudflare:pipelines").Pipeline<import("./index.ts").Flight>;
   COUNTER: DurableObjectNamespace<import("./counter.ts").Counter>;
   ADMIN_SECRET: string;
   TITLE: string;

@@ -7,7 +7,7 @@ import { Hono } from "hono";
 export { Counter } from "./counter.ts";
 
 /** One flight, as the stream's schema has it. */
-interface Flight {
+export type Flight = {
   id: number;
   /** Milliseconds since the epoch. */
   date: number;
@@ -17,7 +17,7 @@ interface Flight {
   delay: number;
   /** Miles. */
   distance: number;
-}
+};
 
 interface Airport {
   iata: string;
@@ -41,7 +41,8 @@ const counter = (env: Env) => env.COUNTER.getByName("flights");
 
 // What changes data needs the secret.
 app.use("/api/admin/*", async (c, next) => {
-  if (c.req.header("authorization") !== `Bearer ${c.env.ADMIN_SECRET}`) return c.json({ error: "The admin secret is missing or wrong" }, 401);
+  if (c.req.header("authorization") !== `Bearer ${c.env.ADMIN_SECRET}`)
+    return c.json({ error: "The admin secret is missing or wrong" }, 401);
   await next();
 });
 
@@ -100,7 +101,7 @@ app.get("/api/status", async (c) => {
   return c.json({ title: c.env.TITLE, settings: c.env.SETTINGS, total, cron, reports: reports.objects.length });
 });
 
-app.get("/live", (c) => {
+app.get("/live", async (c) => {
   if (c.req.header("upgrade") !== "websocket") return c.text("Expected Upgrade: websocket", 426);
   return counter(c.env).fetch(c.req.raw);
 });
@@ -117,7 +118,9 @@ export default {
   fetch: app.fetch,
   async scheduled(controller, env) {
     const events = await counter(env).total();
-    await env.DB.prepare("INSERT INTO cron_runs (cron, scheduled_at, events) VALUES (?, ?, ?)").bind(controller.cron, controller.scheduledTime, events).run();
+    await env.DB.prepare("INSERT INTO cron_runs (cron, scheduled_at, events) VALUES (?, ?, ?)")
+      .bind(controller.cron, controller.scheduledTime, events)
+      .run();
     console.log(`cron ${controller.cron}: ${events} events so far`);
   },
 } satisfies ExportedHandler<Env>;
