@@ -19,11 +19,14 @@ export interface HttpOptions {
   readonly injectRequestHeaders?: readonly Header[];
 }
 
+/** Source text, inside the config or taken from a file when workerd starts. */
+export type SourceText = string | EmbeddedFile;
+
 export type Module =
-  | { readonly name: string; readonly esModule: string }
-  | { readonly name: string; readonly commonJsModule: string; readonly namedExports?: readonly string[] }
-  | { readonly name: string; readonly text: string }
-  | { readonly name: string; readonly json: string }
+  | { readonly name: string; readonly esModule: SourceText }
+  | { readonly name: string; readonly commonJsModule: SourceText; readonly namedExports?: readonly string[] }
+  | { readonly name: string; readonly text: SourceText }
+  | { readonly name: string; readonly json: SourceText }
   | { readonly name: string; readonly data: EmbeddedFile }
   | { readonly name: string; readonly wasm: EmbeddedFile }
   /** A module that workerd ships: "/workerd/kv.js". */
@@ -35,9 +38,11 @@ export interface EmbeddedFile {
 }
 
 export type BindingValue =
-  | { readonly text: string }
+  | { readonly text: SourceText }
   | { readonly json: string }
   | { readonly data: EmbeddedFile }
+  /** Service-worker syntax only. */
+  | { readonly wasmModule: EmbeddedFile }
   | { readonly service: ServiceDesignator }
   | { readonly durableObjectNamespace: { readonly className: string; readonly serviceName?: string } }
   | { readonly kvNamespace: ServiceDesignator }
@@ -58,7 +63,7 @@ export interface DurableObjectNamespace {
 
 export interface WorkerService {
   readonly modules?: readonly Module[];
-  readonly serviceWorkerScript?: string;
+  readonly serviceWorkerScript?: SourceText;
   readonly compatibilityDate: string;
   readonly compatibilityFlags?: readonly string[];
   readonly bindings?: readonly Binding[];
@@ -139,6 +144,8 @@ function some<T>(value: T | undefined, encode: (value: T) => string): string | u
 
 const embed = (file: EmbeddedFile): string => `embed ${text(file.file)}`;
 
+const source = (value: SourceText): string => (typeof value === "string" ? text(value) : embed(value));
+
 function designator(value: ServiceDesignator): string {
   if (typeof value === "string") return struct([["name", text(value)]]);
   return struct([
@@ -169,25 +176,26 @@ function http(options: HttpOptions): string {
 
 function moduleText(module: Module): string {
   const name: Field = ["name", text(module.name)];
-  if ("esModule" in module) return struct([name, ["esModule", text(module.esModule)]]);
+  if ("esModule" in module) return struct([name, ["esModule", source(module.esModule)]]);
   if ("commonJsModule" in module) {
     return struct([
       name,
-      ["commonJsModule", text(module.commonJsModule)],
+      ["commonJsModule", source(module.commonJsModule)],
       ["namedExports", some(module.namedExports, (names) => list(names, text))],
     ]);
   }
-  if ("text" in module) return struct([name, ["text", text(module.text)]]);
-  if ("json" in module) return struct([name, ["json", text(module.json)]]);
+  if ("text" in module) return struct([name, ["text", source(module.text)]]);
+  if ("json" in module) return struct([name, ["json", source(module.json)]]);
   if ("data" in module) return struct([name, ["data", embed(module.data)]]);
   if ("wasm" in module) return struct([name, ["wasm", embed(module.wasm)]]);
   return struct([name, ["bundled", text(module.bundled)]]);
 }
 
 function bindingValue(binding: Binding): Field {
-  if ("text" in binding) return ["text", text(binding.text)];
+  if ("text" in binding) return ["text", source(binding.text)];
   if ("json" in binding) return ["json", text(binding.json)];
   if ("data" in binding) return ["data", embed(binding.data)];
+  if ("wasmModule" in binding) return ["wasmModule", embed(binding.wasmModule)];
   if ("service" in binding) return ["service", designator(binding.service)];
   if ("durableObjectNamespace" in binding) {
     const { className, serviceName } = binding.durableObjectNamespace;
@@ -230,7 +238,7 @@ const bindingText = (binding: Binding): string => struct([["name", text(binding.
 function worker(value: WorkerService): string {
   return struct([
     ["modules", some(value.modules, (modules) => list(modules, moduleText))],
-    ["serviceWorkerScript", some(value.serviceWorkerScript, text)],
+    ["serviceWorkerScript", some(value.serviceWorkerScript, source)],
     ["compatibilityDate", text(value.compatibilityDate)],
     ["compatibilityFlags", some(value.compatibilityFlags, (flags) => list(flags, text))],
     ["bindings", some(value.bindings, (bindings) => list(bindings, bindingText))],

@@ -1,0 +1,52 @@
+/**
+ * Errors of the Workers API with the codes that wrangler branches on (10007, 10021, 10027, 10057, 10068 …).
+ * Sources: the "Workers API errors" table of the documentation, and wrangler's own checks.
+ */
+import { defineErrors } from "../../kernel/errors.ts";
+
+export const workersError = defineErrors("workers", {
+  parse: { status: 400, apiCode: 10006, message: "Could not parse your script from the API request. Check your request body." },
+  notFound: { status: 404, apiCode: 10007, message: "This Worker does not exist on your account." },
+  invalidName: {
+    status: 400,
+    apiCode: 10016,
+    message: "Invalid Worker name. Please use a name with lowercase letters, numbers, dashes and underscores, of at most 63 characters.",
+  },
+  validation: { status: 400, apiCode: 10021, message: "Validation of the Worker failed." },
+  tooLarge: { status: 413, apiCode: 10027, message: "Your Worker exceeded the size limit." },
+  subdomainUnavailable: { status: 409, apiCode: 10031, message: "This subdomain is unavailable, please try a different subdomain." },
+  subdomainAvailable: { status: 404, apiCode: 10032, message: "This subdomain does not exist." },
+  subdomainExists: { status: 409, apiCode: 10036, message: "This account already has a workers.dev subdomain." },
+  concurrentEdit: { status: 409, apiCode: 10035, message: "Multiple attempts to modify a resource at the same time. Please try again." },
+  tooMany: { status: 403, apiCode: 10037, message: "You have exceeded the limit of Workers on your account." },
+  unnamedBinding: { status: 400, apiCode: 10052, message: "One of your bindings is missing a name." },
+  variableTooLarge: { status: 400, apiCode: 10054, message: "An environment variable or secret is too large. The limit is 5 KB." },
+  tooManyVariables: { status: 400, apiCode: 10055, message: "Your Worker has too many environment variables. The limit is 128." },
+  secretNotFound: { status: 404, apiCode: 10056, message: "Binding does not exist on this Worker." },
+  invalidInherit: { status: 400, apiCode: 10057, message: "inherit binding is invalid: it has no previous binding to inherit from" },
+  noHandlers: { status: 400, apiCode: 10068, message: "No event handlers were registered. This script does nothing." },
+  invalidCron: { status: 400, apiCode: 10100, message: "The cron expression is invalid." },
+  tooManyCrons: { status: 400, apiCode: 10072, message: "You have exceeded the limit of cron triggers of one Worker." },
+  serviceNotFound: { status: 400, apiCode: 10143, message: "Could not resolve service binding: the Worker it refers to was not found." },
+  entrypointNotFound: { status: 400, apiCode: 10144, message: "Could not resolve service binding: the Worker has no such entrypoint." },
+  versionNotFound: { status: 404, apiCode: 10208, message: "Worker version was not found." },
+  deploymentNotFound: { status: 404, apiCode: 10210, message: "Deployment was not found." },
+  invalidDeployment: { status: 400, apiCode: 10209, message: "A deployment needs one or two versions whose percentages sum to 100." },
+  versionUploadMigrations: {
+    status: 400,
+    apiCode: 10211,
+    message: "Migrations must be fully applied by running `wrangler deploy`. Version uploads cannot carry Durable Object migrations.",
+  },
+  latestNotDeployed: {
+    status: 400,
+    apiCode: 10215,
+    message: "Secret edit failed. You attempted to modify a secret, but the latest version of your Worker is not deployed.",
+  },
+  assetsSession: { status: 400, apiCode: 10304, message: "The assets completion token is invalid or has expired." },
+  assetsManifest: { status: 400, apiCode: 10301, message: "The asset manifest is invalid." },
+  assetTooLarge: { status: 413, apiCode: 10302, message: "An asset exceeds the limit of 25 MiB." },
+  assetsUnauthorized: { status: 401, apiCode: 10303, message: "The assets upload token is invalid or has expired." },
+  assetMismatch: { status: 400, apiCode: 10305, message: "The uploaded asset is not part of the upload session's manifest." },
+  referenced: { status: 400, apiCode: 10064, message: "This Worker is in use by other Workers. Use `force=true` to delete it anyway." },
+  tailLimit: { status: 400, apiCode: 10057, message: "This Worker has reached its limit of live tails." },
+});

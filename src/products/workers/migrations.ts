@@ -1,0 +1,69 @@
+/** Tables of scripts, versions, deployments and what belongs to them. */
+import type { Migration } from "../../kernel/meta/meta.ts";
+
+export const migrations: readonly Migration[] = [
+  {
+    name: "0001-scripts",
+    sql: `
+      CREATE TABLE workers_scripts (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        created_on INTEGER NOT NULL,
+        modified_on INTEGER NOT NULL,
+        last_deployed_from TEXT NOT NULL,
+        subdomain_enabled INTEGER NOT NULL,
+        previews_enabled INTEGER NOT NULL,
+        settings TEXT NOT NULL
+      );
+      CREATE TABLE workers_versions (
+        id TEXT PRIMARY KEY,
+        script_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        created_on INTEGER NOT NULL,
+        content TEXT NOT NULL,
+        UNIQUE (script_id, number)
+      );
+      CREATE TABLE workers_deployments (
+        id TEXT PRIMARY KEY,
+        script_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        created_on INTEGER NOT NULL,
+        content TEXT NOT NULL,
+        UNIQUE (script_id, number)
+      );
+      CREATE TABLE workers_blobs (
+        script_name TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        blob TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        PRIMARY KEY (script_name, hash)
+      );
+      CREATE TABLE workers_asset_manifests (
+        id TEXT PRIMARY KEY,
+        script_name TEXT NOT NULL,
+        created_on INTEGER NOT NULL,
+        files TEXT NOT NULL
+      );
+      CREATE TABLE workers_schedules (
+        script_id TEXT NOT NULL,
+        cron TEXT NOT NULL,
+        created_on INTEGER NOT NULL,
+        modified_on INTEGER NOT NULL,
+        last_due INTEGER NOT NULL,
+        PRIMARY KEY (script_id, cron)
+      );
+      CREATE TABLE workers_cron_runs (
+        script_id TEXT NOT NULL,
+        cron TEXT NOT NULL,
+        scheduled_time INTEGER NOT NULL,
+        started_on INTEGER NOT NULL,
+        duration_ms INTEGER NOT NULL,
+        outcome TEXT NOT NULL
+      );
+      CREATE INDEX workers_cron_runs_by_script ON workers_cron_runs (script_id, started_on);
+      CREATE TABLE workers_account (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+      )`,
+  },
+];

@@ -1,0 +1,239 @@
+/**
+ * Rows of scripts, versions and deployments, and the script table in memory that the gateway reads. The rows are the
+ * truth: memory is filled from them at start and follows each commit of this object, which is the tables' only writer.
+ */
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../../kernel/clock.ts";
+import type { MetaStore, MetaTransaction } from "../../kernel/meta/meta.ts";
+import { workersError } from "./errors.ts";
+import type { Deployment, DeploymentContent, Script, ScriptSettings, Version, VersionContent } from "./model.ts";
+
+interface ScriptRow {
+  id: string;
+  name: string;
+  created_on: number;
+  modified_on: number;
+  last_deployed_from: string;
+  subdomain_enabled: number;
+  previews_enabled: number;
+  settings: string;
+}
+
+interface ContentRow {
+  id: string;
+  script_id: string;
+  number: number;
+  created_on: number;
+  content: string;
+}
+
+/** A script with what serves it now. */
+export interface LiveScript {
+  readonly script: Script;
+  readonly deployment: Deployment | undefined;
+}
+
+export interface ScriptStore {
+  /** The live script of a name; memory only. */
+  live(name: string): LiveScript | undefined;
+  liveById(id: string): LiveScript | undefined;
+  all(): readonly LiveScript[];
+  /** Throws `workers.notFound`. */
+  require(name: string): LiveScript;
+  version(scriptId: string, id: string): Promise<Version | undefined>;
+  /** Newest first. */
+  versions(scriptId: string, limit: number, offset?: number): Promise<Version[]>;
+  latestVersion(scriptId: string): Promise<Version | undefined>;
+  /** Newest first. */
+  deployments(scriptId: string, limit: number): Promise<Deployment[]>;
+  /** Creates the script row if the name is new, inside the caller's transaction. */
+  ensureScript(tx: MetaTransaction, id: string, name: string, from: string): Promise<Script>;
+  addVersion(tx: MetaTransaction, scriptId: string, id: string, content: VersionContent): Promise<Version>;
+  addDeployment(tx: MetaTransaction, scriptId: string, content: DeploymentContent): Promise<Deployment>;
+  updateScript(
+    scriptId: string,
+    change: { settings?: ScriptSettings; subdomainEnabled?: boolean; previewsEnabled?: boolean },
+    tx?: MetaTransaction,
+  ): Promise<void>;
+  removeScript(tx: MetaTransaction, scriptId: string): Promise<void>;
+  /** Reads the script's rows into memory after a commit. */
+  refresh(name: string): Promise<LiveScript | undefined>;
+}
+
+const defaultSettings: ScriptSettings = { logpush: false, observability: null, tail_consumers: [], tags: [] };
+
+export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<ScriptStore> {
+  const byName = new Map<string, LiveScript>();
+  const byId = new Map<string, LiveScript>();
+
+  function remember(live: LiveScript): void {
+    byName.set(live.script.name, live);
+    byId.set(live.script.id, live);
+  }
+
+  async function currentDeployment(scriptId: string): Promise<Deployment | undefined> {
+    const row = await meta.get<ContentRow>("SELECT * FROM workers_deployments WHERE script_id = ? ORDER BY number DESC LIMIT 1", scriptId);
+    return row && deploymentOf(row);
+  }
+
+  for (const row of await meta.all<ScriptRow>("SELECT * FROM workers_scripts ORDER BY name LIMIT 100000")) {
+    remember({ script: scriptOf(row), deployment: await currentDeployment(row.id) });
+  }
+
+  async function nextNumber(tx: MetaTransaction, table: "workers_versions" | "workers_deployments", scriptId: string): Promise<number> {
+    const row = await tx.get<{ n: number | null }>(`SELECT MAX(number) AS n FROM ${table} WHERE script_id = ?`, scriptId);
+    return (row?.n ?? 0) + 1;
+  }
+
+  return {
+    live: (name) => byName.get(name),
+    liveById: (id) => byId.get(id),
+    all: () => [...byName.values()],
+    require(name) {
+      const live = byName.get(name);
+      if (live === undefined) throw workersError("notFound");
+      return live;
+    },
+    async version(scriptId, id) {
+      const row = await meta.get<ContentRow>("SELECT * FROM workers_versions WHERE id = ? AND script_id = ?", id, scriptId);
+      return row && versionOf(row);
+    },
+    async versions(scriptId, limit, offset = 0) {
+      const sql = "SELECT * FROM workers_versions WHERE script_id = ? ORDER BY number DESC LIMIT ? OFFSET ?";
+      return (await meta.all<ContentRow>(sql, scriptId, limit, offset)).map(versionOf);
+    },
+    async latestVersion(scriptId) {
+      const row = await meta.get<ContentRow>("SELECT * FROM workers_versions WHERE script_id = ? ORDER BY number DESC LIMIT 1", scriptId);
+      return row && versionOf(row);
+    },
+    async deployments(scriptId, limit) {
+      const sql = "SELECT * FROM workers_deployments WHERE script_id = ? ORDER BY number DESC LIMIT ?";
+      return (await meta.all<ContentRow>(sql, scriptId, limit)).map(deploymentOf);
+    },
+    async ensureScript(tx, id, name, from) {
+      const now = clock.now();
+      const row = await tx.get<ScriptRow>("SELECT * FROM workers_scripts WHERE name = ?", name);
+      if (row !== undefined) {
+        await tx.run("UPDATE workers_scripts SET modified_on = ?, last_deployed_from = ? WHERE id = ?", now, from, row.id);
+        return scriptOf({ ...row, modified_on: now, last_deployed_from: from });
+      }
+      const fresh: ScriptRow = {
+        id,
+        name,
+        created_on: now,
+        modified_on: now,
+        last_deployed_from: from,
+        subdomain_enabled: 0,
+        previews_enabled: 0,
+        settings: JSON.stringify(defaultSettings),
+      };
+      await tx.run(
+        `INSERT INTO workers_scripts (id, name, created_on, modified_on, last_deployed_from, subdomain_enabled, previews_enabled, settings)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+        id,
+        name,
+        now,
+        now,
+        from,
+        0,
+        0,
+        fresh.settings,
+      );
+      return scriptOf(fresh);
+    },
+    async addVersion(tx, scriptId, id, content) {
+      const version: Version = {
+        ...content,
+        id,
+        scriptId,
+        number: await nextNumber(tx, "workers_versions", scriptId),
+        createdOn: clock.now(),
+      };
+      await tx.run(
+        "INSERT INTO workers_versions (id, script_id, number, created_on, content) VALUES (?, ?, ?, ?, ?)",
+        id,
+        scriptId,
+        version.number,
+        version.createdOn,
+        JSON.stringify(content),
+      );
+      return version;
+    },
+    async addDeployment(tx, scriptId, content) {
+      const deployment: Deployment = {
+        ...content,
+        id: randomUUID(),
+        scriptId,
+        number: await nextNumber(tx, "workers_deployments", scriptId),
+        createdOn: clock.now(),
+      };
+      await tx.run(
+        "INSERT INTO workers_deployments (id, script_id, number, created_on, content) VALUES (?, ?, ?, ?, ?)",
+        deployment.id,
+        scriptId,
+        deployment.number,
+        deployment.createdOn,
+        JSON.stringify(content),
+      );
+      return deployment;
+    },
+    async updateScript(scriptId, change, tx = meta) {
+      if (change.settings !== undefined) {
+        await tx.run("UPDATE workers_scripts SET settings = ? WHERE id = ?", JSON.stringify(change.settings), scriptId);
+      }
+      if (change.subdomainEnabled !== undefined) {
+        await tx.run("UPDATE workers_scripts SET subdomain_enabled = ? WHERE id = ?", Number(change.subdomainEnabled), scriptId);
+      }
+      if (change.previewsEnabled !== undefined) {
+        await tx.run("UPDATE workers_scripts SET previews_enabled = ? WHERE id = ?", Number(change.previewsEnabled), scriptId);
+      }
+    },
+    async removeScript(tx, scriptId) {
+      for (const table of ["workers_versions", "workers_deployments", "workers_schedules", "workers_cron_runs"]) {
+        await tx.run(`DELETE FROM ${table} WHERE script_id = ?`, scriptId);
+      }
+      await tx.run("DELETE FROM workers_scripts WHERE id = ?", scriptId);
+    },
+    async refresh(name) {
+      const row = await meta.get<ScriptRow>("SELECT * FROM workers_scripts WHERE name = ?", name);
+      if (row === undefined) {
+        const gone = byName.get(name);
+        byName.delete(name);
+        if (gone !== undefined) byId.delete(gone.script.id);
+        return undefined;
+      }
+      const live = { script: scriptOf(row), deployment: await currentDeployment(row.id) };
+      remember(live);
+      return live;
+    },
+  };
+}
+
+function scriptOf(row: ScriptRow): Script {
+  return {
+    id: row.id,
+    name: row.name,
+    createdOn: row.created_on,
+    modifiedOn: row.modified_on,
+    lastDeployedFrom: row.last_deployed_from,
+    subdomainEnabled: row.subdomain_enabled === 1,
+    previewsEnabled: row.previews_enabled === 1,
+    settings: { ...defaultSettings, ...(JSON.parse(row.settings) as ScriptSettings) },
+  };
+}
+
+const versionOf = (row: ContentRow): Version => ({
+  ...(JSON.parse(row.content) as VersionContent),
+  id: row.id,
+  scriptId: row.script_id,
+  number: row.number,
+  createdOn: row.created_on,
+});
+
+const deploymentOf = (row: ContentRow): Deployment => ({
+  ...(JSON.parse(row.content) as DeploymentContent),
+  id: row.id,
+  scriptId: row.script_id,
+  number: row.number,
+  createdOn: row.created_on,
+});

@@ -1,0 +1,163 @@
+/**
+ * Reads an upload: a multipart form with a `metadata` part and one part a module, as wrangler and the SDKs send it
+ * (https://developers.cloudflare.com/workers/configuration/multipart-upload-metadata/). Checks form and names only;
+ * whether the bindings' targets exist and the code runs is `deploy.ts`'s affair.
+ */
+import { z } from "zod";
+import type { BindingConfig } from "../../kernel/product.ts";
+import { workersError } from "./errors.ts";
+import type { ModuleKind } from "./model.ts";
+
+const assetsConfigSchema = z.object({
+  html_handling: z.enum(["auto-trailing-slash", "force-trailing-slash", "drop-trailing-slash", "none"]).optional(),
+  not_found_handling: z.enum(["none", "404-page", "single-page-application"]).optional(),
+  base_path: z.string().optional(),
+  run_worker_first: z.union([z.boolean(), z.array(z.string().max(1000)).max(200)]).optional(),
+  _headers: z.string().optional(),
+  _redirects: z.string().optional(),
+});
+
+const metadataSchema = z.looseObject({
+  main_module: z.string().optional(),
+  body_part: z.string().optional(),
+  bindings: z.array(z.looseObject({ type: z.string(), name: z.string().optional() })).default([]),
+  compatibility_date: z.string().optional(),
+  compatibility_flags: z.array(z.string()).default([]),
+  migrations: z.unknown().optional(),
+  exports: z.record(z.string(), z.unknown()).optional(),
+  keep_bindings: z.array(z.string()).default([]),
+  keep_assets: z.boolean().default(false),
+  assets: z.object({ jwt: z.string().optional(), config: assetsConfigSchema.default({}) }).optional(),
+  annotations: z
+    .object({ "workers/message": z.string().max(1000).optional(), "workers/tag": z.string().max(100).optional() })
+    .loose()
+    .default({}),
+  logpush: z.boolean().optional(),
+  observability: z.unknown().optional(),
+  tail_consumers: z.array(z.unknown()).nullish(),
+  tags: z.array(z.string()).nullish(),
+  limits: z.unknown().optional(),
+  placement: z.unknown().optional(),
+  containers: z.unknown().optional(),
+});
+
+export type UploadMetadata = z.infer<typeof metadataSchema>;
+
+export interface UploadModule {
+  readonly name: string;
+  readonly kind: ModuleKind;
+  readonly bytes: Uint8Array;
+}
+
+export interface Upload {
+  readonly metadata: UploadMetadata;
+  /** Code modules; the main module first. */
+  readonly modules: readonly UploadModule[];
+  /** Parts that `wasm_module`, `text_blob` and `data_blob` bindings name. */
+  readonly parts: ReadonlyMap<string, Uint8Array>;
+  readonly bindings: readonly BindingConfig[];
+}
+
+const KINDS: Readonly<Record<string, ModuleKind>> = {
+  "application/javascript+module": "esm",
+  "text/javascript+module": "esm",
+  "application/javascript": "commonjs",
+  "text/javascript": "commonjs",
+  "application/wasm": "wasm",
+  "text/plain": "text",
+  "application/octet-stream": "data",
+  "application/json": "json",
+  "application/source-map": "source-map",
+};
+
+const PART_BINDINGS = new Set(["wasm_module", "text_blob", "data_blob"]);
+
+/** Throws the documented errors; `body` is the whole request body. */
+export async function readUpload(contentType: string, body: Uint8Array): Promise<Upload> {
+  if (/^(application|text)\/javascript\b/.test(contentType)) return bareScript(body);
+  let form: FormData;
+  try {
+    form = await new Response(body as Uint8Array<ArrayBuffer>, { headers: { "content-type": contentType } }).formData();
+  } catch (cause) {
+    throw workersError("parse", undefined, { cause });
+  }
+  const metadata = parseMetadata(await text(form.get("metadata")));
+  const bindings = metadata.bindings.map(namedBinding);
+  const names = new Set<string>();
+  for (const binding of bindings) {
+    if (names.has(binding.name))
+      throw workersError("validation", `Binding name '${binding.name}' already in use. Please use a different name and try again.`);
+    names.add(binding.name);
+  }
+  const partNames = new Set(bindings.filter((b) => PART_BINDINGS.has(b.type)).map((b) => String(b.part)));
+  const parts = new Map<string, Uint8Array>();
+  const modules: UploadModule[] = [];
+  for (const [name, value] of form) {
+    if (name === "metadata") continue;
+    const bytes = typeof value === "string" ? Buffer.from(value) : new Uint8Array(await value.arrayBuffer());
+    if (partNames.has(name)) parts.set(name, bytes);
+    else modules.push({ name: moduleName(name), kind: kindOf(name, typeof value === "string" ? "" : value.type), bytes });
+  }
+  for (const name of partNames)
+    if (!parts.has(name)) throw workersError("validation", `The upload has no part named "${name}" that a binding refers to.`);
+  return { metadata, modules: mainFirst(modules, metadata), parts, bindings };
+}
+
+/** `PUT` with the script itself as body: service-worker syntax, without bindings. */
+function bareScript(body: Uint8Array): Upload {
+  const metadata = metadataSchema.parse({ body_part: "script" });
+  return { metadata, modules: [{ name: "script", kind: "commonjs", bytes: body }], parts: new Map(), bindings: [] };
+}
+
+export function parseMetadata(json: string | undefined): UploadMetadata {
+  if (json === undefined) throw workersError("parse", "The upload has no part named `metadata`.");
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (cause) {
+    throw workersError("parse", "The part `metadata` is not valid JSON.", { cause });
+  }
+  const parsed = metadataSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw workersError("validation", `metadata.${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+function namedBinding(binding: { type: string; name?: string | undefined }): BindingConfig {
+  if (binding.name === undefined || binding.name === "") throw workersError("unnamedBinding");
+  return binding as BindingConfig;
+}
+
+function moduleName(name: string): string {
+  const steps = name.split("/");
+  if (name === "" || name.startsWith("/") || steps.includes("..") || name.includes("\0")) {
+    throw workersError("validation", `Module name "${name}" is not a relative path.`);
+  }
+  return steps.filter((step) => step !== ".").join("/");
+}
+
+function kindOf(name: string, type: string): ModuleKind {
+  const mime = (type.split(";")[0] as string).trim().toLowerCase();
+  const kind = KINDS[mime];
+  if (kind !== undefined) return kind;
+  if (mime.startsWith("text/x-python")) throw workersError("validation", "Python Workers are not implemented by this version of Freehold");
+  throw workersError("validation", `Module "${name}" has the unknown type "${type}".`);
+}
+
+function mainFirst(modules: readonly UploadModule[], metadata: UploadMetadata): readonly UploadModule[] {
+  const given = metadata.main_module ?? metadata.body_part;
+  if (given === undefined) {
+    if (metadata.assets !== undefined || metadata.keep_assets) return modules;
+    throw workersError("validation", "The metadata names neither `main_module` nor `body_part`.");
+  }
+  const name = moduleName(given);
+  const main = modules.find((module) => module.name === name);
+  if (main === undefined)
+    throw workersError("validation", `No such module "${given}": the upload has no part with the main module's name.`);
+  return [main, ...modules.filter((module) => module !== main)];
+}
+
+async function text(value: File | string | null): Promise<string | undefined> {
+  if (value === null) return undefined;
+  return typeof value === "string" ? value : value.text();
+}
