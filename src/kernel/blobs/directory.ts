@@ -1,5 +1,5 @@
 /**
- * Blobs as files of one directory: `objects/<first two digits of the id>/<id>`, the backend of one machine. Blobs
+ * Blobs as files of one directory: `objects/<first two digits of the id>/<id>`, the backend of one machine. Large blobs
  * being written lie in `writing/` and callers' temporary files in `scratch/`; both are emptied at start, so a crash
  * leaves nothing but blobs that no row names. One process at a time may use a directory; the caller holds the lock.
  *
@@ -7,7 +7,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { copyFile, type FileHandle, lstat, mkdir, open, readdir, readFile, rename, rm, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { isDiskFull, makeDirectory, syncDirectory } from "../durable-files.ts";
 import { platformError } from "../errors.ts";
@@ -25,6 +25,8 @@ const idPattern = /^[0-9a-f]{32}$/;
 const readChunkBytes = 256 * 1024;
 /** The disk is kept busy while a large blob arrives, and commit has at most twice this much left to sync. */
 const syncIntervalBytes = 64 * 1024 * 1024;
+/** Up to this size a blob is gathered in memory and written at once. */
+const smallBytes = 64 * 1024;
 /** Blobs never change: not even their owner may open one for writing. */
 const blobMode = 0o400;
 
@@ -64,16 +66,22 @@ class DirectoryBlobs implements BlobStore {
 
   async create(): Promise<BlobWriter> {
     const id = newId();
-    const path = join(this.#writing, id);
-    try {
-      const file = await open(path, "wx", blobMode);
-      return new DirectoryBlobWriter(id, path, file, () => this.#publish(path, file, id));
-    } catch (error) {
-      throw operatingFailure("create a blob", error);
-    }
+    return new DirectoryBlobWriter(id, join(this.#writing, id), {
+      publish: (path, file) => this.#publish(path, file, id),
+      store: (parts) => this.#store(parts, id),
+    });
   }
 
   async put(bytes: Uint8Array): Promise<{ id: BlobId; size: number }> {
+    if (bytes.byteLength <= smallBytes) {
+      const id = newId();
+      try {
+        await this.#store([bytes], id);
+      } catch (error) {
+        throw operatingFailure("put a blob", error);
+      }
+      return { id, size: bytes.byteLength };
+    }
     const writer = await this.create();
     try {
       await writer.write(bytes);
@@ -197,10 +205,28 @@ class DirectoryBlobs implements BlobStore {
     const final = this.#path(id);
     await rename(path, final);
     try {
-      await Promise.all([file.datasync(), syncDirectory(join(this.#objects, id.slice(0, 2)))]);
+      await Promise.all([file.datasync(), syncDirectory(dirname(final))]);
     } catch (error) {
       await rename(final, path);
       throw error;
+    }
+  }
+
+  /**
+   * Writes a small blob straight to its final name; durable when the promise resolves. Renames between directories
+   * wait for each other, which halves the rate of small blobs; a crash leaves at most an orphan of `smallBytes`.
+   */
+  async #store(parts: readonly Uint8Array[], id: BlobId): Promise<void> {
+    const path = this.#path(id);
+    const file = await open(path, "wx", blobMode);
+    try {
+      for (const part of parts) await writeAll(file, part);
+      await Promise.all([file.datasync(), syncDirectory(dirname(path))]);
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    } finally {
+      await file.close();
     }
   }
 
@@ -209,43 +235,62 @@ class DirectoryBlobs implements BlobStore {
   }
 }
 
+/** The ways a writer's bytes become a blob. */
+interface Ending {
+  /** Takes over the finished file. */
+  publish(path: string, file: FileHandle): Promise<void>;
+  /** Stores bytes that are still in memory. */
+  store(parts: readonly Uint8Array[]): Promise<void>;
+}
+
 class DirectoryBlobWriter implements BlobWriter {
   readonly #id: BlobId;
   readonly #path: string;
-  readonly #file: FileHandle;
-  readonly #publish: () => Promise<void>;
+  readonly #ending: Ending;
+  /** A blob's first bytes, as long as it is small. */
+  #head: Uint8Array[] = [];
+  /** Created when the blob turns out not to be small. */
+  #file: FileHandle | undefined;
   #size = 0;
   #synced = 0;
   /** The sync under way; its failure is met by the next one or by commit. */
   #syncing: Promise<void> = Promise.resolve();
   #state: "open" | "failed" | "committed" | "aborted" = "open";
 
-  constructor(id: BlobId, path: string, file: FileHandle, publish: () => Promise<void>) {
+  constructor(id: BlobId, path: string, ending: Ending) {
     this.#id = id;
     this.#path = path;
-    this.#file = file;
-    this.#publish = publish;
+    this.#ending = ending;
   }
 
   async write(chunk: Uint8Array): Promise<void> {
     this.#expectOpen();
+    this.#size += chunk.byteLength;
+    if (this.#size <= smallBytes) {
+      // Copied, because the caller may reuse its chunk.
+      this.#head.push(Uint8Array.from(chunk));
+      return;
+    }
     try {
-      for (let done = 0; done < chunk.byteLength; ) {
-        const { bytesWritten } = await this.#file.write(chunk, done, chunk.byteLength - done, this.#size + done);
-        done += bytesWritten;
-      }
-      this.#size += chunk.byteLength;
-      if (this.#size - this.#synced >= syncIntervalBytes) await this.#startSync();
+      this.#file ??= await this.#spill();
+      await writeAll(this.#file, chunk);
+      if (this.#size - this.#synced >= syncIntervalBytes) await this.#startSync(this.#file);
     } catch (error) {
       this.#state = "failed";
       throw operatingFailure("write a blob", error);
     }
   }
 
-  async #startSync(): Promise<void> {
+  async #spill(): Promise<FileHandle> {
+    this.#file = await open(this.#path, "wx", blobMode);
+    for (const part of this.#head.splice(0)) await writeAll(this.#file, part);
+    return this.#file;
+  }
+
+  async #startSync(file: FileHandle): Promise<void> {
     await this.#syncing;
     this.#synced = this.#size;
-    this.#syncing = this.#file.datasync();
+    this.#syncing = file.datasync();
     // It is awaited later; until then its failure is not an unhandled one.
     this.#syncing.catch(() => undefined);
   }
@@ -254,19 +299,23 @@ class DirectoryBlobWriter implements BlobWriter {
     this.#expectOpen();
     try {
       await this.#syncing;
-      await this.#publish();
+      if (this.#file === undefined) await this.#ending.store(this.#head);
+      else await this.#ending.publish(this.#path, this.#file);
     } catch (error) {
       this.#state = "failed";
       throw operatingFailure("commit a blob", error);
     }
     this.#state = "committed";
-    await this.#file.close();
+    this.#head = [];
+    await this.#file?.close();
     return { id: this.#id, size: this.#size };
   }
 
   async abort(): Promise<void> {
     if (this.#state === "committed" || this.#state === "aborted") return;
     this.#state = "aborted";
+    this.#head = [];
+    if (this.#file === undefined) return;
     await this.#file.close();
     await rm(this.#path, { force: true });
   }
@@ -274,6 +323,11 @@ class DirectoryBlobWriter implements BlobWriter {
   #expectOpen(): void {
     if (this.#state !== "open") throw new Error(`the blob being written has ${this.#state}`);
   }
+}
+
+/** Appends all bytes at the file's own position; one call may take only some of them. */
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; ) done += (await file.write(bytes, done)).bytesWritten;
 }
 
 const newId = (): BlobId => randomBytes(16).toString("hex") as BlobId;
