@@ -1,4 +1,5 @@
 /** The one list of products. Order does not matter: the kernel starts them in the order of their needs. */
 import type { Product } from "./kernel/product.ts";
+import { kv } from "./products/kv/index.ts";
 
-export const products: readonly Product[] = [];
+export const products: readonly Product[] = [kv];
