@@ -38,7 +38,8 @@ export async function startWorkerd(options: ProcessOptions): Promise<WorkerdProc
   const configPath = join(options.directory, "config.capnp");
   // 0600: the config holds capabilities.
   await writeFile(configPath, renderConfig(options.config), { mode: 0o600 });
-  const args = ["serve", configPath, "config", "--experimental", "--control-fd=3"];
+  // The import path lets `embed` take absolute paths.
+  const args = ["serve", "--import-path=/", configPath, "config", "--experimental", "--control-fd=3"];
   const [command, prefix] = parentDeathPrefix();
   const child = spawn(command, [...prefix, workerdBinary(), ...args], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],

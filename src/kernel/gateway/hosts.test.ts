@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { HostRoute } from "../product.ts";
+import { hostTable } from "./hosts.ts";
+
+const route = (name: string, patterns: string[], publicHosts: string[] = []): HostRoute => ({
+  name,
+  patterns,
+  publicHosts,
+  handle: () => undefined,
+});
+const table = hostTable("freehold.localhost", [
+  route("r2", ["{bucket}.{account}.r2", "{account}.r2"], ["{account}.r2.cloudflarestorage.com"]),
+  route("workers", ["{worker}.{subdomain}.workers"], ["{worker}.{subdomain}.workers.dev"]),
+  route("sql", ["sql"], ["api.sql.cloudflarestorage.com"]),
+]);
+const match = (host: string) => {
+  const found = table.match(host);
+  return found && { name: found.route.name, ...found.params };
+};
+
+test("placeholders take one label each", () => {
+  assert.deepEqual(match("abc.r2.freehold.localhost"), { name: "r2", account: "abc" });
+  assert.deepEqual(match("files.abc.r2.freehold.localhost"), { name: "r2", bucket: "files", account: "abc" });
+  assert.deepEqual(match("hello.me.workers.dev"), { name: "workers", worker: "hello", subdomain: "me" });
+});
+
+test("more literal labels win, and the real services' names lead to the same routes", () => {
+  assert.deepEqual(match("sql.freehold.localhost"), { name: "sql" });
+  assert.deepEqual(match("api.sql.cloudflarestorage.com"), { name: "sql" });
+  assert.deepEqual(match("abc.r2.cloudflarestorage.com"), { name: "r2", account: "abc" });
+});
+
+test("other names, empty labels and lookalikes match nothing", () => {
+  for (const host of [
+    "",
+    "freehold.localhost",
+    "a.b.c.r2.freehold.localhost",
+    ".r2.freehold.localhost",
+    "sql.freehold.localhost.evil.com",
+    "xsql.freehold.localhost",
+  ]) {
+    assert.equal(match(host), undefined, host);
+  }
+});
