@@ -4,7 +4,7 @@
  * `full-disk.test.ts` on a disk of its own.
  */
 import assert from "node:assert/strict";
-import { rm, statfs, writeFile } from "node:fs/promises";
+import { readdir, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { openDirectoryBlobs } from "../../src/kernel/blobs/directory.ts";
 import type { Journal } from "../../src/kernel/journal/journal.ts";
@@ -59,6 +59,13 @@ async function journalOnFullDisk(segmentBytes: number): Promise<void> {
   assert.ok(kept.length > 50, `${kept.length} kept`);
   assert.equal(journal.end, kept.length);
   assert.deepEqual(await numbers(journal), kept);
+  const files = await readdir(join(directory, "journals", "full"));
+  const sizes = await Promise.all(files.map(async (file) => (await stat(join(directory, "journals", "full", file))).size));
+  assert.equal(
+    sizes.reduce((sum, size) => sum + size, 0),
+    journal.bytes,
+    "nothing of a refused entry is left in the files",
+  );
   assert.equal(events.filter((event) => event === "journal.append_failed").length, 1, "one line for the whole time");
 
   const refusedWhileFull = refused.length;
