@@ -1,0 +1,106 @@
+/**
+ * The runner behind `npm test`: finds the test files, runs two at a time with node:test, prints one line for each file
+ * and everything about what failed.
+ *
+ *     npm test                      all of it
+ *     npm test -- unit | clients | crash
+ *     npm test -- kv                files with "kv" in their path
+ *     npm test -- "put and get"     tests with this in their title, where no path matches
+ */
+
+import { glob } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join, relative } from "node:path";
+import { run } from "node:test";
+import type { TestEvent } from "node:test/reporters";
+import { fileURLToPath } from "node:url";
+import { inspect, styleText } from "node:util";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  unit: ["src/**/*.test.ts", "test/*.test.ts", "test/{golden,harness,tidy}/**/*.test.ts"],
+  clients: ["test/clients/**/*.test.ts"],
+  crash: ["test/crash/**/*.test.ts", "test/upgrade/**/*.test.ts"],
+};
+/** A file that takes longer has hung. */
+const FILE_DEADLINE_MS = 10 * 60_000;
+// Clients start a platform, workerd processes and tools of their own: more at a time only makes them wait for each other.
+const CONCURRENCY = Math.min(2, availableParallelism());
+
+async function testFiles(words: readonly string[]): Promise<{ files: string[]; titles: RegExp[] }> {
+  const groups = words.filter((word) => Object.hasOwn(GROUPS, word));
+  const filters = words.filter((word) => !Object.hasOwn(GROUPS, word));
+  const all: string[] = [];
+  for (const group of groups.length > 0 ? groups : Object.keys(GROUPS))
+    for (const pattern of GROUPS[group] as readonly string[]) for await (const file of glob(pattern, { cwd: root })) all.push(file);
+  const files = [...new Set(all)].sort();
+  if (filters.length === 0) return { files, titles: [] };
+  const matching = files.filter((file) => filters.some((filter) => file.includes(filter.replace(/^\.\//, ""))));
+  if (matching.length > 0) return { files: matching, titles: [] };
+  return { files, titles: filters.map((filter) => new RegExp(filter.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))) };
+}
+
+const paint = (style: Parameters<typeof styleText>[0], text: string): string => styleText(style, text, { stream: process.stdout });
+
+/** One line for each file, details of failures, and node's own closing lines. */
+async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  const failures: string[] = [];
+  const output = new Map<string, string>();
+  for await (const { type, data } of events) {
+    if (type === "test:stdout" || type === "test:stderr") {
+      output.set(data.file, `${output.get(data.file) ?? ""}${data.message}`.slice(-20_000));
+    } else if (type === "test:fail" && !isWrapper(data)) {
+      let text = describe(data);
+      // A file that failed as a whole: what it printed is all there is to know.
+      if (data.name === data.file) text += output.get(data.file) ?? "";
+      failures.push(text);
+      yield text;
+    } else if (type === "test:summary" && data.file !== undefined) {
+      const { counts, duration_ms, success } = data;
+      if (counts.tests === 0 && success) continue;
+      const sign = success ? paint("green", "✔") : paint("red", "✖");
+      const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
+      yield `${sign} ${relative(root, data.file)} ${paint("gray", `(${counts.passed} of ${counts.tests}${skipped}, ${(duration_ms / 1000).toFixed(1)} s)`)}\n`;
+      const printed = output.get(data.file);
+      if (!success && printed !== undefined) yield `${paint("gray", printed)}\n`;
+      output.delete(data.file);
+    } else if (type === "test:diagnostic" && data.nesting === 0 && data.file === undefined) {
+      if (failures.length > 1 && data.message.startsWith("tests ")) yield `\nAll failures again:\n${failures.join("")}`;
+      yield `ℹ ${data.message}\n`;
+    } else if (type === "test:diagnostic" && /seed/.test(data.message)) {
+      yield `  ${data.message}\n`;
+    }
+  }
+}
+
+type TestFail = Extract<TestEvent, { type: "test:fail" }>["data"];
+
+/** A test that only failed because one inside it did. */
+const isWrapper = (data: TestFail): boolean =>
+  (data.details.error as { failureType?: string } | undefined)?.failureType === "subtestsFailed";
+
+function describe(data: TestFail): string {
+  const error = data.details.error as Error & { cause?: unknown };
+  const cause = error?.cause ?? error;
+  const place = data.file === undefined ? "" : ` ${paint("gray", `(${relative(root, data.file)}:${data.line})`)}`;
+  const text = cause instanceof Error || typeof cause === "object" ? inspect(cause, { colors: false, depth: 6 }) : String(cause);
+  const name = data.name === data.file ? relative(root, data.name) : data.name;
+  return `${paint("red", "✖")} ${name}${place}\n${text.replace(/^/gm, "    ")}\n`;
+}
+
+const { files, titles } = await testFiles(process.argv.slice(2));
+if (files.length === 0) {
+  console.error("No test file matches; give a group (unit, clients, crash), part of a path, or part of a title.");
+  process.exit(1);
+}
+const stream = run({
+  files: files.map((file) => join(root, file)),
+  cwd: root,
+  concurrency: CONCURRENCY,
+  timeout: FILE_DEADLINE_MS,
+  ...(titles.length > 0 && { testNamePatterns: titles }),
+});
+stream.on("test:fail", () => {
+  process.exitCode = 1;
+});
+stream.compose(report).pipe(process.stdout);
