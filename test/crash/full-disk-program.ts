@@ -1,5 +1,5 @@
 /**
- * Fills the small disk that holds its directory, and checks that the journal and the blobs refuse with their error,
+ * Fills the small disk that holds its directory, and checks that journal, blobs and meta refuse with their error,
  * keep what they had, and go on by themselves when there is space again. Exits 0 when all holds. Started by
  * `full-disk.test.ts` on a disk of its own.
  */
@@ -10,6 +10,7 @@ import { openDirectoryBlobs } from "../../src/kernel/blobs/directory.ts";
 import type { Journal } from "../../src/kernel/journal/journal.ts";
 import { openSegmentJournals } from "../../src/kernel/journal/segments.ts";
 import type { Log } from "../../src/kernel/log.ts";
+import { openSqliteMeta } from "../../src/kernel/meta/sqlite.ts";
 
 const [what, directory] = process.argv.slice(2) as [string, string];
 const filler = join(directory, "filler");
@@ -104,5 +105,50 @@ async function blobsOnFullDisk(): Promise<void> {
   assert.equal((await store.bytes(later.id)).byteLength, 400_000);
 }
 
+async function metaOnFullDisk(): Promise<void> {
+  const path = join(directory, "meta.db");
+  const store = await openSqliteMeta({ path });
+  await store.script("CREATE TABLE test_row (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL)");
+  const insert = "INSERT INTO test_row (id, bytes) VALUES (?, ?)";
+  const ids = async () => (await store.all<{ id: number }>("SELECT id FROM test_row ORDER BY id")).map((row) => row.id);
+  await fillUpTo(2_000_000);
+  const kept: number[] = [];
+  let refused = 0;
+  const attempt = async (id: number, write: () => Promise<unknown>): Promise<void> => {
+    try {
+      await write();
+      kept.push(id);
+    } catch (error) {
+      assert.equal((error as { code: string }).code, "platform.storageFull", (error as Error).message);
+      refused++;
+    }
+  };
+  for (let id = 0; refused < 40; id += 10) {
+    const batch = Array.from({ length: 10 }, (_, i) => id + i);
+    await Promise.all(
+      batch.map((n) =>
+        attempt(n, () =>
+          n % 10 === 9
+            ? store.transaction((tx) => tx.run(insert, n, Buffer.alloc(20_000)))
+            : store.run(insert, n, Buffer.alloc(n % 10 === 4 ? 100_000 : 100)),
+        ),
+      ),
+    );
+    kept.sort((a, b) => a - b);
+    assert.deepEqual(await ids(), kept);
+  }
+  assert.ok(kept.length > 20, `${kept.length} kept`);
+  await rm(filler);
+  await store.run(insert, 1_000_000, Buffer.alloc(100_000));
+  await store.close();
+  const again = await openSqliteMeta({ path });
+  assert.deepEqual(
+    (await again.all<{ id: number }>("SELECT id FROM test_row ORDER BY id")).map((row) => row.id),
+    [...kept, 1_000_000],
+  );
+  await again.close();
+}
+
 if (what === "blobs") await blobsOnFullDisk();
+else if (what === "meta") await metaOnFullDisk();
 else await journalOnFullDisk(Number(what));

@@ -25,6 +25,7 @@ for (const [what, title] of [
   ["67108864", "the journal refuses appends while the disk is full, keeps the others, and goes on by itself"],
   ["4096", "a journal that cannot create its next segment refuses appends, and goes on by itself"],
   ["blobs", "the blob store refuses writes while the disk is full, frees what was partly written, and goes on by itself"],
+  ["meta", "the meta store refuses writes while the disk is full, keeps the others, and goes on by itself"],
 ] as const) {
   test(title, { skip, timeout: 60_000 }, async (t) => {
     const directory = await mkdtemp(join(tmpdir(), "full-disk-"));

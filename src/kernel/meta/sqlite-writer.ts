@@ -42,6 +42,12 @@ function prepare(sql: string): StatementSync {
 
 const run = ({ sql, params }: Statement) => ({ changes: Number(prepare(sql).run(...params).changes) });
 
+/** After some errors SQLite itself rolls back; what the transaction still runs would then commit by itself. */
+function runInTransaction(statement: Statement): { changes: number } {
+  if (!db.isTransaction) throw new Error("the transaction has been rolled back");
+  return run(statement);
+}
+
 function outcome(work: () => unknown): Outcome {
   try {
     return { ok: true, value: work() };
@@ -53,7 +59,13 @@ function outcome(work: () => unknown): Outcome {
 
 function batch(items: readonly Statement[]): Outcome[] {
   db.exec("BEGIN IMMEDIATE");
-  const outcomes = items.map((item) => outcome(() => run(item)));
+  const outcomes: Outcome[] = [];
+  for (const item of items) {
+    const result = outcome(() => run(item));
+    // After some errors (a full disk) SQLite itself rolls back, and with it what the others have written.
+    if (!db.isTransaction) return items.map(() => result);
+    outcomes.push(result);
+  }
   const committed = outcome(() => db.exec("COMMIT"));
   if (committed.ok) return outcomes;
   outcome(() => db.exec("ROLLBACK"));
@@ -71,8 +83,9 @@ function handle(request: WriterRequest): unknown {
     case "rollback":
       return db.exec("ROLLBACK");
     case "run":
-      return run(request.statement);
+      return runInTransaction(request.statement);
     case "all":
+      if (!db.isTransaction) throw new Error("the transaction has been rolled back");
       // Copied to plain objects: node:sqlite's rows have no prototype.
       return prepare(request.statement.sql)
         .all(...request.statement.params)

@@ -89,31 +89,52 @@ export async function openSqliteMeta(options: { path: string }): Promise<SqliteM
     return new Promise<T>((resolve, reject) => enqueue({ kind: "exclusive", work: () => fn().then(resolve, reject) }));
   }
 
-  const tx: MetaTransaction = {
-    run: (sql, ...params) => writer.call({ kind: "run", statement: { sql, params } }) as Promise<{ changes: number }>,
-    all: <T>(sql: string, ...params: SqlValue[]) => writer.call({ kind: "all", statement: { sql, params } }) as Promise<T[]>,
-    get: async <T>(sql: string, ...params: SqlValue[]) => ((await writer.call({ kind: "all", statement: { sql, params } })) as T[])[0],
-  };
+  /** The handle of one transaction. It is refused once that has ended: its statements would become part of another. */
+  function openHandle(): { tx: MetaTransaction; end(): void } {
+    let ended = false;
+    const call = async (kind: "run" | "all", sql: string, params: readonly SqlValue[]): Promise<unknown> => {
+      if (ended) throw new Error("meta: the transaction has ended");
+      checkValues(params);
+      return writer.call({ kind, statement: { sql, params } });
+    };
+    const tx: MetaTransaction = {
+      run: (sql, ...params) => call("run", sql, params) as Promise<{ changes: number }>,
+      all: <T>(sql: string, ...params: SqlValue[]) => call("all", sql, params) as Promise<T[]>,
+      get: async <T>(sql: string, ...params: SqlValue[]) => ((await call("all", sql, params)) as T[])[0],
+    };
+    return {
+      tx,
+      end: () => {
+        ended = true;
+      },
+    };
+  }
 
   return {
     async all<T>(sql: string, ...params: SqlValue[]) {
+      checkValues(params);
       return prepare(sql).all(...params) as T[];
     },
     async get<T>(sql: string, ...params: SqlValue[]) {
+      checkValues(params);
       return prepare(sql).get(...params) as T | undefined;
     },
-    run(sql, ...params) {
-      if (closed) return Promise.reject(new Error("meta: the store is closed"));
+    async run(sql, ...params) {
+      if (closed) throw new Error("meta: the store is closed");
+      checkValues(params);
       return new Promise((resolve, reject) => enqueue({ kind: "single", statement: { sql, params }, resolve, reject }));
     },
     transaction: (fn) =>
       exclusive(async () => {
         await writer.call({ kind: "begin" });
+        const { tx, end } = openHandle();
         try {
           const value = await fn(tx);
+          end();
           await writer.call({ kind: "commit" });
           return value;
         } catch (error) {
+          end();
           // SQLite itself has rolled back after some errors (a full disk); then there is nothing left to undo.
           await writer.call({ kind: "rollback" }).catch(() => undefined);
           throw error;
@@ -143,6 +164,14 @@ export async function openSqliteMeta(options: { path: string }): Promise<SqliteM
   };
 }
 
+/** SQLite would take an object as named parameters, and bind nothing for those it does not find. */
+function checkValues(params: readonly unknown[]): void {
+  for (const value of params) {
+    if (value === null || typeof value === "string" || typeof value === "number" || value instanceof Uint8Array) continue;
+    throw new TypeError(`meta: a value is a string, a number, null or bytes, not ${typeof value}`);
+  }
+}
+
 function openWriter(thread: Worker): { call(request: WriterRequest): Promise<unknown>; end(): Promise<void> } {
   const waiting: { resolve: (value: unknown) => void; reject: (error: Error) => void }[] = [];
   let failure: Error | undefined;
@@ -161,8 +190,9 @@ function openWriter(thread: Worker): { call(request: WriterRequest): Promise<unk
     call: (request) =>
       new Promise((resolve, reject) => {
         if (failure !== undefined) return reject(failure);
-        waiting.push({ resolve, reject });
+        // First the message: one that cannot be sent throws here, and must leave nobody waiting for an answer.
         thread.postMessage(request);
+        waiting.push({ resolve, reject });
       }),
     end: async () => {
       await thread.terminate();
