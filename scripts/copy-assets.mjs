@@ -1,0 +1,15 @@
+/** Second step of `npm run build`: puts every file of src/ that is not TypeScript beside the JavaScript in dist/. */
+import { copyFile, glob, mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+for await (const entry of glob("src/**/*", { cwd: root, withFileTypes: true })) {
+  // READMEs are for readers of the source.
+  if (!entry.isFile() || /\.(ts|tsx|md)$/.test(entry.name)) continue;
+  const from = join(entry.parentPath, entry.name);
+  const to = join(root, "dist", from.slice(join(root, "src").length));
+  await mkdir(dirname(to), { recursive: true });
+  await copyFile(from, to);
+}
