@@ -1,0 +1,164 @@
+/**
+ * SELECT statements of a pipeline: `[WITH …] SELECT … FROM stream, subquery or CTE [WHERE …]`, without joins, aggregates
+ * or anything else that looks at more than one event (docs/pipelines/sql-reference/select-statements). CTEs and
+ * subqueries are put in the place of their names; every SELECT passes the hidden column `__time` on, so that the time
+ * of ingest reaches the sink whatever columns the user takes.
+ */
+import { identifier } from "../../../kernel/duckdb/engine.ts";
+import type { SyntaxNode } from "../../../kernel/duckdb/parser.ts";
+import { SOURCE, TIME } from "../source.ts";
+import { displayName } from "./display.ts";
+import { expression, inOrder, type Scope } from "./expressions.ts";
+import { SqlError } from "./sql-error.ts";
+
+export interface CompiledSelect {
+  /** Yields `columns`, in this order, then `__time`. */
+  readonly sql: string;
+  readonly columns: readonly string[];
+}
+
+export interface SelectContext {
+  /** Columns of the stream with that name; throws `SqlError` when there is none. The same stream at every call. */
+  stream(name: string): readonly string[];
+  /** DuckDB's name of the type of `sql` over the rows of `from`. */
+  typeOf(sql: string, from: string): Promise<string>;
+  /** Milliseconds since the epoch: the value of `now()`. */
+  readonly now: number;
+}
+
+type Ctes = ReadonlyMap<string, CompiledSelect>;
+
+interface From {
+  readonly sql: string;
+  readonly alias: string;
+  readonly columns: readonly string[];
+}
+
+export async function compileSelect(node: SyntaxNode, context: SelectContext, outer: Ctes = new Map()): Promise<CompiledSelect> {
+  refuseOtherThanRowWise(node);
+  const ctes = await commonTables(node, context, outer);
+  const from = await fromItem(node.from_table as SyntaxNode, context, ctes);
+  const scope = scopeOf(from, context);
+  const items = (await inOrder(node.select_list as SyntaxNode[], (item) => selectItem(item, from, scope))).flat();
+  uniqueNames(items.map((item) => item.name));
+  if ((node.select_list as SyntaxNode[]).filter(isUnnest).length > 1) throw new SqlError("only one array may be unnested per SELECT");
+  const where = (node.where_clause ?? null) === null ? "" : ` WHERE ${await expression(node.where_clause as SyntaxNode, scope)}`;
+  const list = [...items.map((item) => `${item.sql} AS ${identifier(item.name)}`), `${identifier(from.alias)}.${TIME} AS ${TIME}`];
+  return { sql: `SELECT ${list.join(", ")} FROM ${from.sql}${where}`, columns: items.map((item) => item.name) };
+}
+
+function refuseOtherThanRowWise(node: SyntaxNode): void {
+  if (node.type === "SET_OPERATION_NODE") throw new SqlError("set operations (UNION, INTERSECT, EXCEPT) are not supported");
+  if (node.type !== "SELECT_NODE") throw new SqlError(`unsupported statement (${node.type})`);
+  for (const modifier of node.modifiers as SyntaxNode[]) {
+    const names: Readonly<Record<string, string>> = { ORDER_MODIFIER: "ORDER BY", LIMIT_MODIFIER: "LIMIT", DISTINCT_MODIFIER: "DISTINCT" };
+    throw new SqlError(`${names[modifier.type as string] ?? modifier.type} is not supported`);
+  }
+  if ((node.group_expressions as unknown[]).length > 0 || (node.group_sets as unknown[]).length > 0)
+    throw new SqlError("GROUP BY is not supported");
+  for (const [member, name] of [
+    ["having", "HAVING"],
+    ["qualify", "QUALIFY"],
+    ["sample", "TABLESAMPLE"],
+  ] as const)
+    if ((node[member] ?? null) !== null) throw new SqlError(`${name} is not supported`);
+  if (node.aggregate_handling !== "STANDARD_HANDLING") throw new SqlError("GROUP BY is not supported");
+}
+
+async function commonTables(node: SyntaxNode, context: SelectContext, outer: Ctes): Promise<Ctes> {
+  const ctes = new Map(outer);
+  const entries = (node.cte_map as { map: { key: string; value: { aliases: string[]; query: { node: SyntaxNode } } }[] }).map;
+  for (const { key, value } of entries) {
+    if (value.aliases.length > 0) throw new SqlError(`column names after the CTE ${key} are not supported`);
+    ctes.set(key.toLowerCase(), await compileSelect(value.query.node, context, ctes));
+  }
+  return ctes;
+}
+
+async function fromItem(node: SyntaxNode, context: SelectContext, ctes: Ctes): Promise<From> {
+  if ((node.sample ?? null) !== null) throw new SqlError("TABLESAMPLE is not supported");
+  if (((node.column_name_alias as string[] | undefined) ?? []).length > 0)
+    throw new SqlError("column names after a table's alias are not supported");
+  const given = node.alias as string;
+  switch (node.type) {
+    case "BASE_TABLE": {
+      const name = node.table_name as string;
+      if (node.schema_name !== "" || node.catalog_name !== "" || (node.at_clause ?? null) !== null)
+        throw new SqlError(`table '${[node.catalog_name, node.schema_name, name].filter(Boolean).join(".")}' not found`);
+      const alias = given === "" ? name : given;
+      const cte = ctes.get(name.toLowerCase());
+      if (cte !== undefined) return { sql: `(${cte.sql}) AS ${identifier(alias)}`, alias, columns: cte.columns };
+      return { sql: `${SOURCE} AS ${identifier(alias)}`, columns: context.stream(name), alias };
+    }
+    case "SUBQUERY": {
+      const inner = await compileSelect((node.subquery as { node: SyntaxNode }).node, context, ctes);
+      const alias = given === "" ? "subquery" : given;
+      return { sql: `(${inner.sql}) AS ${identifier(alias)}`, alias, columns: inner.columns };
+    }
+    case "EMPTY":
+      throw new SqlError("SELECT needs a FROM clause with a stream");
+    case "JOIN":
+      throw new SqlError("joins are not supported");
+    case "TABLE_FUNCTION":
+      throw new SqlError("table functions are not supported");
+  }
+  throw new SqlError(`unsupported FROM (${node.type})`);
+}
+
+function scopeOf(from: From, context: SelectContext): Scope {
+  const byName = new Map(from.columns.map((column) => [column.toLowerCase(), column]));
+  return {
+    now: context.now,
+    typeOf: (sql) => context.typeOf(sql, from.sql),
+    column(names) {
+      const [first, second, ...rest] = names as [string, string | undefined, ...string[]];
+      const qualified = first.toLowerCase() === from.alias.toLowerCase() && second !== undefined && byName.has(second.toLowerCase());
+      const column = byName.get((qualified ? (second as string) : first).toLowerCase());
+      if (column === undefined) {
+        const valid = from.columns.map((name) => `${from.alias}.${name}`).join(", ");
+        throw new SqlError(`No field named ${names.join(".")}. Valid fields are ${valid}.`);
+      }
+      const members = qualified ? rest : names.slice(1);
+      return members.reduce(
+        (sql, member) => `struct_extract(${sql}, '${member.replaceAll("'", "''")}')`,
+        `${identifier(from.alias)}.${identifier(column)}`,
+      );
+    },
+  };
+}
+
+async function selectItem(item: SyntaxNode, from: From, scope: Scope): Promise<{ name: string; sql: string }[]> {
+  if (item.class === "STAR") return starItems(item, from);
+  const alias = item.alias as string;
+  if (isUnnest(item)) {
+    const args = item.children as SyntaxNode[];
+    if (args.length !== 1) throw new SqlError("UNNEST expects 1 argument");
+    return [{ name: alias === "" ? displayName(item) : alias, sql: `unnest(${await expression(args[0] as SyntaxNode, scope)})` }];
+  }
+  return [{ name: alias === "" ? displayName(item) : alias, sql: await expression(item, scope) }];
+}
+
+const isUnnest = (node: SyntaxNode): boolean => node.class === "FUNCTION" && (node.function_name as string).toLowerCase() === "unnest";
+
+function starItems(item: SyntaxNode, from: From): { name: string; sql: string }[] {
+  const relation = item.relation_name as string;
+  if (relation !== "" && relation.toLowerCase() !== from.alias.toLowerCase()) throw new SqlError(`table '${relation}' not found`);
+  const plain = [item.exclude_list, item.replace_list, item.qualified_exclude_list, item.rename_list].every(
+    (list) => ((list as unknown[] | null) ?? []).length === 0,
+  );
+  if (!plain || item.columns === true || (item.expr ?? null) !== null)
+    throw new SqlError("EXCLUDE, REPLACE and RENAME after * are not supported");
+  return from.columns.map((column) => ({ name: column, sql: `${identifier(from.alias)}.${identifier(column)}` }));
+}
+
+function uniqueNames(names: readonly string[]): void {
+  const seen = new Map<string, number>();
+  for (const [i, name] of names.entries()) {
+    const before = seen.get(name.toLowerCase());
+    if (before !== undefined)
+      throw new SqlError(
+        `Projections require unique expression names but the expression "${name}" at position ${before} and "${name}" at position ${i} have the same name. Consider aliasing ("AS") one of them.`,
+      );
+    seen.set(name.toLowerCase(), i);
+  }
+}
