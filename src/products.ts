@@ -1,5 +1,6 @@
 /** The one list of products. Order does not matter: the kernel starts them in the order of their needs. */
 import type { Product } from "./kernel/product.ts";
 import { kv } from "./products/kv/index.ts";
+import { r2 } from "./products/r2/index.ts";
 
-export const products: readonly Product[] = [kv];
+export const products: readonly Product[] = [kv, r2];

@@ -1,0 +1,19 @@
+/** What the parts of R2 work with: the product's slice of the kernel, and the two services of its own. */
+import type { BlobStore } from "../../kernel/blobs/blobs.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import type { Config } from "../../kernel/config.ts";
+import type { Log } from "../../kernel/log.ts";
+import type { MetaStore } from "../../kernel/meta/meta.ts";
+import type { CommitQueue } from "./commit-queue.ts";
+import type { Garbage } from "./garbage.ts";
+
+export interface R2 {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly config: Config;
+  readonly meta: MetaStore;
+  readonly blobs: BlobStore;
+  readonly accountId: string;
+  readonly commits: CommitQueue;
+  readonly garbage: Garbage;
+}

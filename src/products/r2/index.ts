@@ -1,0 +1,40 @@
+/**
+ * R2: buckets of objects behind three doors (Worker binding, S3 API, REST) over one store. Rows in meta, bytes in
+ * blobs; `README.md` has the guarantees and what is missing.
+ */
+import type { Product } from "../../kernel/product.ts";
+import { r2Binding } from "./binding.ts";
+import { serveBinding } from "./binding-protocol.ts";
+import { objectsCapability } from "./capability.ts";
+import { commitQueue } from "./commit-queue.ts";
+import type { R2 } from "./context.ts";
+import { garbage } from "./garbage.ts";
+import { migrations } from "./migrations.ts";
+import { permissions } from "./permissions.ts";
+
+export const r2 = {
+  name: "r2",
+  status: "beta",
+  provides: ["objects"],
+  migrations,
+  permissions,
+  async start({ log, clock, config, meta, blobs, accountId, auth, mint }) {
+    const context: R2 = {
+      log,
+      clock,
+      config,
+      meta,
+      blobs,
+      accountId,
+      commits: commitQueue(meta),
+      garbage: garbage(meta, blobs, log),
+    };
+    context.garbage.kick();
+    return {
+      bindings: { r2_bucket: r2Binding(context, mint) },
+      internal: (claims, request, response) => serveBinding(context, claims, request, response),
+      offers: { objects: objectsCapability(context, auth) },
+      stop: () => context.garbage.stop(),
+    };
+  },
+} satisfies Product;
