@@ -53,6 +53,7 @@ class SegmentJournals implements JournalStore {
   async open(name: string): Promise<Journal> {
     if (!/^[a-z0-9-]{1,128}$/.test(name))
       throw journalError("invalidName", `"${name}": a journal's name is 1 to 128 characters of a-z, 0-9 and -`);
+    // Whether the removal succeeds is its caller's matter; here only its end counts.
     await this.#removals.get(name)?.catch(() => undefined);
     if (this.#closed) throw journalError("closed");
     const known = this.#open.get(name);
