@@ -56,6 +56,11 @@ export const configKeys = {
   "pipelines.payload_max_bytes": key(1_000_000, "Largest ingest request", positive),
   "pipelines.rate_max_bytes_per_s": key(0, "Bytes a second that one stream takes before 429; 0 = unlimited"),
   "pipelines.roll_min_s": key(1, "Shortest roll interval of a sink; the real service documents 10", positive),
+  "r2_data_catalog.credential_ttl_s": key(
+    12 * 3600,
+    "Life of the S3 keys that engines get with a table; they never outlive a revoked token",
+    positive,
+  ),
   "r2_sql.strict": key(false, "The older strict R2 SQL dialect with its documented refusals"),
   "r2_sql.memory_mb": key(1024, "Memory that R2 SQL queries may use together before they spill to disk", positive),
   "r2_sql.query_timeout_s": key(120, "A query is ended after this long", positive),
