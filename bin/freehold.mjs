@@ -12,6 +12,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const NODE_MAJOR_MIN = 24;
+const PARENT_CHECK_MS = 500;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const built = join(root, "dist", "cli", "main.js");
 const source = join(root, "src", "cli", "main.ts");
@@ -43,12 +44,28 @@ function runWith(node) {
       child.kill(signal);
     });
   }
+  stopWithNpm(() => child.kill("SIGTERM"));
   child.on("exit", (code, signal) => {
     process.exit(signal === null ? code : 128 + constants.signals[signal]);
   });
 }
 
+/**
+ * npm and npx run us under a shell that dies of SIGTERM without passing it on. So when they started us and our parent
+ * is gone, we take it that we were to stop: nothing may go on running that its terminal no longer knows.
+ */
+function stopWithNpm(stop) {
+  if (process.env.npm_lifecycle_event === undefined && process.env.npm_command === undefined) return;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    stop();
+  }, PARENT_CHECK_MS).unref();
+}
+
 if (Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_MIN) {
+  stopWithNpm(() => process.kill(process.pid, "SIGTERM"));
   await import(pathToFileURL(main).href);
 } else {
   const node = bundledNode();
