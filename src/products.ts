@@ -2,5 +2,6 @@
 import type { Product } from "./kernel/product.ts";
 import { kv } from "./products/kv/index.ts";
 import { r2 } from "./products/r2/index.ts";
+import { r2DataCatalog } from "./products/r2-data-catalog/index.ts";
 
-export const products: readonly Product[] = [kv, r2];
+export const products: readonly Product[] = [kv, r2, r2DataCatalog];

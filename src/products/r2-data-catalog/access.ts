@@ -19,9 +19,11 @@ export const permissions: readonly PermissionGroup[] = [
   { id: "d229766a2f7f4d299f20eaa8c9b1fde9", name: CATALOG_WRITE, scopes: SCOPES },
 ];
 
-const STORAGE: Readonly<Record<Right, readonly string[]>> = {
-  read: ["Workers R2 Storage Read", "Workers R2 Storage Bucket Item Read"],
-  write: ["Workers R2 Storage Write", "Workers R2 Storage Bucket Item Write"],
+/** Admin groups count on the account, item groups on the bucket too, as R2 itself has it. */
+const STORAGE_ADMIN: Readonly<Record<Right, string>> = { read: "Workers R2 Storage Read", write: "Workers R2 Storage Write" };
+const STORAGE_ITEM: Readonly<Record<Right, string>> = {
+  read: "Workers R2 Storage Bucket Item Read",
+  write: "Workers R2 Storage Bucket Item Write",
 };
 
 /** A refusal before anything of the catalog is looked at; its text goes out as plain text (docs, "Errors"). */
@@ -53,7 +55,10 @@ export function mayUseCatalog(principal: Principal, accountId: string, bucket: s
 
 /** Whether the principal may read or write objects of the bucket. */
 export function mayUseStorage(principal: Principal, accountId: string, bucket: string, right: Right): boolean {
-  return STORAGE[right].some((group) => principal.can(group, bucketResource(accountId, bucket)));
+  return (
+    principal.can(STORAGE_ADMIN[right], `com.cloudflare.api.account.${accountId}`) ||
+    principal.can(STORAGE_ITEM[right], bucketResource(accountId, bucket))
+  );
 }
 
 /** Throws `Refusal` 403 unless the principal has both permissions. */
