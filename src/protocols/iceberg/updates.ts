@@ -83,8 +83,9 @@ const shaped =
 type Shape = Readonly<Record<string, Reader>>;
 
 const summary: Reader = (value) => {
+  // Every member is a string, and one has a closed set of values.
   textMap(value);
-  oneOf("append", "replace", "overwrite", "delete")((value as Json).operation);
+  readShape(value as Json, { operation: oneOf("append", "replace", "overwrite", "delete") });
   return value;
 };
 
