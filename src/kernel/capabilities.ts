@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import type { Principal } from "./api/tokens.ts";
 import type { BlobId } from "./blobs/blobs.ts";
 import type { MetaTransaction } from "./meta/meta.ts";
-import type { WorkerdParts } from "./product.ts";
+import type { BindingConfig, WorkerdParts } from "./product.ts";
 
 export interface Capabilities {
   readonly objects: Objects;
@@ -111,26 +111,45 @@ export interface Dispatch {
   scheduled(scriptName: string, event: { cron: string; scheduledTime: number }): Promise<{ outcome: string }>;
 }
 
+/** A script, by the name that users know and the id that stays. */
+export interface ScriptRef {
+  readonly name: string;
+  readonly id: string;
+}
+
 /** Durable Object namespaces of scripts. */
 export interface DurableObjects {
   /**
+   * The classes that the script would implement after an upload with these migrations. Throws the documented errors for
+   * migrations that do not fit the script's state and for bindings to classes that would not exist. Changes nothing.
+   */
+  preview(
+    script: ScriptRef,
+    migrations: unknown,
+    bindings: readonly BindingConfig[],
+  ): Promise<readonly { readonly className: string; readonly sqlite: boolean }[]>;
+  /**
    * Validates the migrations of an upload against the script's current tag and records their result, inside the
-   * transaction that makes the version current.
+   * transaction that makes the version current. `exportedClasses` is undefined when it is not known.
    */
   migrate(
     tx: MetaTransaction,
-    script: { name: string; id: string },
+    script: ScriptRef,
     migrations: unknown,
     exportedClasses: readonly string[] | undefined,
   ): Promise<void>;
   /** Every namespace that the script implements, as workerd configuration. */
-  namespaces(script: { name: string; id: string }): Promise<WorkerdParts>;
+  namespaces(script: ScriptRef): Promise<WorkerdParts>;
+  /** Tag of the last migration that was applied. */
+  migrationTag(script: ScriptRef): Promise<string | undefined>;
   /** Directory service in which the objects live, for `durableObjectStorage`. */
   readonly storage: { readonly service: string; readonly path: string };
   /** The next due alarm of the script's objects in milliseconds since the epoch, or undefined. Reads files only. */
-  nextAlarm(script: { name: string; id: string }): Promise<number | undefined>;
-  /** The script is gone: its objects are deleted. */
-  removeScript(script: { name: string; id: string }): Promise<void>;
+  nextAlarm(script: ScriptRef): Promise<number | undefined>;
+  /** The script goes in this transaction, and its namespaces with it. */
+  removeScript(tx: MetaTransaction, script: ScriptRef): Promise<void>;
+  /** Deletes the files of namespaces that are gone. Called after the commit, when no process uses them any more. */
+  sweep(script: ScriptRef): Promise<void>;
 }
 
 export type { BlobId };

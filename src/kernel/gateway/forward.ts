@@ -6,7 +6,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
-import { type ConnectionPool, type HttpConnection, parseHead } from "./http-connection.ts";
+import { type AnswerHead, type ConnectionPool, type HttpConnection, parseHead } from "./http-connection.ts";
 
 export interface ForwardOptions {
   /** Path of the unix socket. */
@@ -16,10 +16,13 @@ export interface ForwardOptions {
   /** Headers to add to the answer; flat: name, value, … */
   readonly answerHeaders?: readonly string[];
   /** Sees the answer's head before anything is sent. True: the answer is dropped and the outcome is "intercepted". */
-  intercept?(status: number, headers: readonly string[]): boolean;
+  intercept?(head: AnswerHead): boolean;
   readonly bodyMaxBytes: number;
   /** A body that makes no progress for this long ends the request. */
   readonly bodyIdleTimeoutMs: number;
+  /** When it is aborted the exchange may go on for `signalGraceMs`, then it is cut. */
+  readonly signal?: AbortSignal;
+  readonly signalGraceMs?: number;
 }
 
 /**
@@ -55,7 +58,10 @@ function exchange(
 ): void {
   const body = hasBody(request);
   const length = request.headers["content-length"];
-  if (length !== undefined && Number(length) > options.bodyMaxBytes) return resolve("tooLarge");
+  if (length !== undefined && Number(length) > options.bodyMaxBytes) {
+    resolve("tooLarge");
+    return;
+  }
   const connection = pool.take(options.path, fresh);
   const { socket } = connection;
   let over = false;
@@ -69,9 +75,16 @@ function exchange(
     socket.resume();
   };
   response.once("close", onGone);
+  let grace: NodeJS.Timeout | undefined;
+  const onSignal = () => {
+    grace = setTimeout(cut, options.signalGraceMs ?? 0, "broken");
+  };
+  options.signal?.addEventListener("abort", onSignal);
 
   function settle(outcome: ForwardOutcome): void {
     over = true;
+    clearTimeout(grace);
+    options.signal?.removeEventListener("abort", onSignal);
     upload?.stop();
     response.off("close", onGone);
     response.off("drain", onRoom);
@@ -88,9 +101,10 @@ function exchange(
 
   connection.begin({
     isHead: request.method === "HEAD",
-    onHead(status, reason, headers) {
+    onHead(head) {
       if (over) return;
-      if (options.intercept?.(status, headers) === true) return cut("intercepted");
+      const { status, reason, headers } = head;
+      if (options.intercept?.(head) === true) return cut("intercepted");
       answered = true;
       if (options.answerHeaders !== undefined) headers.push(...options.answerHeaders);
       response.writeHead(status, reason, headers);
@@ -123,6 +137,7 @@ function exchange(
       if (stale) {
         over = true;
         response.off("close", onGone);
+        options.signal?.removeEventListener("abort", onSignal);
         return exchange(pool, request, response, options, true, resolve);
       }
       cut(refused ? "unreachable" : "broken");
@@ -205,7 +220,7 @@ export interface UpgradeOptions {
   readonly headers: string;
   readonly answerHeaders?: readonly string[];
   /** As for `forward`. */
-  intercept?(status: number, headers: readonly string[]): boolean;
+  intercept?(head: AnswerHead): boolean;
   /** Cuts the connection. */
   readonly signal?: AbortSignal;
 }
@@ -252,7 +267,7 @@ export function forwardUpgrade(request: IncomingMessage, client: Duplex, head: B
       const end = buffer.indexOf("\r\n\r\n");
       if (end < 0) return;
       const answer = parseHead(buffer.toString("latin1", 0, end));
-      if (options.intercept?.(answer.status, answer.headers) === true) return cut("intercepted");
+      if (options.intercept?.(answer) === true) return cut("intercepted");
       answered = true;
       server.off("data", onHead);
       const lines = answer.headers.concat(options.answerHeaders ?? []);

@@ -9,8 +9,8 @@ import { connect, type Socket } from "node:net";
 export interface Exchange {
   /** Requests to HEAD are answered without a body whatever the headers say. */
   readonly isHead: boolean;
-  /** The final answer's head; `headers` is flat: name, value, name, value. Hop-by-hop headers are left out. */
-  onHead(status: number, reason: string, headers: string[]): void;
+  /** The final answer's head, once. */
+  onHead(head: AnswerHead): void;
   /** A piece of the body. `last` spares the caller a separate write for short answers. */
   onData(chunk: Buffer, last: boolean): void;
   onEnd(): void;
@@ -161,7 +161,7 @@ export class HttpConnection {
       this.#state = phase.length;
       this.#left = length;
     }
-    exchange.onHead(head.status, head.reason, head.headers);
+    exchange.onHead(head);
     if (empty && this.#exchange === exchange) this.#finish();
     return rest;
   }
@@ -179,17 +179,19 @@ export class HttpConnection {
   }
 }
 
-interface Head {
+export interface AnswerHead {
   readonly status: number;
   readonly reason: string;
+  /** Flat: name, value, name, value. Hop-by-hop headers are left out. */
   readonly headers: string[];
   readonly length: number | undefined;
   readonly chunked: boolean;
+  /** The server said `Connection: close`. */
   readonly close: boolean;
 }
 
 /** Parses the head of an answer, without its final empty line. */
-export function parseHead(text: string): Head {
+export function parseHead(text: string): AnswerHead {
   let at = text.indexOf("\r\n");
   const first = at < 0 ? text : text.slice(0, at);
   const status = Number(first.slice(9, 12));

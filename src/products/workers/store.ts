@@ -31,6 +31,8 @@ interface ContentRow {
 export interface LiveScript {
   readonly script: Script;
   readonly deployment: Deployment | undefined;
+  /** The versions of the deployment, in its order. */
+  readonly versions: readonly Version[];
 }
 
 export interface ScriptStore {
@@ -76,9 +78,19 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
     return row && deploymentOf(row);
   }
 
-  for (const row of await meta.all<ScriptRow>("SELECT * FROM workers_scripts ORDER BY name LIMIT 100000")) {
-    remember({ script: scriptOf(row), deployment: await currentDeployment(row.id) });
+  async function read(row: ScriptRow): Promise<LiveScript> {
+    const deployment = await currentDeployment(row.id);
+    const versions: Version[] = [];
+    for (const { version_id } of deployment?.versions ?? []) {
+      const version = await meta.get<ContentRow>("SELECT * FROM workers_versions WHERE id = ?", version_id);
+      if (version !== undefined) versions.push(versionOf(version));
+    }
+    const live = { script: scriptOf(row), deployment, versions };
+    remember(live);
+    return live;
   }
+
+  for (const row of await meta.all<ScriptRow>("SELECT * FROM workers_scripts ORDER BY name LIMIT 100000")) await read(row);
 
   async function nextNumber(tx: MetaTransaction, table: "workers_versions" | "workers_deployments", scriptId: string): Promise<number> {
     const row = await tx.get<{ n: number | null }>(`SELECT MAX(number) AS n FROM ${table} WHERE script_id = ?`, scriptId);
@@ -202,9 +214,7 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
         if (gone !== undefined) byId.delete(gone.script.id);
         return undefined;
       }
-      const live = { script: scriptOf(row), deployment: await currentDeployment(row.id) };
-      remember(live);
-      return live;
+      return read(row);
     },
   };
 }

@@ -109,7 +109,7 @@ function bareScript(body: Uint8Array): Upload {
   return { metadata, modules: [{ name: "script", kind: "commonjs", bytes: body }], parts: new Map(), bindings: [] };
 }
 
-export function parseMetadata(json: string | undefined): UploadMetadata {
+function parseMetadata(json: string | undefined): UploadMetadata {
   if (json === undefined) throw workersError("parse", "The upload has no part named `metadata`.");
   let value: unknown;
   try {

@@ -1,0 +1,34 @@
+/**
+ * The files that workerd keeps for a namespace: `<directory>/<namespace id>/<object id>.sqlite`, and `metadata.sqlite` with
+ * the pending alarms. Only read here, and deleted when the namespace is gone; workerd alone writes them.
+ */
+import { readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+
+/** The earliest pending alarm of a namespace in milliseconds since the epoch. */
+export async function earliestAlarm(directory: string, namespaceId: string): Promise<number | undefined> {
+  const path = join(directory, namespaceId, "metadata.sqlite");
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return undefined;
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, { readOnly: true, timeout: 1000 });
+    const table = database.prepare("SELECT 1 FROM sqlite_master WHERE name = '_cf_ALARM'").get();
+    if (table === undefined) return undefined;
+    // workerd stores nanoseconds, which are no safe integers.
+    const row = database.prepare("SELECT MIN(scheduled_time) / 1000000 AS at FROM _cf_ALARM").get() as { at: number | null };
+    return row.at ?? undefined;
+  } finally {
+    database?.close();
+  }
+}
+
+/** Ids of the namespace's objects that have stored something, sorted. */
+export async function objectIds(directory: string, namespaceId: string): Promise<string[]> {
+  const names = await readdir(join(directory, namespaceId)).catch(() => [] as string[]);
+  return names.flatMap((name) => /^([0-9a-f]{64})\.sqlite$/.exec(name)?.[1] ?? []).sort();
+}
+
+export const deleteFiles = (directory: string, namespaceId: string): Promise<void> =>
+  rm(join(directory, namespaceId), { recursive: true, force: true });

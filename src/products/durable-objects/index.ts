@@ -1,0 +1,117 @@
+/**
+ * Durable Objects: namespaces with stable ids, class migrations, the binding, and the REST lists. The objects themselves
+ * run in the process of the Worker that implements them, with workerd's own storage; see README.md.
+ */
+import { z } from "zod";
+import { numberedPage, page } from "../../kernel/api/envelope.ts";
+import { platformError } from "../../kernel/errors.ts";
+import type { BindingCompiler, KernelSlice, Product, Route, RunningProduct } from "../../kernel/product.ts";
+import { durableObjectsError } from "./errors.ts";
+import { objectIds } from "./files.ts";
+import { migrations } from "./migrations.ts";
+import { isForeign, type NamespaceRow, openNamespaces } from "./namespaces.ts";
+
+export const durableObjects = {
+  name: "durable-objects",
+  status: "beta",
+  provides: ["durableObjects"],
+  migrations,
+  start,
+} satisfies Product;
+
+async function start(kernel: KernelSlice): Promise<RunningProduct> {
+  const namespaces = await openNamespaces(kernel);
+  return {
+    routes: routes(kernel, namespaces.storage.path),
+    bindings: { durable_object_namespace: binding },
+    offers: { durableObjects: namespaces },
+    stop: async () => undefined,
+  };
+}
+
+/** Whether the class exists is checked by `preview`, which knows the upload's migrations. */
+const binding: BindingCompiler = {
+  async validate(b, worker) {
+    if (typeof b.class_name !== "string" || b.class_name === "") {
+      throw durableObjectsError("invalidMigration", `Binding "${b.name}" must have a \`class_name\`.`);
+    }
+    if (isForeign(b.script_name, { name: worker.scriptName })) {
+      throw platformError(
+        "notImplemented",
+        "Durable Object bindings with the `script_name` of another Worker are not implemented by this version of Freehold",
+      );
+    }
+    return { type: b.type, name: b.name, class_name: b.class_name };
+  },
+  compile: async (b) => ({ bindings: [{ name: b.name, durableObjectNamespace: { className: b.class_name as string } }] }),
+};
+
+const READ = ["Workers Scripts Read", "Workers Scripts Write"] as const;
+const NAMESPACES = "/accounts/:account/workers/durable_objects/namespaces";
+const OBJECTS_PER_PAGE = 1000;
+
+function routes(kernel: KernelSlice, directory: string): Route[] {
+  const { meta } = kernel;
+  const view = (row: NamespaceRow) => ({
+    id: row.id,
+    name: `${row.script_name}_${row.class_name}`,
+    script: row.script_name,
+    class: row.class_name,
+    use_sqlite: row.sqlite === 1,
+  });
+
+  async function require(id: string): Promise<NamespaceRow> {
+    const row = await meta.get<NamespaceRow & Record<string, never>>(
+      "SELECT * FROM durable_objects_namespaces WHERE id = ? AND deleted_on IS NULL",
+      id,
+    );
+    if (row === undefined) throw durableObjectsError("namespaceNotFound");
+    return row;
+  }
+
+  return [
+    {
+      op: "durableObjects.namespaces.list",
+      method: "GET",
+      path: NAMESPACES,
+      permission: READ,
+      async handle(c) {
+        const rows = await meta.all<NamespaceRow & Record<string, never>>(
+          "SELECT * FROM durable_objects_namespaces WHERE deleted_on IS NULL ORDER BY script_name, class_name LIMIT 100000",
+        );
+        return numberedPage(rows.map(view), c.query);
+      },
+    },
+    {
+      op: "durableObjects.namespaces.get",
+      method: "GET",
+      path: `${NAMESPACES}/:id`,
+      permission: READ,
+      handle: async (c) => view(await require(c.params.id as string)),
+    },
+    {
+      op: "durableObjects.objects.list",
+      method: "GET",
+      path: `${NAMESPACES}/:id/objects`,
+      permission: READ,
+      async handle(c) {
+        const { id } = await require(c.params.id as string);
+        const limit = z.coerce
+          .number()
+          .int()
+          .min(10)
+          .max(10_000)
+          .catch(OBJECTS_PER_PAGE)
+          .parse(c.query.get("limit") ?? OBJECTS_PER_PAGE);
+        const after = c.query.get("cursor") ?? "";
+        const ids = (await objectIds(directory, id)).filter((object) => object > after);
+        const result = ids.slice(0, limit);
+        const cursor = ids.length > limit ? (result.at(-1) as string) : "";
+        return page(
+          result.map((object) => ({ id: object, hasStoredData: true })),
+          { count: result.length, per_page: limit, cursor },
+        );
+      },
+    },
+  ];
+}

@@ -1,0 +1,23 @@
+/** Tables of namespaces and of the migration tags of scripts. */
+import type { Migration } from "../../kernel/meta/meta.ts";
+
+export const migrations: readonly Migration[] = [
+  {
+    name: "0001-namespaces",
+    sql: `
+      CREATE TABLE durable_objects_namespaces (
+        id TEXT PRIMARY KEY,
+        script_id TEXT NOT NULL,
+        script_name TEXT NOT NULL,
+        class_name TEXT NOT NULL,
+        sqlite INTEGER NOT NULL,
+        created_on INTEGER NOT NULL,
+        deleted_on INTEGER
+      );
+      CREATE INDEX durable_objects_namespaces_by_script ON durable_objects_namespaces (script_id);
+      CREATE TABLE durable_objects_tags (
+        script_id TEXT PRIMARY KEY,
+        tag TEXT NOT NULL
+      )`,
+  },
+];

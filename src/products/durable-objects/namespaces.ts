@@ -1,0 +1,154 @@
+/**
+ * Namespaces: which class of which script they belong to, and under which stable id their objects lie. The rows change
+ * only inside the transaction that makes a version current.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { DurableObjects, ScriptRef } from "../../kernel/capabilities.ts";
+import type { MetaReader } from "../../kernel/meta/meta.ts";
+import type { KernelSlice } from "../../kernel/product.ts";
+import { applyMigrations, type ClassState } from "./class-migrations.ts";
+import { durableObjectsError } from "./errors.ts";
+import { deleteFiles, earliestAlarm } from "./files.ts";
+
+export interface NamespaceRow {
+  readonly id: string;
+  readonly script_id: string;
+  readonly script_name: string;
+  readonly class_name: string;
+  readonly sqlite: number;
+  readonly created_on: number;
+}
+
+/** Name of the disk service that holds the objects, in every process that has some. */
+const STORAGE_SERVICE = "durable-objects";
+
+export async function openNamespaces(kernel: KernelSlice): Promise<DurableObjects> {
+  const { meta, clock } = kernel;
+  const directory = join(kernel.directory, "objects");
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+
+  const rowsOf = (reader: MetaReader, script: ScriptRef): Promise<NamespaceRow[]> =>
+    reader.all<NamespaceRow & Record<string, never>>(
+      "SELECT * FROM durable_objects_namespaces WHERE script_id = ? AND deleted_on IS NULL ORDER BY created_on, id LIMIT 1000",
+      script.id,
+    );
+
+  async function tagOf(reader: MetaReader, script: ScriptRef): Promise<string | undefined> {
+    return (await reader.get<{ tag: string }>("SELECT tag FROM durable_objects_tags WHERE script_id = ?", script.id))?.tag;
+  }
+
+  const stateOf = (rows: readonly NamespaceRow[]): ClassState[] =>
+    rows.map((row) => ({ className: row.class_name, sqlite: row.sqlite === 1, id: row.id }));
+
+  async function sweepWhere(where: string, ...params: string[]): Promise<void> {
+    const gone = await meta.all<{ id: string }>(
+      `SELECT id FROM durable_objects_namespaces WHERE deleted_on IS NOT NULL AND ${where} LIMIT 1000`,
+      ...params,
+    );
+    for (const { id } of gone) {
+      // Files first: the row is what remembers that they must go.
+      await deleteFiles(directory, id);
+      await meta.run("DELETE FROM durable_objects_namespaces WHERE id = ?", id);
+    }
+  }
+
+  // What a crash left undone; no process of a Worker runs yet.
+  await sweepWhere("1 = 1");
+
+  return {
+    storage: { service: STORAGE_SERVICE, path: directory },
+    async preview(script, migrations, bindings) {
+      const current = stateOf(await rowsOf(meta, script));
+      const { classes, deleted } = applyMigrations(current, await tagOf(meta, script), migrations);
+      for (const binding of bindings) {
+        if (binding.type !== "durable_object_namespace" || isForeign(binding.script_name, script)) continue;
+        const name = String(binding.class_name);
+        if (classes.some((c) => c.className === name)) continue;
+        if (deleted.some((c) => c.className === name)) {
+          throw durableObjectsError(
+            "deletedButBound",
+            `Cannot apply --delete-class migration to class '${name}' without also removing the binding that references it`,
+          );
+        }
+        throw durableObjectsError(
+          "unknownClass",
+          `Cannot create binding for class '${name}' because it is not currently configured to implement Durable Objects. Did you forget to apply a --new-class migration to it?`,
+        );
+      }
+      return classes;
+    },
+    async migrate(tx, script, migrations, exported) {
+      const before = stateOf(await rowsOf(tx, script));
+      const { classes, deleted, tag } = applyMigrations(before, await tagOf(tx, script), migrations);
+      for (const { className, id } of classes) {
+        if (exported === undefined || exported.includes(className)) continue;
+        if (id === undefined)
+          throw durableObjectsError(
+            "notExported",
+            `Cannot apply new-class migration to class '${className}' that is not exported by script`,
+          );
+        throw durableObjectsError(
+          "classStillExported",
+          `New version of script does not export class '${className}' which is depended on by existing Durable Objects. If you want to delete these Durable Objects, you must use a delete-class migration.`,
+        );
+      }
+      const now = clock.now();
+      for (const { id } of deleted) {
+        if (id !== undefined) await tx.run("UPDATE durable_objects_namespaces SET deleted_on = ? WHERE id = ?", now, id);
+      }
+      for (const { className, sqlite, id } of classes) {
+        if (id === undefined) {
+          await tx.run(
+            "INSERT INTO durable_objects_namespaces (id, script_id, script_name, class_name, sqlite, created_on, deleted_on) VALUES (?, ?, ?, ?, ?, ?, NULL)",
+            randomBytes(16).toString("hex"),
+            script.id,
+            script.name,
+            className,
+            Number(sqlite),
+            now,
+          );
+        } else {
+          await tx.run("UPDATE durable_objects_namespaces SET class_name = ? WHERE id = ?", className, id);
+        }
+      }
+      if (tag !== undefined) {
+        await tx.run(
+          "INSERT INTO durable_objects_tags (script_id, tag) VALUES (?, ?) ON CONFLICT (script_id) DO UPDATE SET tag = ?",
+          script.id,
+          tag,
+          tag,
+        );
+      }
+    },
+    async namespaces(script) {
+      const rows = await rowsOf(meta, script);
+      if (rows.length === 0) return { bindings: [] };
+      return {
+        bindings: [],
+        services: [{ name: STORAGE_SERVICE, disk: { path: directory, writable: true } }],
+        durableObjectNamespaces: rows.map((row) => ({ className: row.class_name, uniqueKey: row.id, enableSql: row.sqlite === 1 })),
+      };
+    },
+    migrationTag: (script) => tagOf(meta, script),
+    async nextAlarm(script) {
+      const alarms = await Promise.all((await rowsOf(meta, script)).map((row) => earliestAlarm(directory, row.id)));
+      const times = alarms.filter((at) => at !== undefined);
+      return times.length === 0 ? undefined : Math.min(...times);
+    },
+    async removeScript(tx, script) {
+      await tx.run(
+        "UPDATE durable_objects_namespaces SET deleted_on = ? WHERE script_id = ? AND deleted_on IS NULL",
+        clock.now(),
+        script.id,
+      );
+      await tx.run("DELETE FROM durable_objects_tags WHERE script_id = ?", script.id);
+    },
+    sweep: (script) => sweepWhere("script_id = ?", script.id),
+  };
+}
+
+/** Whether a binding's `script_name` means another Worker than the one that has the binding. */
+export const isForeign = (scriptName: unknown, script: { readonly name: string }): boolean =>
+  scriptName !== undefined && scriptName !== script.name;

@@ -1,0 +1,330 @@
+/**
+ * From an upload to a version, and from versions to a deployment. The order is: check, store the bytes, run the code in
+ * a probe, then one transaction whose commit makes the new state visible. Whatever fails before leaves the old state.
+ */
+import { createHash, randomBytes, randomUUID } from "node:crypto";
+import type { BlobId } from "../../kernel/blobs/blobs.ts";
+import type { MetaTransaction } from "../../kernel/meta/meta.ts";
+import type { BindingConfig, WorkerRef } from "../../kernel/product.ts";
+import { workersError } from "./errors.ts";
+import type { DeploymentContent, ScriptSettings, StoredModule, Version, VersionContent } from "./model.ts";
+import { probe } from "./probe.ts";
+import type { PlanContext } from "./process.ts";
+import type { Serving } from "./serving.ts";
+import type { LiveScript, ScriptStore } from "./store.ts";
+import type { Upload, UploadModule } from "./upload.ts";
+
+export interface Deployer {
+  /** Uploads a version; with `deploy` it becomes the current deployment in the same transaction. */
+  upload(name: string, upload: Upload, options: UploadOptions): Promise<{ live: LiveScript | undefined; version: Version }>;
+  /** A new version that differs from the latest in its bindings, deployed at once: how secrets change. */
+  editBindings(name: string, edit: (bindings: readonly BindingConfig[]) => readonly BindingConfig[]): Promise<Version>;
+  deploy(name: string, content: DeploymentContent): Promise<LiveScript>;
+  patchSettings(name: string, change: Partial<ScriptSettings>): Promise<LiveScript>;
+  remove(name: string): Promise<void>;
+}
+
+export interface UploadOptions {
+  readonly deploy: boolean;
+  /** "wrangler", "api", … */
+  readonly source: string;
+}
+
+/** Compatibility date of an upload without one, as documented. */
+const DEFAULT_COMPATIBILITY_DATE = "2021-11-02";
+const VARIABLES_MAX = 128;
+const NAME = /^[a-z0-9_][a-z0-9_-]{0,62}$/;
+
+export function createDeployer(context: PlanContext, store: ScriptStore, serving: Serving): Deployer {
+  const { kernel, assets, durableObjects } = context;
+  const { meta, blobs, config } = kernel;
+  const busy = new Map<string, Promise<unknown>>();
+
+  /** One change of a script at a time. */
+  async function exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const before = busy.get(name);
+    const run = (async () => {
+      await before?.catch(() => undefined);
+      return work();
+    })();
+    busy.set(name, run);
+    try {
+      return await run;
+    } finally {
+      if (busy.get(name) === run) busy.delete(name);
+    }
+  }
+
+  /** The bytes as a blob, shared with equal bytes of the same script. `fresh` collects what no row names yet. */
+  async function storeBytes(
+    script: string,
+    bytes: Uint8Array,
+    fresh: Map<string, { blob: BlobId; size: number }>,
+  ): Promise<{ blob: BlobId; hash: string; size: number }> {
+    const hash = createHash("sha256").update(bytes).digest("hex");
+    const row = await meta.get<{ blob: string; size: number }>(
+      "SELECT blob, size FROM workers_blobs WHERE script_name = ? AND hash = ?",
+      script,
+      hash,
+    );
+    if (row !== undefined) return { blob: row.blob as BlobId, hash, size: row.size };
+    let stored = fresh.get(hash);
+    if (stored === undefined) {
+      const { id, size } = await blobs.put(bytes);
+      stored = { blob: id, size };
+      fresh.set(hash, stored);
+    }
+    return { ...stored, hash };
+  }
+
+  async function nameBlobs(tx: MetaTransaction, script: string, fresh: ReadonlyMap<string, { blob: BlobId; size: number }>): Promise<void> {
+    for (const [hash, { blob, size }] of fresh) {
+      await tx.run(
+        "INSERT INTO workers_blobs (script_name, hash, blob, size) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        script,
+        hash,
+        blob,
+        size,
+      );
+    }
+  }
+
+  /** Replaces `inherit` bindings and adds the kept ones of the previous version. */
+  function resolveInherited(upload: Upload, previous: Version | undefined): BindingConfig[] {
+    const old = new Map((previous?.bindings ?? []).map((b) => [b.name, b]));
+    const resolved = upload.bindings.map((binding) => {
+      if (binding.type !== "inherit") return binding;
+      const from = old.get(typeof binding.old_name === "string" ? binding.old_name : binding.name);
+      if (from === undefined)
+        throw workersError(
+          "invalidInherit",
+          `inherit binding '${binding.name}' is invalid: previous version does not have binding named '${binding.name}'`,
+        );
+      return { ...from, name: binding.name };
+    });
+    const names = new Set(resolved.map((b) => b.name));
+    const keep = new Set(upload.metadata.keep_bindings);
+    for (const binding of old.values()) if (keep.has(binding.type) && !names.has(binding.name)) resolved.push(binding);
+    return resolved;
+  }
+
+  async function validateBindings(bindings: readonly BindingConfig[], worker: WorkerRef): Promise<BindingConfig[]> {
+    const variables = bindings.filter((b) => b.type === "plain_text" || b.type === "secret_text" || b.type === "json");
+    if (variables.length > VARIABLES_MAX) throw workersError("tooManyVariables");
+    const validated: BindingConfig[] = [];
+    for (const binding of bindings) validated.push(await kernel.bindings.get(binding.type).validate(binding, worker));
+    return validated;
+  }
+
+  async function resolveAssets(upload: Upload, name: string, previous: Version | undefined): Promise<VersionContent["assets"]> {
+    const { metadata } = upload;
+    if (metadata.assets?.jwt !== undefined)
+      return { manifest: await assets.completed(metadata.assets.jwt, name), config: metadata.assets.config };
+    if (previous?.assets === undefined) return undefined;
+    if (metadata.keep_assets) return { manifest: previous.assets.manifest, config: metadata.assets?.config ?? previous.assets.config };
+    return undefined;
+  }
+
+  function checkSize(modules: readonly UploadModule[]): void {
+    const size = modules.reduce((sum, module) => sum + (module.kind === "source-map" ? 0 : module.bytes.byteLength), 0);
+    const limit = config["workers.script_max_bytes"];
+    if (size > limit) throw workersError("tooLarge", `Your Worker exceeded the size limit of ${Math.floor(limit / 1024 / 1024)} MiB.`);
+  }
+
+  async function prepare(name: string, upload: Upload, source: string): Promise<Prepared> {
+    if (!NAME.test(name)) throw workersError("invalidName");
+    checkSize(upload.modules);
+    const live = store.live(name);
+    if (live === undefined && store.all().length >= config["workers.count_max"]) throw workersError("tooMany");
+    const script = { id: live?.script.id ?? randomBytes(16).toString("hex"), name };
+    const previous = live && (await store.latestVersion(live.script.id));
+    const { metadata } = upload;
+    const versionId = randomUUID();
+    const fresh: Prepared["fresh"] = new Map();
+    try {
+      const resolved = resolveInherited(upload, previous);
+      const classes = await durableObjects.preview(script, metadata.migrations, resolved);
+      const bindings = await validateBindings(resolved, { scriptName: name, scriptId: script.id, versionId });
+      const modules: StoredModule[] = [];
+      for (const { name: moduleName, kind, bytes } of upload.modules) {
+        modules.push({ name: moduleName, kind, ...(await storeBytes(name, bytes, fresh)) });
+      }
+      for (const [i, binding] of bindings.entries()) {
+        const part = upload.parts.get(binding.part as string);
+        if (part !== undefined) bindings[i] = { ...binding, ...(await storeBytes(name, part, fresh)) };
+      }
+      const assetsOf = await resolveAssets(upload, name, previous);
+      if (bindings.some((b) => b.type === "assets") && assetsOf === undefined) {
+        throw workersError("validation", "The Worker has an assets binding, but no assets were uploaded.");
+      }
+      const code = modules.filter((module) => module.kind !== "source-map");
+      const content: VersionContent = {
+        syntax: code.length === 0 ? "none" : metadata.main_module === undefined ? "service-worker" : "modules",
+        main: code[0]?.name ?? "",
+        modules,
+        compatibilityDate: metadata.compatibility_date ?? DEFAULT_COMPATIBILITY_DATE,
+        compatibilityFlags: metadata.compatibility_flags,
+        bindings,
+        handlers: [],
+        exports: [],
+        ...(assetsOf && { assets: assetsOf }),
+        limits: metadata.limits,
+        placement: metadata.placement,
+        annotations: { ...metadata.annotations, "workers/triggered_by": live === undefined ? "create_version_api" : "version_upload" },
+        source,
+        etag: createHash("sha256")
+          .update(JSON.stringify(modules.map((m) => [m.name, m.hash])))
+          .digest("hex"),
+        startupTimeMs: 1,
+      };
+      const draft: Version = { ...content, id: versionId, scriptId: script.id, number: 0, createdOn: kernel.clock.now() };
+      return {
+        script,
+        live,
+        classes,
+        fresh,
+        versionId,
+        content: content.syntax === "none" ? content : await probed(script, draft, content, classes),
+      };
+    } catch (error) {
+      await discard(fresh);
+      throw error;
+    }
+  }
+
+  async function probed(
+    script: Prepared["script"],
+    draft: Version,
+    content: VersionContent,
+    classes: Prepared["classes"],
+  ): Promise<VersionContent> {
+    const { exports, startupTimeMs } = await probe(context, script, draft, classes);
+    const main = exports.find((e) => e.name === "default");
+    const usable = (main?.handlers.length ?? 0) > 0 || exports.some((e) => e.name !== "default" && e.type !== "object");
+    if (!usable) throw workersError("noHandlers");
+    return { ...content, exports, handlers: main?.handlers ?? [], startupTimeMs };
+  }
+
+  /** Blobs that no row names, after a failure. */
+  async function discard(fresh: Prepared["fresh"]): Promise<void> {
+    for (const { blob } of fresh.values()) await blobs.delete(blob);
+  }
+
+  /** Reads the committed rows and moves the processes along. */
+  async function follow(name: string, before: LiveScript | undefined): Promise<LiveScript | undefined> {
+    const after = await store.refresh(name);
+    await serving.apply(before, after);
+    const used = store.all().flatMap(({ versions }) => versions.flatMap((v) => v.assets?.manifest ?? []));
+    await assets.prune(new Set(used));
+    return after;
+  }
+
+  const settingsOf = (upload: Upload, old: ScriptSettings | undefined): ScriptSettings => ({
+    logpush: upload.metadata.logpush ?? old?.logpush ?? false,
+    observability: upload.metadata.observability ?? null,
+    tail_consumers: upload.metadata.tail_consumers ?? [],
+    tags: upload.metadata.tags ?? old?.tags ?? [],
+  });
+
+  return {
+    upload: (name, upload, { deploy, source }) =>
+      exclusively(name, async () => {
+        if (!deploy && upload.metadata.migrations !== undefined) throw workersError("versionUploadMigrations");
+        const { script, live, fresh, versionId, content } = await prepare(name, upload, source);
+        const exported = content.syntax === "modules" ? content.exports.map((e) => e.name) : undefined;
+        const version = await meta
+          .transaction(async (tx) => {
+            await store.ensureScript(tx, script.id, name, source);
+            await nameBlobs(tx, name, fresh);
+            if (deploy) await durableObjects.migrate(tx, script, upload.metadata.migrations, exported);
+            const added = await store.addVersion(tx, script.id, versionId, content);
+            if (deploy) {
+              await store.updateScript(script.id, { settings: settingsOf(upload, live?.script.settings) }, tx);
+              const versions = [{ version_id: versionId, percentage: 100 }];
+              // The deployment row makes the version the one that serves.
+              await store.addDeployment(tx, script.id, { versions, annotations: content.annotations, source });
+            }
+            return added;
+          })
+          .catch(async (error: unknown) => {
+            await discard(fresh);
+            throw error;
+          });
+        const after = deploy ? await follow(name, live) : await store.refresh(name);
+        if (deploy) await durableObjects.sweep(script);
+        return { live: after, version };
+      }),
+
+    editBindings: (name, edit) =>
+      exclusively(name, async () => {
+        const live = store.require(name);
+        const latest = await store.latestVersion(live.script.id);
+        if (latest === undefined) throw workersError("notFound");
+        if (!live.versions.some((version) => version.id === latest.id)) throw workersError("latestNotDeployed");
+        const { id: _id, scriptId, number: _number, createdOn: _createdOn, ...content } = latest;
+        const bindings = edit(content.bindings);
+        const changed: VersionContent = { ...content, bindings, source: "secret", annotations: { "workers/triggered_by": "secret" } };
+        const version = await meta.transaction(async (tx) => {
+          const added = await store.addVersion(tx, scriptId, randomUUID(), changed);
+          const versions = [{ version_id: added.id, percentage: 100 }];
+          await store.addDeployment(tx, scriptId, { versions, annotations: { "workers/triggered_by": "secret" }, source: "secret" });
+          return added;
+        });
+        await follow(name, live);
+        return version;
+      }),
+
+    deploy: (name, content) =>
+      exclusively(name, async () => {
+        const live = store.require(name);
+        const { versions } = content;
+        const sum = versions.reduce((total, v) => total + v.percentage, 0);
+        const distinct = new Set(versions.map((v) => v.version_id)).size === versions.length;
+        if (versions.length < 1 || versions.length > 2 || sum !== 100 || !distinct || versions.some((v) => v.percentage < 0)) {
+          throw workersError("invalidDeployment");
+        }
+        for (const { version_id } of versions) {
+          if ((await store.version(live.script.id, version_id)) === undefined) {
+            throw workersError("versionNotFound", `Version ${version_id} was not found for Worker "${name}".`);
+          }
+        }
+        await meta.transaction(async (tx) => {
+          await store.ensureScript(tx, live.script.id, name, content.source);
+          await store.addDeployment(tx, live.script.id, content);
+        });
+        return (await follow(name, live)) as LiveScript;
+      }),
+
+    patchSettings: (name, change) =>
+      exclusively(name, async () => {
+        const live = store.require(name);
+        await store.updateScript(live.script.id, { settings: { ...live.script.settings, ...change } });
+        return (await follow(name, live)) as LiveScript;
+      }),
+
+    remove: (name) =>
+      exclusively(name, async () => {
+        const live = store.require(name);
+        const { script } = live;
+        const rows = await meta.all<{ blob: string }>("SELECT blob FROM workers_blobs WHERE script_name = ?", name);
+        await meta.transaction(async (tx) => {
+          await tx.run("DELETE FROM workers_blobs WHERE script_name = ?", name);
+          await tx.run("DELETE FROM workers_asset_manifests WHERE script_name = ?", name);
+          await store.removeScript(tx, script.id);
+          await durableObjects.removeScript(tx, script);
+        });
+        await follow(name, live);
+        await durableObjects.sweep(script);
+        for (const { blob } of rows) await blobs.delete(blob as BlobId);
+      }),
+  };
+}
+
+interface Prepared {
+  readonly script: { readonly id: string; readonly name: string };
+  readonly live: LiveScript | undefined;
+  readonly classes: readonly { readonly className: string; readonly sqlite: boolean }[];
+  readonly fresh: Map<string, { blob: BlobId; size: number }>;
+  readonly versionId: string;
+  readonly content: VersionContent;
+}

@@ -1,0 +1,239 @@
+/**
+ * Requests from outside to Workers: finds the Worker by host name, gives the request the headers and the `request.cf` that
+ * Worker code expects, passes it to the process, and renders the documented error pages. The hot path of the platform:
+ * a request costs no row, no JSON and no copy of a body.
+ */
+import { randomBytes } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { isIP } from "node:net";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { type ForwardOutcome, forward, forwardUpgrade } from "../../kernel/gateway/forward.ts";
+import type { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
+import { type ErrorPage, notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
+import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
+import { isUncaught } from "./links.ts";
+import { CF_HEADER, PROTO_HEADER } from "./process.ts";
+import type { Serving, VersionLease } from "./serving.ts";
+import type { LiveScript, ScriptStore } from "./store.ts";
+
+/** Three letters in place of the data centre's; the part of a ray id after the dash. */
+const COLO = "FRE";
+/** Requests in flight on a Worker with Durable Objects get this long when a deploy needs its files. */
+const EXCLUSIVE_DRAIN_MS = 5_000;
+
+const pages = {
+  exception: {
+    status: 500,
+    number: 1101,
+    title: "Worker threw exception",
+    text: "The Worker threw an exception while it handled this request. Its log has the details.",
+  },
+  resources: {
+    status: 503,
+    number: 1102,
+    title: "Worker exceeded resource limits",
+    text: "The Worker's process ended while it handled this request.",
+  },
+  unavailable: {
+    status: 500,
+    number: 1101,
+    title: "Worker threw exception",
+    text: "The Worker could not be started. The platform's log has the details.",
+  },
+  tooLarge: { status: 413, title: "Payload Too Large", text: "The request's body is larger than this platform accepts." },
+  slow: { status: 408, title: "Request Timeout", text: "The request's body was not received in time." },
+} satisfies Record<string, ErrorPage>;
+
+/** Client headers that only the platform may set. */
+const PLATFORM_HEADERS =
+  /^(?:cf-(?:connecting-ip|connecting-ipv6|ray|visitor|worker|ew-via|ipcountry)|x-real-ip|x-forwarded-proto|x-freehold-.*|true-client-ip)$/i;
+const FRAMING_HEADERS = new Set([
+  "connection",
+  "keep-alive",
+  "content-length",
+  "transfer-encoding",
+  "upgrade",
+  "expect",
+  "proxy-connection",
+  "te",
+  "x-forwarded-for",
+]);
+
+const rayPrefix = randomBytes(4).toString("hex");
+let rayCounter = 0;
+/** Unique for this run of the platform: a random half and a counter. */
+const newRay = (): string => {
+  rayCounter = (rayCounter + 1) >>> 0;
+  return rayPrefix + rayCounter.toString(16).padStart(8, "0");
+};
+
+export function workerHosts(
+  kernel: KernelSlice,
+  store: ScriptStore,
+  serving: Serving,
+  pool: ConnectionPool,
+  subdomain: () => string,
+): HostRoute {
+  const { config, log } = kernel;
+
+  /** The Worker (and, for a preview URL, the version) that a host name means. */
+  function find(params: Readonly<Record<string, string>>): { live: LiveScript; versionPrefix?: string } | undefined {
+    if (params.subdomain !== subdomain()) return undefined;
+    const name = params.worker as string;
+    const live = store.live(name);
+    if (live !== undefined) return live.script.subdomainEnabled && live.versions.length > 0 ? { live } : undefined;
+    const preview = /^([0-9a-f]{8})-(.+)$/.exec(name);
+    const previewed = preview && store.live(preview[2] as string);
+    if (!previewed?.script.previewsEnabled) return undefined;
+    return { live: previewed, versionPrefix: preview?.[1] as string };
+  }
+
+  async function leaseFor(
+    found: { live: LiveScript; versionPrefix?: string },
+    request: IncomingMessage,
+  ): Promise<VersionLease | undefined> {
+    if (found.versionPrefix === undefined) {
+      const override = request.headers["cloudflare-workers-version-key"];
+      return serving.lease(found.live.script.name, typeof override === "string" ? override : undefined);
+    }
+    const versions = await store.versions(found.live.script.id, 1000);
+    const version = versions.find((v) => v.id.startsWith(found.versionPrefix as string));
+    // A Worker that implements Durable Objects has no preview URLs: two versions would share the objects.
+    if (version === undefined || version.exports.some((e) => e.type === "durable-object")) return undefined;
+    return serving.leaseVersion(found.live, version);
+  }
+
+  async function handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const found = find(params);
+    if (found === undefined) return notFoundPage(request, response);
+    const ray = newRay();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      let lease: VersionLease | undefined;
+      try {
+        lease = await leaseFor(found, request);
+      } catch (error) {
+        log.error("worker.unavailable", { worker: found.live.script.name, ray, error });
+        return sendErrorPage(request, response, pages.unavailable, ray);
+      }
+      if (lease === undefined) return notFoundPage(request, response);
+      const outcome = await forward(pool, request, response, {
+        path: lease.socket("http"),
+        headers: headersFor(request, ray),
+        answerHeaders: ["cf-ray", `${ray}-${COLO}`],
+        intercept: isUncaught,
+        bodyMaxBytes: config["gateway.body_max_bytes"],
+        bodyIdleTimeoutMs: config["gateway.body_idle_timeout_ms"],
+        ...(lease.exclusive && { signal: lease.retired, signalGraceMs: EXCLUSIVE_DRAIN_MS }),
+      });
+      lease.release();
+      if (outcome === "done" || outcome === "aborted") return;
+      // The process was gone before it had the request.
+      if (outcome === "unreachable" && !request.readableDidRead) continue;
+      return fail(outcome, found.live, request, response, ray);
+    }
+    fail("broken", found.live, request, response, ray);
+  }
+
+  function fail(outcome: ForwardOutcome, live: LiveScript, request: IncomingMessage, response: ServerResponse, ray: string): void {
+    const page =
+      outcome === "intercepted"
+        ? pages.exception
+        : outcome === "tooLarge"
+          ? pages.tooLarge
+          : outcome === "slow"
+            ? pages.slow
+            : pages.resources;
+    log.warn("worker.request_failed", { worker: live.script.name, ray, outcome, method: request.method, url: request.url });
+    // The body was not read to its end: this connection cannot carry another request.
+    if (!request.complete) response.setHeader("connection", "close");
+    sendErrorPage(request, response, page, ray);
+  }
+
+  async function upgrade(params: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const found = find(params);
+    const refuse = (status: string): void => void socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    if (found === undefined) return refuse("404 Not Found");
+    const ray = newRay();
+    let lease: VersionLease | undefined;
+    try {
+      lease = await leaseFor(found, request);
+    } catch (error) {
+      log.error("worker.unavailable", { worker: found.live.script.name, ray, error });
+      return refuse("500 Internal Server Error");
+    }
+    if (lease === undefined) return refuse("404 Not Found");
+    const outcome = await forwardUpgrade(request, socket, head, {
+      path: lease.socket("http"),
+      headers: headersFor(request, ray),
+      answerHeaders: ["cf-ray", `${ray}-${COLO}`],
+      intercept: isUncaught,
+      // As documented: a deploy disconnects WebSockets.
+      signal: lease.retired,
+    });
+    lease.release();
+    if (outcome === "done" || outcome === "aborted") return;
+    log.warn("worker.request_failed", { worker: found.live.script.name, ray, outcome, method: "GET", url: request.url });
+    refuse("500 Internal Server Error");
+  }
+
+  return {
+    name: "workers",
+    patterns: ["{worker}.{subdomain}.workers"],
+    publicHosts: ["{worker}.{subdomain}.workers.dev"],
+    wholeHost: true,
+    handle,
+    upgrade,
+  };
+}
+
+/** The request's headers as Worker code sees them on Cloudflare, with `request.cf` for workerd. */
+function headersFor(request: IncomingMessage, ray: string): string {
+  const { rawHeaders, socket } = request;
+  const ip = clientAddress(socket.remoteAddress);
+  const https = (socket as TLSSocket).encrypted === true;
+  const proto = https ? "https" : "http";
+  let forwarded = "";
+  let lines = "";
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    const lower = name.toLowerCase();
+    if (FRAMING_HEADERS.has(lower)) {
+      if (lower === "x-forwarded-for") forwarded += `${rawHeaders[i + 1]}, `;
+      continue;
+    }
+    const first = lower.charCodeAt(0);
+    // Only names that begin with c, t or x can be the platform's: spares most headers the test.
+    if ((first === 99 || first === 116 || first === 120) && PLATFORM_HEADERS.test(lower)) continue;
+    lines += `${name}: ${rawHeaders[i + 1]}\r\n`;
+  }
+  return `${lines}CF-Connecting-IP: ${ip}\r\nX-Real-IP: ${ip}\r\nX-Forwarded-For: ${forwarded}${ip}\r\nX-Forwarded-Proto: ${proto}\r\nCF-Ray: ${ray}\r\nCF-Visitor: {"scheme":"${proto}"}\r\n${PROTO_HEADER}: ${proto}\r\n${CF_HEADER}: ${https ? cfHttps(socket as TLSSocket) : cfHttp}\r\n`;
+}
+
+/** An IPv4 address that came on an IPv6 socket is written as IPv4. */
+function clientAddress(address: string | undefined): string {
+  const text = address ?? "127.0.0.1";
+  const v4 = text.startsWith("::ffff:") ? text.slice(7) : text;
+  return isIP(v4) === 4 ? v4 : text;
+}
+
+/** `request.cf` without geography: we have no data about the client's network, and do not invent any. */
+const cfCommon = {
+  colo: COLO,
+  country: "XX",
+  timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+  httpProtocol: "HTTP/1.1",
+  requestPriority: "",
+  edgeRequestKeepAliveStatus: 1,
+  clientAcceptEncoding: "",
+};
+const cfHttp = JSON.stringify({ ...cfCommon, tlsVersion: "", tlsCipher: "" });
+let cfHttpsCache: { key: string; json: string } | undefined;
+function cfHttps(socket: TLSSocket): string {
+  const cipher = socket.getCipher?.();
+  const key = `${socket.getProtocol?.()} ${cipher?.name}`;
+  if (cfHttpsCache?.key !== key) {
+    cfHttpsCache = { key, json: JSON.stringify({ ...cfCommon, tlsVersion: socket.getProtocol?.() ?? "", tlsCipher: cipher?.name ?? "" }) };
+  }
+  return cfHttpsCache.json;
+}

@@ -1,0 +1,70 @@
+/**
+ * Workers: scripts with versions and deployments, their processes, and the ways in (HTTP by host name, service bindings,
+ * cron). This file puts the parts together; see README.md for the surface.
+ */
+import type { DurableObjects } from "../../kernel/capabilities.ts";
+import { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
+import type { KernelSlice, Product, RunningProduct } from "../../kernel/product.ts";
+import { openAccount } from "./account.ts";
+import { wakeForAlarms } from "./alarms.ts";
+import { openAssets } from "./assets.ts";
+import { workerBindings } from "./bindings.ts";
+import { createCron } from "./cron.ts";
+import { createDeployer } from "./deploy.ts";
+import { workerHosts } from "./http.ts";
+import { receiveTraces } from "./internal.ts";
+import { openLinks } from "./links.ts";
+import { migrations } from "./migrations.ts";
+import { workerRoutes } from "./routes.ts";
+import { serviceBinding } from "./service-bindings.ts";
+import { createServing } from "./serving.ts";
+import { openScriptStore } from "./store.ts";
+import { createTails } from "./tails.ts";
+
+export const workers = {
+  name: "workers",
+  status: "beta",
+  needs: ["durableObjects"],
+  provides: ["dispatch"],
+  migrations,
+  permissions: [
+    { id: "e086da7e2179491d91ee5f35b3ca210a", name: "Workers Scripts Write", scopes: ["com.cloudflare.api.account"] },
+    { id: "1a71c399035b4950a1bd1466bbe4f420", name: "Workers Scripts Read", scopes: ["com.cloudflare.api.account"] },
+    { id: "05880cd1bdc24d8bae0be2136972816b", name: "Workers Tail Read", scopes: ["com.cloudflare.api.account"] },
+  ],
+  start,
+} satisfies Product;
+
+async function start(kernel: KernelSlice): Promise<RunningProduct> {
+  const durableObjects: DurableObjects = kernel.get("durableObjects");
+  const store = await openScriptStore(kernel.meta, kernel.clock);
+  const assets = openAssets(kernel);
+  const account = await openAccount(kernel.meta);
+  const pool = new ConnectionPool();
+  const context = { kernel, assets, durableObjects };
+  const serving = createServing(context, store, () => links);
+  const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target) });
+  const deployer = createDeployer(context, store, serving);
+  const tails = createTails(kernel, store, serving);
+  const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, serving });
+  await cron.start();
+  const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
+
+  return {
+    routes: workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain }),
+    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get), tails.route],
+    bindings: { ...workerBindings(kernel, store), service: serviceBinding(store, links) },
+    internal: (claims, request, response) => receiveTraces(claims, request, response, tails),
+    offers: {
+      dispatch: { scheduled: (script, event) => cron.run(script, event.cron, event.scheduledTime) },
+    },
+    check: async () => ({ ok: true, detail: `${store.all().length} Workers` }),
+    async stop() {
+      alarms.stop();
+      await cron.stop();
+      tails.close();
+      await links.close();
+      pool.close();
+    },
+  };
+}

@@ -1,0 +1,125 @@
+/**
+ * Runs an upload's top level once in a process of its own, with the bindings it will have, and learns what it exports.
+ * Whatever workerd says against it becomes the error of the upload (10021); nothing that serves is touched.
+ */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Client } from "undici";
+import { PlatformError } from "../../kernel/errors.ts";
+import type { KernelSlice } from "../../kernel/product.ts";
+import type { Module, WorkerdConfig } from "../../kernel/workerd/config.ts";
+import { workerModule } from "../../kernel/workerd/module.ts";
+import type { ProcessSpec } from "../../kernel/workerd/runtime.ts";
+import { workersError } from "./errors.ts";
+import type { ExportInfo, Script, Version } from "./model.ts";
+import { compileBindings, internet, type PlanContext, userCode } from "./process.ts";
+
+export interface ProbeResult {
+  readonly exports: readonly ExportInfo[];
+  readonly startupTimeMs: number;
+}
+
+const PROBE_MODULE = "freehold-probe.js";
+
+/** Throws `workers.validation` with workerd's words when the code does not start. */
+export async function probe(
+  context: PlanContext,
+  script: Pick<Script, "id" | "name">,
+  version: Version,
+  classes: readonly { readonly className: string; readonly sqlite: boolean }[],
+): Promise<ProbeResult> {
+  const { kernel } = context;
+  const { runtime, clock } = kernel;
+  const id = `probe-${version.id}`;
+  // Objects of the probe are nobody's: they live in a directory that goes with it.
+  const scratch = join(kernel.directory, "probe", version.id);
+  await mkdir(scratch, { recursive: true });
+  const spec: ProcessSpec = {
+    id,
+    label: script.name,
+    plan: async (socket) => {
+      const parts = await compileBindings(context, { script, version });
+      const config: WorkerdConfig = {
+        services: [
+          internet(kernel),
+          ...(parts.services ?? []),
+          { name: "probe-objects", disk: { path: scratch, writable: true } },
+          ...(version.assets === undefined ? [] : [{ name: "assets", assets: { path: scratch, config: "{}", userWorker: "user" } }]),
+          {
+            name: "user",
+            worker: {
+              ...(await probeCode(kernel, version)),
+              bindings: parts.bindings,
+              durableObjectNamespaces: classes.map((c) => ({
+                className: c.className,
+                uniqueKey: `probe-${c.className}`,
+                enableSql: c.sqlite,
+              })),
+              ...(classes.length > 0 && { durableObjectStorage: "probe-objects" }),
+            },
+          },
+        ],
+        sockets: [{ name: "http", address: `unix:${socket("http")}`, http: {}, service: "user" }],
+        ...(parts.extensions && { extensions: parts.extensions }),
+      };
+      return { config, environment: parts.environment ?? {} };
+    },
+  };
+  const startedAt = clock.now();
+  runtime.define(spec);
+  try {
+    const lease = await runtime.lease(id);
+    const startupTimeMs = Math.max(1, clock.now() - startedAt);
+    try {
+      const exports = version.syntax === "modules" ? await askExports(lease.socket("http")) : await serviceWorkerExports(kernel, version);
+      return { exports, startupTimeMs };
+    } finally {
+      lease.release();
+    }
+  } catch (error) {
+    if (error instanceof PlatformError && error.code === "runtime.startFailed") {
+      throw workersError("validation", validationText(error.message), { cause: error });
+    }
+    throw error;
+  } finally {
+    await runtime.remove(id);
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** The code under a main module that imports it and tells what it exports. */
+async function probeCode(kernel: KernelSlice, version: Version): ReturnType<typeof userCode> {
+  const code = await userCode(kernel, version);
+  if (version.syntax !== "modules") return code;
+  const specifier = `./${version.main}`;
+  const source = workerModule(import.meta.url, "./probe.worker.ts").replaceAll('"freehold-uploaded-main"', JSON.stringify(specifier));
+  const main: Module = { name: PROBE_MODULE, esModule: source };
+  return { ...code, modules: [main, ...(code.modules ?? [])] };
+}
+
+async function askExports(socketPath: string): Promise<ExportInfo[]> {
+  const client = new Client("http://probe", { socketPath });
+  try {
+    const answer = await client.request({ method: "GET", path: "/" });
+    return ((await answer.body.json()) as { exports: ExportInfo[] }).exports;
+  } finally {
+    await client.close();
+  }
+}
+
+/** In service-worker syntax handlers are registered by call; their names are read from the source. */
+async function serviceWorkerExports(kernel: KernelSlice, version: Version): Promise<ExportInfo[]> {
+  const blob = version.modules[0]?.blob;
+  const source = blob === undefined ? "" : Buffer.from(await kernel.blobs.bytes(blob)).toString("utf8");
+  const handlers = new Set([...source.matchAll(/addEventListener\(\s*["'`](\w+)["'`]/g)].map((match) => match[1] as string));
+  return [{ name: "default", type: "object", handlers: [...handlers] }];
+}
+
+/** workerd's words, without what only concerns the process. */
+function validationText(words: string): string {
+  const lines = words.split("\n").map((line) => line.replace(/^service user: /, ""));
+  const told = lines.filter((line) => line.trim() !== "" && !/^workerd\/|config\.capnp|warning:/.test(line));
+  const text = (told.length > 0 ? told : lines).join("\n").replaceAll(`imported from "${PROBE_MODULE}"`, "").trim();
+  if (/did not serve within/.test(text)) return "Script startup exceeded CPU time limit.";
+  return text;
+}

@@ -1,0 +1,229 @@
+/**
+ * A version as a workerd process. Sockets: "http" goes straight to the user's Worker (or to workerd's assets router in
+ * front of it), "events" to the trusted dispatcher, and one for each entrypoint that other Workers may bind.
+ * The user's code never sees the platform's own services: only what its bindings name.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import type { BlobId, DurableObjects } from "../../kernel/capabilities.ts";
+import type { KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
+import type { Module, Service, Socket, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
+import { workerModule } from "../../kernel/workerd/module.ts";
+import type { ProcessPlan } from "../../kernel/workerd/runtime.ts";
+import type { Assets } from "./assets.ts";
+import { ASSETS_SERVICE } from "./bindings.ts";
+import type { Script, StoredModule, Version } from "./model.ts";
+
+const USER = "user";
+const OWN_COMPATIBILITY_DATE = "2026-01-01";
+/** Header that carries `request.cf` to workerd, which removes it. Clients cannot send it: `http.ts` drops the prefix. */
+export const CF_HEADER = "x-freehold-cf";
+export const PROTO_HEADER = "x-freehold-proto";
+/**
+ * Host name of the CONNECT with which workerd processes open an RPC connection. Unguessable: a Worker that could name it
+ * in `connect()` would speak raw RPC to the Worker it binds, with events that no binding allows.
+ */
+export const RPC_HOST = `rpc-${randomBytes(16).toString("hex")}`;
+/** Options of the HTTP connections between Workers, on both sides. */
+export const LINK_HTTP = { cfBlobHeader: CF_HEADER, forwardedProtoHeader: PROTO_HEADER, capnpConnectHost: RPC_HOST } as const;
+
+/** One way into a Worker from others: an entrypoint with the props that the caller's binding gives. */
+export interface Entry {
+  readonly entrypoint?: string | undefined;
+  readonly props?: unknown;
+}
+
+/** Name of an entry's socket: short, since a socket's path is limited to 107 bytes. */
+export const entryName = ({ entrypoint, props }: Entry): string =>
+  `e${createHash("sha256")
+    .update(JSON.stringify([entrypoint ?? "default", props ?? null]))
+    .digest("hex")
+    .slice(0, 12)}`;
+
+export interface PlanOptions {
+  readonly script: Pick<Script, "id" | "name">;
+  readonly version: Version;
+  /** Entries besides the exported entrypoints without props. */
+  readonly entries: readonly Entry[];
+  /** Whether traces of invocations are wanted. */
+  readonly tailed: boolean;
+}
+
+/** What a plan is made with. */
+export interface PlanContext {
+  readonly kernel: KernelSlice;
+  readonly assets: Assets;
+  readonly durableObjects: DurableObjects;
+}
+
+/** The entrypoints that a version exports. */
+export function exportedEntries(version: Version): Entry[] {
+  const named = version.exports.filter((e) => e.name !== "default" && (e.type === "entrypoint" || e.type === "object"));
+  return [{}, ...named.map((e) => ({ entrypoint: e.name }))];
+}
+
+/** The whole config of a version's process. */
+export async function planProcess(context: PlanContext, options: PlanOptions, socket: (name: string) => string): Promise<ProcessPlan> {
+  const { kernel } = context;
+  const { script, version } = options;
+  const objects = await context.durableObjects.namespaces(script);
+  const parts = mergeParts([await compileBindings(context, options), objects]);
+  const hasObjects = (objects.durableObjectNamespaces ?? []).length > 0;
+  const services: Service[] = [internet(kernel), ...(parts.services ?? [])];
+  const tails: string[] = [];
+  if (options.tailed) {
+    services.push(...tailServices(kernel, script.id, version.id));
+    tails.push("freehold-tail");
+  }
+  const hasCode = version.syntax !== "none";
+  if (hasCode) {
+    services.push({
+      name: USER,
+      worker: {
+        ...(await userCode(kernel, version)),
+        bindings: parts.bindings,
+        ...(hasObjects && {
+          durableObjectNamespaces: parts.durableObjectNamespaces ?? [],
+          durableObjectStorage: context.durableObjects.storage.service,
+        }),
+        tails,
+      },
+    });
+    services.push(dispatcher());
+  }
+  if (version.assets !== undefined) services.push(await assetsService(context, version, hasCode));
+  const front = version.assets === undefined ? USER : ASSETS_SERVICE;
+  const at = (name: string, service: Socket["service"], http: Socket["http"]): Socket => ({
+    name,
+    address: `unix:${socket(name)}`,
+    http,
+    service,
+  });
+  const sockets: Socket[] = [at("http", front, { cfBlobHeader: CF_HEADER, forwardedProtoHeader: PROTO_HEADER })];
+  if (hasCode) {
+    sockets.push(at("events", "freehold-dispatcher", {}));
+    for (const [name, entry] of uniqueEntries(version, options.entries)) {
+      const service = {
+        name: USER,
+        ...(entry.entrypoint !== undefined && { entrypoint: entry.entrypoint }),
+        ...(entry.props !== undefined && { props: entry.props }),
+      };
+      // The default entry goes through the assets, as a request from outside does.
+      const target = entry.entrypoint === undefined && entry.props === undefined ? front : service;
+      sockets.push(at(name, target, LINK_HTTP));
+    }
+  } else {
+    sockets.push(at(entryName({}), front, LINK_HTTP));
+  }
+  const config: WorkerdConfig = { services, sockets, ...(parts.extensions && { extensions: parts.extensions }) };
+  return { config, environment: parts.environment ?? {} };
+}
+
+function uniqueEntries(version: Version, extra: readonly Entry[]): Map<string, Entry> {
+  const exported = exportedEntries(version);
+  const known = new Set(exported.map((entry) => entry.entrypoint));
+  // An entry that the code does not export would keep the process from starting.
+  const usable = extra.filter((entry) => known.has(entry.entrypoint));
+  return new Map([...exported, ...usable].map((entry) => [entryName(entry), entry]));
+}
+
+/** Modules and compatibility settings; the code is read from blobs when workerd starts. */
+export async function userCode(
+  kernel: KernelSlice,
+  version: Version,
+): Promise<Pick<WorkerService, "modules" | "serviceWorkerScript" | "compatibilityDate" | "compatibilityFlags">> {
+  const settings = { compatibilityDate: version.compatibilityDate, compatibilityFlags: version.compatibilityFlags };
+  const code = version.modules.filter((module) => module.kind !== "source-map");
+  if (version.syntax === "service-worker") {
+    return { ...settings, serviceWorkerScript: { file: await pathOf(kernel, (code[0] as StoredModule).blob) } };
+  }
+  return { ...settings, modules: await Promise.all(code.map((module) => moduleOf(kernel, module))) };
+}
+
+async function moduleOf(kernel: KernelSlice, module: StoredModule): Promise<Module> {
+  const { name } = module;
+  const source = { file: await pathOf(kernel, module.blob) };
+  switch (module.kind) {
+    case "esm":
+      return { name, esModule: source };
+    case "commonjs":
+      return { name, commonJsModule: source };
+    case "wasm":
+      return { name, wasm: source };
+    case "text":
+      return { name, text: source };
+    case "json":
+      return { name, json: source };
+    default:
+      return { name, data: source };
+  }
+}
+
+async function pathOf(kernel: KernelSlice, blob: BlobId): Promise<string> {
+  const local = await kernel.blobs.localFile(blob);
+  await local.release();
+  return local.path;
+}
+
+/** The parts of all bindings of a version. */
+export async function compileBindings(context: PlanContext, options: Pick<PlanOptions, "script" | "version">): Promise<WorkerdParts> {
+  const { script, version } = options;
+  const worker: WorkerRef = { scriptName: script.name, scriptId: script.id, versionId: version.id };
+  return mergeParts(await Promise.all(version.bindings.map((b) => context.kernel.bindings.get(b.type).compile(b, worker))));
+}
+
+/** Equal names are equal services; different ones under one name would be a mistake of ours. */
+export function mergeParts(all: readonly WorkerdParts[]): WorkerdParts {
+  const byName = <T extends { readonly name: string }>(items: readonly T[]): T[] => [
+    ...new Map(items.map((item) => [item.name, item])).values(),
+  ];
+  return {
+    bindings: all.flatMap((part) => part.bindings),
+    services: byName(all.flatMap((part) => part.services ?? [])),
+    durableObjectNamespaces: all.flatMap((part) => part.durableObjectNamespaces ?? []),
+    extensions: byName(all.flatMap((part) => part.extensions ?? [])),
+    environment: Object.assign({}, ...all.map((part) => part.environment ?? {})),
+  };
+}
+
+/** Where `fetch()` and `connect()` of user code go: by default public addresses only. */
+export const internet = (kernel: KernelSlice): Service => ({
+  name: "internet",
+  network: { allow: kernel.config["runtime.outbound_allow"], trustBrowserCas: true },
+});
+
+const dispatcher = (): Service => ({
+  name: "freehold-dispatcher",
+  worker: {
+    modules: [{ name: "dispatcher.worker.js", esModule: workerModule(import.meta.url, "./dispatcher.worker.ts") }],
+    compatibilityDate: OWN_COMPATIBILITY_DATE,
+    compatibilityFlags: ["service_binding_extra_handlers"],
+    bindings: [{ name: "USER", service: USER }],
+  },
+});
+
+const tailServices = (kernel: KernelSlice, scriptId: string, versionId: string): Service[] => [
+  kernel.mint.node("freehold-tail-sink", { kind: "tail", scriptId, versionId }),
+  {
+    name: "freehold-tail",
+    worker: {
+      modules: [{ name: "tail.worker.js", esModule: workerModule(import.meta.url, "./tail.worker.ts") }],
+      compatibilityDate: OWN_COMPATIBILITY_DATE,
+      bindings: [{ name: "SINK", service: "freehold-tail-sink" }],
+    },
+  },
+];
+
+async function assetsService(context: PlanContext, version: Version, hasCode: boolean): Promise<Service> {
+  const { manifest, config } = version.assets as NonNullable<Version["assets"]>;
+  const { _headers: headers, _redirects: redirects, ...handling } = config;
+  return {
+    name: ASSETS_SERVICE,
+    assets: {
+      path: await context.assets.directory(manifest),
+      config: JSON.stringify({ ...handling, headers, redirects }),
+      ...(hasCode
+        ? { userWorker: USER }
+        : { compatibilityDate: version.compatibilityDate, compatibilityFlags: version.compatibilityFlags }),
+    },
+  };
+}

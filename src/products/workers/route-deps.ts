@@ -1,0 +1,37 @@
+/** What the REST routes of Workers share: their parts, the permissions they ask for, and the deletion of a Worker. */
+import type { DurableObjects } from "../../kernel/capabilities.ts";
+import type { KernelSlice, RequestContext } from "../../kernel/product.ts";
+import type { Assets } from "./assets.ts";
+import type { CronScheduler } from "./cron.ts";
+import type { Deployer } from "./deploy.ts";
+import { workersError } from "./errors.ts";
+import type { Version } from "./model.ts";
+import type { ScriptStore } from "./store.ts";
+import type { Tails } from "./tails.ts";
+
+export interface RouteDeps {
+  readonly kernel: KernelSlice;
+  readonly store: ScriptStore;
+  readonly deployer: Deployer;
+  readonly assets: Assets;
+  readonly cron: CronScheduler;
+  readonly tails: Tails;
+  readonly durableObjects: DurableObjects;
+  readonly subdomain: { get(): string; set(value: string): Promise<void> };
+}
+
+export const READ = ["Workers Scripts Read", "Workers Scripts Write"] as const;
+export const WRITE = ["Workers Scripts Write"] as const;
+export const TAIL = ["Workers Tail Read", ...READ] as const;
+/** Workers whose current versions bind the given one. */
+export function callersOf(store: ScriptStore, target: string): string[] {
+  const binds = (version: Version): boolean => version.bindings.some((b) => b.type === "service" && b.service === target);
+  return store.all().flatMap(({ script, versions }) => (script.name !== target && versions.some(binds) ? [script.name] : []));
+}
+
+/** Deletes a Worker; one that others bind only with `force=true`. */
+export async function removeScript({ store, deployer }: RouteDeps, c: RequestContext): Promise<void> {
+  const { script } = store.require(c.params.name as string);
+  if (c.query.get("force") !== "true" && callersOf(store, script.name).length > 0) throw workersError("referenced");
+  await deployer.remove(script.name);
+}

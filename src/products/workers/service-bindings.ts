@@ -1,0 +1,57 @@
+/** Service bindings: `{ type: "service", service, entrypoint?, props? }`. The calls themselves: `links.ts`. */
+import type { BindingCompiler, BindingConfig } from "../../kernel/product.ts";
+import { workersError } from "./errors.ts";
+import type { Links } from "./links.ts";
+import type { Version } from "./model.ts";
+import { type Entry, entryName, exportedEntries, LINK_HTTP } from "./process.ts";
+import type { ScriptStore } from "./store.ts";
+
+/** The entry that a stored service binding names. */
+export const entryOf = (binding: BindingConfig): Entry => ({
+  entrypoint: binding.entrypoint as string | undefined,
+  props: binding.props,
+});
+
+/** The service bindings of a version. */
+export const serviceBindingsOf = (version: Version): BindingConfig[] => version.bindings.filter((b) => b.type === "service");
+
+export function serviceBinding(store: ScriptStore, links: Links): BindingCompiler {
+  return {
+    async validate(b, worker) {
+      const { service, entrypoint, props, environment } = b;
+      if (typeof service !== "string" || service === "") throw workersError("validation", `Binding "${b.name}" must have a \`service\`.`);
+      const target = store.live(service);
+      // A Worker may bind itself: it exists as soon as this upload does.
+      if (service !== worker.scriptName) {
+        const version = target?.versions[0];
+        if (version === undefined) {
+          throw workersError("serviceNotFound", `Could not resolve service binding '${b.name}'. Target script '${service}' not found.`);
+        }
+        if (entrypoint !== undefined && !exportedEntries(version).some((entry) => entry.entrypoint === entrypoint)) {
+          throw workersError(
+            "entrypointNotFound",
+            `Could not resolve service binding '${b.name}'. Target script '${service}' has no entrypoint named '${String(entrypoint)}'.`,
+          );
+        }
+      }
+      return {
+        type: "service",
+        name: b.name,
+        service,
+        ...(typeof environment === "string" && { environment }),
+        ...(typeof entrypoint === "string" && entrypoint !== "default" && { entrypoint }),
+        ...(typeof props === "object" && props !== null && { props }),
+      };
+    },
+    async compile(b) {
+      const target = b.service as string;
+      const entry = entryOf(b);
+      const service = `service:${target}:${entryName(entry)}`;
+      const address = `unix:${await links.open(target, entry)}`;
+      return {
+        bindings: [{ name: b.name, service }],
+        services: [{ name: service, external: { address, http: LINK_HTTP } }],
+      };
+    },
+  };
+}

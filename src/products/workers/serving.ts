@@ -1,0 +1,177 @@
+/**
+ * Which processes serve which Worker. Each version of a script's current deployment is one process of the runtime; a
+ * script with Durable Objects has one process at a time, since they share the objects' files.
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { DurableObjects } from "../../kernel/capabilities.ts";
+import { PlatformError } from "../../kernel/errors.ts";
+import type { KernelSlice } from "../../kernel/product.ts";
+import type { Lease, ProcessSpec } from "../../kernel/workerd/runtime.ts";
+import type { Assets } from "./assets.ts";
+import { workersError } from "./errors.ts";
+import type { Links } from "./links.ts";
+import type { Version } from "./model.ts";
+import { type Entry, entryName, type PlanContext, planProcess } from "./process.ts";
+import { entryOf, serviceBindingsOf } from "./service-bindings.ts";
+import type { LiveScript, ScriptStore } from "./store.ts";
+
+export interface Serving {
+  /** A lease on a process of the script's current deployment; `versionKey` always picks the same version. */
+  lease(scriptName: string, versionKey?: string): Promise<VersionLease>;
+  /** A lease on one version, deployed or not. */
+  leaseVersion(live: LiveScript, version: Version): Promise<VersionLease>;
+  /** Brings the processes in line with the script's current rows. */
+  apply(before: LiveScript | undefined, after: LiveScript | undefined): Promise<void>;
+  /** Replaces the script's processes, with or without traces. */
+  setTailed(scriptId: string, tailed: boolean): Promise<void>;
+  /** Whether user code of the process can be seen by live tails now. */
+  tailed(scriptId: string): boolean;
+}
+
+export interface VersionLease extends Lease {
+  readonly version: Version;
+  /** The process must be gone before its successor starts: work on it should end soon when it is retired. */
+  readonly exclusive: boolean;
+}
+
+interface Defined {
+  readonly id: string;
+  readonly version: Version;
+  readonly settings: { readonly tailed: boolean; readonly entries: readonly string[]; readonly exclusive: boolean };
+}
+
+export const processId = (version: Version): string => `w-${version.id}`;
+
+export function createServing(
+  context: PlanContext & { readonly kernel: KernelSlice; readonly assets: Assets; readonly durableObjects: DurableObjects },
+  store: ScriptStore,
+  links: () => Links,
+): Serving {
+  const { kernel, durableObjects } = context;
+  const { runtime, log } = kernel;
+  const tailedScripts = new Set<string>();
+  const defined = new Map<string, Defined>();
+
+  /** Entries with props that other Workers' current versions bind. */
+  function entriesOf(target: string): Entry[] {
+    const found = new Map<string, Entry>();
+    for (const { versions } of store.all()) {
+      for (const binding of versions.flatMap(serviceBindingsOf)) {
+        const entry = entryOf(binding);
+        if (binding.service === target && entry.props !== undefined) found.set(entryName(entry), entry);
+      }
+    }
+    return [...found.values()];
+  }
+
+  const observed = (live: LiveScript): boolean => (live.script.settings.observability as { enabled?: boolean } | null)?.enabled === true;
+
+  async function define(live: LiveScript, version: Version): Promise<string> {
+    const id = processId(version);
+    const { script } = live;
+    const entries = entriesOf(script.name);
+    const exclusive = ((await durableObjects.namespaces(script)).durableObjectNamespaces ?? []).length > 0;
+    // A Worker with Durable Objects is tailed from the start: replacing its process for a tail would drop its WebSockets.
+    const tailed = tailedScripts.has(script.id) || exclusive || observed(live);
+    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive };
+    const known = defined.get(id);
+    if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return id;
+    const spec: ProcessSpec = {
+      id,
+      label: script.name,
+      plan: (socket) => planProcess(context, { script, version, entries, tailed }, socket),
+      ...(exclusive && { exclusive: script.id, busyUntil: () => durableObjects.nextAlarm(script) }),
+      output: (stream, line) => log.info("worker.output", { worker: script.name, stream, line }),
+    };
+    defined.set(id, { id, version, settings });
+    runtime.define(spec);
+    return id;
+  }
+
+  async function leaseOf(live: LiveScript, version: Version): Promise<VersionLease> {
+    const id = processId(version);
+    if (!defined.has(id)) await define(live, version);
+    const lease = await runtime.lease(id);
+    const exclusive = defined.get(id)?.settings.exclusive ?? false;
+    return { version, exclusive, socket: lease.socket, retired: lease.retired, release: lease.release };
+  }
+
+  async function retire(version: Version): Promise<void> {
+    defined.delete(processId(version));
+    await runtime.remove(processId(version));
+  }
+
+  /** Ready before it is needed, so that the switch costs no request anything. */
+  async function prewarm(live: LiveScript, version: Version): Promise<void> {
+    const lease = await leaseOf(live, version);
+    lease.release();
+  }
+
+  const serving: Serving = {
+    async lease(scriptName, versionKey) {
+      for (let attempt = 0; ; attempt++) {
+        const live = store.live(scriptName);
+        const version = live && pick(live, versionKey);
+        if (live === undefined || version === undefined) throw workersError("notFound");
+        try {
+          return await leaseOf(live, version);
+        } catch (error) {
+          // A deploy may have retired the process between the choice and the lease.
+          const moved = store.live(scriptName)?.deployment?.id !== live.deployment?.id;
+          if (!moved || attempt >= 3 || !(error instanceof PlatformError)) throw error;
+        }
+      }
+    },
+    leaseVersion: leaseOf,
+    async apply(before, after) {
+      const kept = new Set(after?.versions.map((v) => v.id));
+      const gone = (before?.versions ?? []).filter((version) => !kept.has(version.id));
+      for (const version of after?.versions ?? []) await define(after as LiveScript, version);
+      // Targets that a new binding reaches with props get its socket.
+      const name = after?.script.name ?? before?.script.name;
+      const targets = new Set((after?.versions ?? []).flatMap(serviceBindingsOf).map((b) => b.service as string));
+      for (const target of targets) {
+        const live = target === name ? undefined : store.live(target);
+        for (const version of live?.versions ?? []) if (defined.has(processId(version))) await define(live as LiveScript, version);
+      }
+      if (name !== undefined && gone.length > 0) links().moved(name);
+      // In the background: they end when their requests have.
+      for (const version of gone) retire(version).catch((error: unknown) => log.error("worker.retire_failed", { worker: name, error }));
+      if (after === undefined) await Promise.all(gone.map((version) => runtime.remove(processId(version))));
+    },
+    async setTailed(scriptId, tailed) {
+      if (tailedScripts.has(scriptId) === tailed) return;
+      if (tailed) tailedScripts.add(scriptId);
+      else tailedScripts.delete(scriptId);
+      const live = store.liveById(scriptId);
+      // Without a tail the process goes on as it is; it is replaced when it stops by itself.
+      if (live === undefined || !tailed) return;
+      for (const version of live.versions) {
+        await define(live, version);
+        await prewarm(live, version);
+      }
+      links().moved(live.script.name);
+    },
+    tailed: (scriptId) => tailedScripts.has(scriptId),
+  };
+  return serving;
+}
+
+/** The version that serves a request: by percentage, or by a key that always gives the same. */
+function pick(live: LiveScript, key: string | undefined): Version | undefined {
+  const { deployment, versions } = live;
+  if (versions.length <= 1 || deployment === undefined) return versions[0];
+  let point = (key === undefined ? Math.random() : hashOf(key)) * 100;
+  for (const { version_id, percentage } of deployment.versions) {
+    point -= percentage;
+    if (point < 0) return versions.find((version) => version.id === version_id) ?? versions[0];
+  }
+  return versions[0];
+}
+
+/** FNV-1a, spread over [0, 1). */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return hash / 2 ** 32;
+}
