@@ -21,6 +21,8 @@ export interface Grant {
   bucket(right: Right, jurisdiction: Jurisdiction, name: string): boolean;
   /** Objects of a bucket: one key, or with `prefix` every key that begins with it. `operation` is S3's name. */
   objects(right: Right, jurisdiction: Jurisdiction, name: string, scope: { key: string } | { prefix: string }, operation?: string): boolean;
+  /** Anything at all in the bucket: enough to learn that it exists. */
+  somewhere(jurisdiction: Jurisdiction, name: string): boolean;
 }
 
 export interface Signer {
@@ -33,14 +35,16 @@ export function principalGrant(principal: Principal, accountId: string): Grant {
   const account = `com.cloudflare.api.account.${accountId}`;
   const admin = (right: Right) => principal.can(right === "write" ? groups.storageWrite : groups.storageRead, account);
   const item = (right: Right) => (right === "write" ? groups.itemWrite : groups.itemRead);
+  const objects = (right: Right, jurisdiction: Jurisdiction, name: string): boolean =>
+    admin(right) ||
+    // A policy on the account covers its buckets; one on a bucket names it with its jurisdiction.
+    principal.can(item(right), account) ||
+    principal.can(item(right), `com.cloudflare.edge.r2.bucket.${accountId}_${jurisdiction}_${name}`);
   return {
     account: admin,
     bucket: admin,
-    objects: (right, jurisdiction, name) =>
-      admin(right) ||
-      // A policy on the account covers its buckets; one on a bucket names it with its jurisdiction.
-      principal.can(item(right), account) ||
-      principal.can(item(right), `com.cloudflare.edge.r2.bucket.${accountId}_${jurisdiction}_${name}`),
+    objects,
+    somewhere: (jurisdiction, name) => objects("read", jurisdiction, name),
   };
 }
 
@@ -162,5 +166,6 @@ function narrow(parent: Grant, claims: TemporaryClaims): Grant {
       inPaths(scope) &&
       (claims.actions === undefined || operation === undefined || claims.actions.includes(operation)) &&
       parent.objects(right, jurisdiction, name, scope, operation),
+    somewhere: (jurisdiction, name) => here(jurisdiction, name) && parent.somewhere(jurisdiction, name),
   };
 }

@@ -9,8 +9,10 @@ import { objectsCapability } from "./capability.ts";
 import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
 import { garbage } from "./garbage.ts";
+import { startLifecycle } from "./lifecycle.ts";
 import { migrations } from "./migrations.ts";
 import { permissions } from "./permissions.ts";
+import { s3Door } from "./s3/door.ts";
 
 export const r2 = {
   name: "r2",
@@ -30,11 +32,30 @@ export const r2 = {
       garbage: garbage(meta, blobs, log),
     };
     context.garbage.kick();
+    const lifecycle = startLifecycle(context, config["r2.lifecycle_interval_s"] * 1000);
+    const s3 = s3Door(context, auth);
     return {
+      hosts: [
+        {
+          name: "r2",
+          patterns: ["{bucket}.{account}.{jurisdiction}.r2", "{bucket}.{account}.r2", "{account}.r2"],
+          publicHosts: [
+            "{bucket}.{account}.{jurisdiction}.r2.cloudflarestorage.com",
+            "{bucket}.{account}.r2.cloudflarestorage.com",
+            "{account}.r2.cloudflarestorage.com",
+          ],
+          signed: true,
+          wholeHost: true,
+          handle: (params, request, response) => s3.handle(params, request, response),
+        },
+      ],
       bindings: { r2_bucket: r2Binding(context, mint) },
       internal: (claims, request, response) => serveBinding(context, claims, request, response),
       offers: { objects: objectsCapability(context, auth) },
-      stop: () => context.garbage.stop(),
+      async stop() {
+        await lifecycle.stop();
+        await context.garbage.stop();
+      },
     };
   },
 } satisfies Product;
