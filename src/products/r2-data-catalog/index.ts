@@ -15,6 +15,7 @@ import type { Catalog } from "./model.ts";
 import { startPurger } from "./purge.ts";
 import { icebergRest } from "./rest/dispatch.ts";
 import { configOperation, namespaceAndTableOperations, unsupportedEndpoints } from "./rest/operations.ts";
+import { viewOperations } from "./rest/view-operations.ts";
 
 export const r2DataCatalog = {
   name: "r2-data-catalog",
@@ -35,7 +36,7 @@ export const r2DataCatalog = {
       background: (event, work) => background.run(event, work),
       purgeSoon: () => purger.wake(),
     };
-    const operations = [...namespaceAndTableOperations];
+    const operations = [...namespaceAndTableOperations, ...viewOperations];
     const config = configOperation(() => operations.map((operation) => operation.endpoint));
     const handle = icebergRest(catalog, [config, ...operations], unsupportedEndpoints);
     purger.wake();

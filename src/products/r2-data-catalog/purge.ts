@@ -110,6 +110,8 @@ async function deleteReachable(catalog: Catalog, row: PurgeRow): Promise<void> {
   const { files, objects } = catalog;
   const text = await files.readText(row.bucket, row.metadata_location);
   if (text === undefined) return;
+  // A view owns its metadata files alone.
+  if (text.includes('"view-uuid"')) return files.remove(row.bucket, [row.metadata_location]);
   const { metadata } = await files.read(row.bucket, row.metadata_location);
   const lists = metadata.snapshots.flatMap((snapshot) => (snapshot["manifest-list"] === undefined ? [] : [snapshot["manifest-list"]]));
   for (const list of lists) {

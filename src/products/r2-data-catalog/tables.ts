@@ -15,6 +15,7 @@ import type { Catalog, Warehouse } from "./model.ts";
 import { checkNewName, type TableIdentifier } from "./names.ts";
 import { getNamespace, namespaceProperties } from "./namespaces.ts";
 import { checkTableProperties, gracePeriodSeconds, type Properties } from "./properties.ts";
+import { removeRow } from "./removal.ts";
 import { exists, findRow, getTable, insertRow, swapPointer } from "./table-rows.ts";
 
 export interface CreateTable {
@@ -153,33 +154,12 @@ export async function loadTable(catalog: Catalog, warehouse: Warehouse, identifi
  * the table, its namespace, or 6 days.
  */
 export async function dropTable(catalog: Catalog, warehouse: Warehouse, identifier: TableIdentifier, purge: boolean): Promise<void> {
-  const { meta, clock } = catalog.kernel;
+  const { meta } = catalog.kernel;
   await catalog.locks.run([lockKey(warehouse, identifier)], async () => {
     const row = await getTable(meta, warehouse, identifier);
-    let graceSeconds = 0;
-    if (purge) {
-      const namespace = await getNamespace(meta, warehouse, identifier.namespace);
-      const { metadata } = await catalog.files.read(warehouse.bucket, row.metadata_location);
-      graceSeconds = gracePeriodSeconds(metadata.properties, namespaceProperties(namespace));
-    }
-    await meta.transaction(async (tx) => {
-      const { changes } = await tx.run(
-        "DELETE FROM r2_data_catalog_tables WHERE id = ? AND metadata_location = ?",
-        row.id,
-        row.metadata_location,
-      );
-      if (changes === 0) throw catalogError("concurrentUpdate");
-      if (!purge) return;
-      await tx.run(
-        "INSERT INTO r2_data_catalog_purges (id, warehouse_id, bucket, location, metadata_location, due_at) VALUES (?, ?, ?, ?, ?, ?)",
-        row.id,
-        warehouse.id,
-        warehouse.bucket,
-        row.location,
-        row.metadata_location,
-        clock.now() + graceSeconds * 1000,
-      );
-    });
+    if (!purge) return removeRow(catalog, warehouse, row, undefined);
+    const namespace = await getNamespace(meta, warehouse, identifier.namespace);
+    const { metadata } = await catalog.files.read(warehouse.bucket, row.metadata_location);
+    await removeRow(catalog, warehouse, row, gracePeriodSeconds(metadata.properties, namespaceProperties(namespace)));
   });
-  if (purge) catalog.purgeSoon();
 }

@@ -3,7 +3,7 @@
  * a whole or throws an `IcebergError`: `conflict` for a requirement that does not hold, `invalid` for a bad update,
  * `unsupported` for table encryption. Invariant: what comes out passes `checkTableMetadata`.
  */
-import { IcebergError, invalid } from "./errors.ts";
+import { conflict, IcebergError, invalid } from "./errors.ts";
 import {
   checkTableMetadata,
   currentSchema,
@@ -293,7 +293,7 @@ function addSnapshot(draft: Draft, snapshot: Snapshot): void {
 }
 
 /** The client planned on older metadata (another branch has moved on, say): it may load the table and try again. */
-const stale = (message: string): IcebergError => new IcebergError("conflict", `Validation failed, please retry: ${message}`);
+const stale = (message: string): IcebergError => conflict(`Validation failed, please retry: ${message}`);
 
 function addRows(draft: Draft, snapshot: Snapshot): void {
   const { "first-row-id": first, "added-rows": rows } = snapshot;

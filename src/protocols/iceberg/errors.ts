@@ -23,3 +23,4 @@ export class IcebergError extends Error {
 
 export const invalid = (message: string, options?: ErrorOptions): IcebergError => new IcebergError("invalid", message, options);
 export const corrupt = (message: string, options?: ErrorOptions): IcebergError => new IcebergError("corrupt", message, options);
+export const conflict = (message: string, options?: ErrorOptions): IcebergError => new IcebergError("conflict", message, options);

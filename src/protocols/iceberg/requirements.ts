@@ -1,5 +1,5 @@
 /** The requirements of a commit, checked against a table's metadata. Texts are those of the reference implementation. */
-import { IcebergError } from "./errors.ts";
+import { conflict } from "./errors.ts";
 import type { TableMetadata } from "./metadata.ts";
 import type { TableRequirement } from "./updates.ts";
 
@@ -50,5 +50,5 @@ function checkRequirement(base: TableMetadata | undefined, requirement: TableReq
 }
 
 function failed(message: string): never {
-  throw new IcebergError("conflict", `Requirement failed: ${message}`);
+  throw conflict(`Requirement failed: ${message}`);
 }

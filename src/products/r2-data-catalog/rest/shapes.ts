@@ -46,4 +46,18 @@ export const transactionBody = z.object({
     .max(TRANSACTION_TABLES_MAX),
 });
 
+export const createViewBody = z.object({
+  name: z.string(),
+  location: optional(z.string()),
+  schema: anyObject,
+  "view-version": anyObject,
+  properties: optional(strings),
+});
+
+export const replaceViewBody = z.object({
+  identifier: optional(identifier),
+  requirements: optional(z.array(z.unknown())),
+  updates: z.array(z.unknown()),
+});
+
 export const anyBody = z.unknown();
