@@ -175,7 +175,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
       directory: await inData(name),
       urls,
       auth,
-      mint: capabilityMint(name, key, { node: nodeSocket, system: system.socket }),
+      mint: capabilityMint(name, key, { node: nodeSocket, system: system.socket(name) }),
       runtime,
       bindings: {
         get(type) {

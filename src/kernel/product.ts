@@ -45,8 +45,9 @@ export interface SystemParts {
   /** Services to add. A name starts with the product's name and a colon. */
   readonly services: readonly WorkerdService[];
   /**
-   * The service that answers requests which carry a capability of this product. The system dispatcher has
-   * verified the capability and passes its claims as JSON in the header `x-freehold-claims`, which no caller can set.
+   * The Worker of these services that answers requests of this product's capabilities. It must ask `claimsOf` of
+   * `kernel/workerd/capability.worker.ts` before anything else; the kernel adds that module and the key it needs. The
+   * Worker's own modules come from `workerModules`, so that it can import it.
    */
   readonly entry: string;
 }

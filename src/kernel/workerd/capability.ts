@@ -8,7 +8,8 @@ import type { CapabilityMint, Claims } from "../product.ts";
 import type { Service } from "./config.ts";
 
 export const CAPABILITY_HEADER = "x-freehold-capability";
-export const CLAIMS_HEADER = "x-freehold-claims";
+/** In the environment of an entry Worker of the system workerd; `capability.worker.ts` verifies with it. */
+export const CAPABILITY_KEY_BINDING = "CAPABILITY_KEY";
 
 const VERIFIED_MAX = 10_000;
 

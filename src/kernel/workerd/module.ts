@@ -4,7 +4,9 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Module } from "./config.ts";
 
 const cache = new Map<string, string>();
 
@@ -17,6 +19,19 @@ export function workerModule(callerUrl: string, path: string): string {
   const source = existsSync(built) ? readFileSync(built, "utf8") : withoutWarning(() => stripTypeScriptTypes(readFileSync(file, "utf8")));
   cache.set(file, source);
   return source;
+}
+
+/**
+ * Worker modules that import each other by relative paths: each is named by its own path in the source tree, so that the
+ * same specifier leads to the same file for the compiler and for workerd. The first is the main module.
+ */
+export function workerModules(callerUrl: string, ...paths: readonly string[]): Module[] {
+  const tree = fileURLToPath(new URL("../..", import.meta.url));
+  const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+  return paths.map((path) => ({
+    name: relative(tree, fileURLToPath(new URL(path, callerUrl))).replace(/\.ts$/, extension),
+    esModule: workerModule(callerUrl, path),
+  }));
 }
 
 /** Node marks the stripping function as experimental, although running `.ts` files is stable: the notice helps no user. */
