@@ -1,7 +1,11 @@
 /** The one list of products. Order does not matter: the kernel starts them in the order of their needs. */
 import type { Product } from "./kernel/product.ts";
+import { d1 } from "./products/d1/index.ts";
+import { durableObjects } from "./products/durable-objects/index.ts";
 import { kv } from "./products/kv/index.ts";
 import { r2 } from "./products/r2/index.ts";
 import { r2DataCatalog } from "./products/r2-data-catalog/index.ts";
+import { r2Sql } from "./products/r2-sql/index.ts";
+import { workers } from "./products/workers/index.ts";
 
-export const products: readonly Product[] = [kv, r2, r2DataCatalog];
+export const products: readonly Product[] = [d1, durableObjects, kv, r2, r2DataCatalog, r2Sql, workers];

@@ -1,0 +1,81 @@
+/** The D1 engine as the Node side sees it: requests to the system workerd with a capability for one database. */
+import type { Readable } from "node:stream";
+import type { KernelSlice, SystemResponse } from "../../kernel/product.ts";
+import type { DatabaseId } from "./databases.ts";
+import { d1Error } from "./errors.ts";
+
+export interface UsageHour {
+  readonly database: string;
+  /** Milliseconds since the epoch. */
+  readonly hour: number;
+  readonly readQueries: number;
+  readonly writeQueries: number;
+  readonly rowsRead: number;
+  readonly rowsWritten: number;
+}
+
+export interface ImportOutcome {
+  readonly success: boolean;
+  readonly error?: string;
+  readonly num_queries?: number;
+  readonly final_bookmark?: string;
+  readonly meta?: unknown;
+}
+
+export interface Engine {
+  /** Runs REST's `{sql, params}` or `{batch}`; one result per statement. Throws `d1.query` with SQLite's words. */
+  query(uuid: DatabaseId, body: unknown, options: { rows: boolean; readOnly: boolean }): Promise<unknown[]>;
+  stats(uuid: DatabaseId): Promise<{ file_size: number; num_tables: number }>;
+  destroy(uuid: DatabaseId): Promise<void>;
+  /** SQL text of the database. Throws `d1.query` when it cannot be exported. */
+  export(uuid: DatabaseId, options: { tables: readonly string[]; schema: boolean; data: boolean }): Promise<AsyncIterable<Uint8Array>>;
+  /** Runs a file's statements, all or none. */
+  import(uuid: DatabaseId, file: Readable): Promise<ImportOutcome>;
+  /** Usage by the hour in [from, to], milliseconds since the epoch, of one database or all. */
+  usage(from: number, to: number, uuid: string | null): Promise<UsageHour[]>;
+}
+
+export function openEngine(system: KernelSlice["system"]): Engine {
+  const request = (database: string, method: string, path: string, body?: string | AsyncIterable<Uint8Array>): Promise<SystemResponse> =>
+    system({ database, role: "platform" }, { method, path, ...(body !== undefined && { body }) });
+
+  async function json<T>(answer: Promise<SystemResponse>): Promise<T> {
+    const response = await answer;
+    if (response.status !== 200) throw new Error(`D1 engine: ${response.status} ${await response.text()}`);
+    return response.json<T>();
+  }
+
+  return {
+    async query(uuid, body, { rows, readOnly }) {
+      const path = `/rest?format=${rows ? "rows" : "objects"}${readOnly ? "&readonly=1" : ""}`;
+      const answer = await json<unknown[] | { error: string }>(request(uuid, "POST", path, JSON.stringify(body)));
+      if (!Array.isArray(answer)) throw queryError(answer.error);
+      return answer;
+    },
+    stats: (uuid) => json(request(uuid, "GET", "/stats")),
+    async destroy(uuid) {
+      await json(request(uuid, "DELETE", "/"));
+    },
+    async export(uuid, { tables, schema, data }) {
+      const query = new URLSearchParams();
+      for (const table of tables) query.append("table", table);
+      if (!schema) query.set("schema", "0");
+      if (!data) query.set("data", "0");
+      const response = await request(uuid, "GET", `/export?${query}`);
+      if (response.status !== 200) throw queryError((await response.json<{ error: string }>()).error);
+      return response.body;
+    },
+    import: (uuid, file) => json(request(uuid, "POST", "/import", file)),
+    usage: (from, to, uuid) => json(request(uuid ?? "", "GET", `/usage?from=${from}&to=${to}`)),
+  };
+}
+
+/** The REST error for what the engine said. */
+function queryError(message: string): Error {
+  if (message.startsWith("D1 DB is overloaded.")) return d1Error("overloaded", message);
+  if (message === READ_ONLY) return d1Error("readOnly");
+  return d1Error("query", message);
+}
+
+/** What the engine says when a read-only request would write; `database.worker.ts` has the same text. */
+const READ_ONLY = "This token may only read";

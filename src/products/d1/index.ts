@@ -1,0 +1,73 @@
+/**
+ * D1: SQLite databases for Workers by binding and for everyone by REST. What exists lies in meta; each database is a
+ * Durable Object in the system workerd. `README.md` has the guarantees and deviations.
+ */
+
+import type { Product } from "../../kernel/product.ts";
+import { workerModules } from "../../kernel/workerd/module.ts";
+import { d1Binding } from "./binding.ts";
+import { openDatabases } from "./databases.ts";
+import { openEngine } from "./engine.ts";
+import { startHousekeeping } from "./housekeeping.ts";
+import { openJobs } from "./jobs.ts";
+import { migrations } from "./migrations.ts";
+import { databaseRoutes } from "./routes.ts";
+import { openTransfers } from "./transfers.ts";
+
+export const d1 = {
+  name: "d1",
+  status: "beta",
+  migrations,
+  permissions: [
+    { id: "192192df92ee43ac90f2aeeffce67e35", name: "D1 Read", scopes: ["com.cloudflare.api.account"] },
+    { id: "09b2857d1c31407795e75e3fed8617a1", name: "D1 Write", scopes: ["com.cloudflare.api.account"] },
+  ],
+  system: ({ data }) => ({
+    entry: "d1:engine",
+    services: [
+      { name: "d1:storage", disk: { path: data, writable: true, allowDotfiles: true } },
+      {
+        name: "d1:engine",
+        worker: {
+          modules: workerModules(
+            import.meta.url,
+            "./engine.worker.ts",
+            "./database.worker.ts",
+            "./batches.worker.ts",
+            "./metrics.worker.ts",
+            "./dump.worker.ts",
+            "./statements.worker.ts",
+          ),
+          compatibilityDate: "2026-11-01",
+          // Without it a query's duration is always 0.
+          compatibilityFlags: ["precise_timers"],
+          // The keys are where the databases lie: changing one loses them.
+          durableObjectNamespaces: [
+            { className: "D1Database", uniqueKey: "freehold-d1", enableSql: true },
+            { className: "D1Metrics", uniqueKey: "freehold-d1-metrics", enableSql: true },
+          ],
+          durableObjectStorage: "d1:storage",
+          bindings: [
+            { name: "DATABASE", durableObjectNamespace: { className: "D1Database" } },
+            { name: "METRICS", durableObjectNamespace: { className: "D1Metrics" } },
+          ],
+        },
+      },
+    ],
+  }),
+  async start({ meta, blobs, clock, config, log, mint, system, urls }) {
+    const databases = openDatabases(meta, clock, config["d1.databases_max"]);
+    const engine = openEngine(system);
+    const transfers = openTransfers(meta, blobs, clock, urls.gateway);
+    const jobs = openJobs(databases, engine, transfers, clock, log);
+    const housekeeping = startHousekeeping(meta, engine, transfers, log);
+    return {
+      routes: [...databaseRoutes(databases, engine, housekeeping.wake), ...jobs.routes, ...transfers.routes],
+      bindings: { d1: d1Binding(databases, mint) },
+      async stop() {
+        await housekeeping.stop();
+        await jobs.stop();
+      },
+    };
+  },
+} satisfies Product;
