@@ -10,6 +10,8 @@ import https from "node:https";
 import { type AddressInfo, connect, isIP, type Socket } from "node:net";
 import { type Duplex, pipeline } from "node:stream";
 import type { Log } from "../log.ts";
+import { type AbsoluteTarget, type Authority, absoluteTarget, parseAuthority, toOriginForm } from "./request-target.ts";
+import { serverOptions } from "./server-options.ts";
 import type { CertificateAuthority } from "./tls.ts";
 
 export interface ExecProxyOptions {
@@ -38,8 +40,6 @@ const LOOPBACK = "127.0.0.1";
 const CONNECTIONS_MAX = 2000;
 const HEAD_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 30_000;
-// Longer than clients keep idle connections, so that it is the client who ends them and no request meets a closing one.
-const KEEP_ALIVE_MS = 75_000;
 const TLS_HANDSHAKE_RECORD = 0x16;
 
 /** Headers that concern one hop only (RFC 9110, 7.6.1), and what clients say to proxies. */
@@ -54,11 +54,6 @@ const HOP_BY_HOP = new Set([
   "transfer-encoding",
   "upgrade",
 ]);
-
-interface Authority {
-  readonly host: string;
-  readonly port: number;
-}
 
 /** Starts the proxy and resolves when it accepts connections. */
 export async function startExecProxy(options: ExecProxyOptions): Promise<ExecProxy> {
@@ -75,7 +70,7 @@ export async function startExecProxy(options: ExecProxyOptions): Promise<ExecPro
     request.headers["x-forwarded-proto"] = proto;
     return request;
   };
-  const settings = { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEAD_TIMEOUT_MS, requestTimeout: 0 };
+  const settings = serverOptions(HEAD_TIMEOUT_MS);
   // These two never listen: they are handed the connections that a CONNECT for one of our names opened.
   const plain = http.createServer(settings, (request, response) => options.request(serve("http", request), response));
   const secure = https.createServer({ ...settings, ...options.ca.serverOptions([LOOPBACK, "::1", "localhost"]) }, (request, response) =>
@@ -88,7 +83,7 @@ export async function startExecProxy(options: ExecProxyOptions): Promise<ExecPro
     socket.destroy();
   });
 
-  const outer = http.createServer({ ...settings }, (request, response) => {
+  const outer = http.createServer(settings, (request, response) => {
     const target = absoluteTarget(request.url);
     if (target === undefined) {
       refuse(
@@ -187,15 +182,6 @@ function terminate(socket: Socket, head: Buffer, servers: { plain: http.Server; 
     else if (socket.readableEnded) abandon();
     else socket.once("readable", first);
   });
-}
-
-/** Rewrites an absolute-form request into the form that a server of that name gets. */
-function toOriginForm(request: IncomingMessage, target: AbsoluteTarget): void {
-  request.url = target.path;
-  // The URL's authority replaces the Host header of an absolute-form request (RFC 9112, 3.2.2).
-  request.headers.host = target.authority;
-  delete request.headers["proxy-connection"];
-  delete request.headers["proxy-authorization"];
 }
 
 // --- everything else ---------------------------------------------------------------------------------------
@@ -322,35 +308,7 @@ function* headerPairs(raw: readonly string[]): Iterable<[string, string]> {
   for (let i = 0; i + 1 < raw.length; i += 2) yield [raw[i] as string, raw[i + 1] as string];
 }
 
-// --- targets and refusals ----------------------------------------------------------------------------------
-
-interface AbsoluteTarget extends Authority {
-  /** Host and port as the client wrote them. */
-  readonly authority: string;
-  /** Path and query as the client wrote them. */
-  readonly path: string;
-}
-
-/** The target of an absolute-form request; undefined for an origin-form one and for other schemes. */
-function absoluteTarget(url: string | undefined): AbsoluteTarget | undefined {
-  const match = /^(?:http|ws):\/\/([^/?#]+)([^#]*)/i.exec(url ?? "");
-  if (match === null) return undefined;
-  const authority = (match[1] as string).replace(/^.*@/, "");
-  const target = parseAuthority(authority, 80);
-  const path = match[2] as string;
-  return target && { ...target, authority, path: path.startsWith("/") ? path : `/${path}` };
-}
-
-/** "host:port", "[::1]:port"; the port may only be missing when there is a default. */
-function parseAuthority(text: string, defaultPort: number | undefined): Authority | undefined {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]@/\s]+))(?::(\d{1,5}))?$/i.exec(text);
-  if (match === null) return undefined;
-  const port = match[3] === undefined ? defaultPort : Number(match[3]);
-  if (port === undefined || port < 1 || port > 65535) return undefined;
-  const host = (match[1] ?? (match[2] as string)).toLowerCase().replace(/\.$/, "");
-  if (host === "" || (match[1] !== undefined && isIP(host) !== 6)) return undefined;
-  return { host, port };
-}
+// --- refusals ----------------------------------------------------------------------------------
 
 /** Names under .localhost are this machine (RFC 6761), whether or not its resolver knows them. */
 const dialHost = (host: string): string => (host.endsWith(".localhost") ? "localhost" : host);

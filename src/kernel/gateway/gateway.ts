@@ -14,6 +14,8 @@ import type { Log } from "../log.ts";
 import type { HostRoute } from "../product.ts";
 import { type HostMatch, hostTable } from "./hosts.ts";
 import { notFoundPage } from "./pages.ts";
+import { normalizeTarget } from "./request-target.ts";
+import { serverOptions } from "./server-options.ts";
 import type { CertificateAuthority } from "./tls.ts";
 
 export interface GatewayOptions {
@@ -41,8 +43,6 @@ export interface Gateway {
 
 /** Public names of the API, which belongs to no product. */
 const API_HOSTS = new Set(["api.cloudflare.com"]);
-// Longer than clients keep idle connections, so that no request meets a closing one.
-const KEEP_ALIVE_MS = 75_000;
 
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, log } = options;
@@ -63,6 +63,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const isBare = (host: string): boolean => host === "localhost" || host === config.domain || isIP(host.replace(/^\[|\]$/g, "")) !== 0;
 
   function request(incoming: IncomingMessage, response: ServerResponse): void {
+    if (!normalizeTarget(incoming)) {
+      response.writeHead(400, { "content-type": "text/plain; charset=utf-8", connection: "close" }).end("Bad Request\n");
+      return;
+    }
     const to = destination(incoming);
     if (to === undefined || to === "api") {
       if (to === undefined) notFoundPage(incoming, response);
@@ -87,6 +91,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   function upgrade(incoming: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on("error", () => socket.destroy());
+    if (!normalizeTarget(incoming)) {
+      socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+      return;
+    }
     const to = destination(incoming);
     if (to === undefined || to === "api" || to.route.upgrade === undefined) {
       socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
@@ -99,14 +107,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
   }
 
-  const timeouts = {
-    headersTimeout: config["gateway.header_timeout_ms"],
-    requestTimeout: 0,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    noDelay: true,
-  };
-  const plain = createServer(timeouts, request).on("upgrade", upgrade);
-  const tls = createTlsServer({ ...timeouts, ...options.ca.serverOptions([options.host, "localhost"]) }, (incoming, response) => {
+  const settings = serverOptions(config["gateway.header_timeout_ms"]);
+  const plain = createServer(settings, request).on("upgrade", upgrade);
+  const tls = createTlsServer({ ...settings, ...options.ca.serverOptions([options.host, "localhost"]) }, (incoming, response) => {
     incoming.headers["x-forwarded-proto"] = "https";
     request(incoming, response);
   }).on("upgrade", upgrade);
