@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import test from "node:test";
+import test, { after } from "node:test";
 import { ConfigError, configKeys, readConfigFile, resolveConfig } from "./config.ts";
 
+const directory = mkdtempSync(join(tmpdir(), "freehold-config-"));
+after(() => rmSync(directory, { recursive: true }));
+
 const file = (content: string): string => {
-  const path = join(mkdtempSync(join(tmpdir(), "freehold-config-")), "config.json");
+  const path = join(directory, "config.json");
   writeFileSync(path, content);
   return path;
 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
@@ -16,7 +16,10 @@ const groups = ["X Read", "X Write", "Y Edit"].map((name, i) => ({ id: String(i)
 async function open(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), "freehold-tokens-"));
   const meta = await openSqliteMeta({ path: join(directory, "meta.sqlite") });
-  t.after(() => meta.close());
+  t.after(async () => {
+    await meta.close();
+    rmSync(directory, { recursive: true });
+  });
   await migrate(meta, [{ scope: "kernel", migrations: tokenMigrations }], systemClock);
   let now = 1_000_000;
   const tokens = tokenStore(meta, secretBox(randomBytes(32)), { now: () => now }, groups, ACCOUNT);

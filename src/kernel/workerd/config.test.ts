@@ -1,7 +1,7 @@
 /** Golden test of the config's text form, and workerd's own word that it can read it. UPDATE_GOLDEN=1 rewrites. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -61,8 +61,9 @@ test("the text form is what it was", () => {
   assert.equal(text, readFileSync(golden, "utf8"));
 });
 
-test("workerd compiles the text form", () => {
+test("workerd compiles the text form", (t) => {
   const directory = mkdtempSync(join(tmpdir(), "freehold-capnp-"));
+  t.after(() => rmSync(directory, { recursive: true }));
   writeFileSync(join(directory, "data.bin"), Buffer.from([0, 1, 2]));
   const path = join(directory, "config.capnp");
   writeFileSync(path, renderConfig(config(directory)));
