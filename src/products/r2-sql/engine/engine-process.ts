@@ -1,0 +1,155 @@
+/**
+ * One query engine: a process of its own, so that a query which exhausts memory or crashes the engine takes nothing else
+ * down. Reads requests from standard input and answers on file descriptor 3 (`protocol.ts`); ends when its input ends.
+ *
+ * Invariant: each query runs in a DuckDB instance of its own that can open the files of that query and nothing else.
+ */
+import { createWriteStream, readFileSync } from "node:fs";
+import { type DuckDb, type PreparedDuckDb, prepareDuckDb } from "../../../kernel/duckdb/engine.ts";
+import { duckDbError } from "../../../kernel/duckdb/errors.ts";
+import { serializedTree } from "../../../kernel/duckdb/parser.ts";
+import type { Rows } from "../../../kernel/duckdb/rows.ts";
+import { descriptor, encoder, uniqueNames } from "./encode.ts";
+import { lines } from "./lines.ts";
+import { type EngineMessage, type EngineMetrics, type EngineRequest, type EngineSettings, ROWS_LINE_BYTES } from "./protocol.ts";
+
+const settings = JSON.parse(process.argv[2] ?? "{}") as EngineSettings;
+const output = createWriteStream("", { fd: 3 });
+// The platform is gone: so is the reader of every answer.
+output.on("error", () => process.exit(1));
+
+/** Resolves when the pipe takes more, so that a slow client holds the query back instead of filling memory. */
+function write(line: string): Promise<void> {
+  if (output.write(`${line}\n`)) return Promise.resolve();
+  return new Promise((resolve) => output.once("drain", resolve));
+}
+const send = (message: EngineMessage): Promise<void> => write(JSON.stringify(message));
+
+/** Settings of the dialect: nulls and division as in the real engine. */
+const SETUP = [
+  "SET GLOBAL default_null_order = 'NULLS_LAST_ON_ASC_FIRST_ON_DESC'",
+  "SET GLOBAL integer_division = true",
+  // Every instance lives for one query, which reads each byte once.
+  "SET GLOBAL enable_external_file_cache = false",
+];
+const prepare = (): Promise<PreparedDuckDb> =>
+  prepareDuckDb({ spill: settings.spill, memoryMb: settings.memoryMb, threads: settings.threads, setup: SETUP });
+
+let parser: Promise<DuckDb> | undefined;
+let next: Promise<PreparedDuckDb> | undefined;
+/** Interrupts what runs now. */
+let running: AbortController | undefined;
+
+async function parse(sql: string): Promise<void> {
+  // Parsing binds and reads nothing; the instance is locked all the same, and kept.
+  parser ??= prepareDuckDb({ spill: settings.spill, memoryMb: 64, threads: 1 }).then((prepared) => prepared.lock({}));
+  const tree = await (await parser).use((connection) => serializedTree(connection, sql));
+  await send({ tree });
+}
+
+async function run(request: EngineRequest & { op: "run" }, signal: AbortSignal): Promise<void> {
+  const prepared = await (next ?? prepare());
+  next = undefined;
+  const db = await prepared.lock({ files: request.files });
+  try {
+    await db.use(async (connection) => {
+      if (request.explain === true) {
+        const rows = await connection.all<{ explain_value: string }>(`EXPLAIN (FORMAT json) ${request.sql}`);
+        await send({ plan: rows.map((row) => row.explain_value).join("\n") });
+        return;
+      }
+      const before = bytesRead();
+      const logged = request.stopsEarly || before === undefined;
+      if (logged) await connection.run("CALL enable_logging('FileSystem')");
+      const rows = await connection.stream(request.sql, [], { signal });
+      const count = await sendRows(rows);
+      const after = bytesRead();
+      const metrics: EngineMetrics = logged
+        ? await loggedReads(db, count, request.files)
+        : { rows: count, bytes: (after as number) - (before as number) };
+      await send({ done: metrics });
+    });
+  } finally {
+    db.close();
+  }
+}
+
+/** Columns first, then batches of rows. Gives the number of rows. */
+async function sendRows(rows: Rows): Promise<number> {
+  const names = uniqueNames(rows.columns.map((column) => column.name));
+  await send({ columns: rows.columns.map((column, i) => ({ name: names[i] as string, descriptor: descriptor(column.type) })) });
+  const keys = names.map((name) => `${JSON.stringify(name)}:`);
+  const encoders = rows.columns.map((column) => encoder(column.type));
+  let count = 0;
+  let batch: string[] = [];
+  let size = 0;
+  const flush = async (): Promise<void> => {
+    if (batch.length === 0) return;
+    const line = `[${batch.join(",")}]`;
+    [batch, size] = [[], 0];
+    await write(line);
+  };
+  for await (const chunk of rows.chunks()) {
+    const columns = encoders.map((encode, i) => chunk.getColumnValues(i).map(encode));
+    for (let row = 0; row < chunk.rowCount; row++) {
+      const text = `{${columns.map((column, i) => `${keys[i]}${column[row]}`).join(",")}}`;
+      batch.push(text);
+      size += text.length;
+      if (size >= ROWS_LINE_BYTES) await flush();
+    }
+    count += chunk.rowCount;
+  }
+  await flush();
+  return count;
+}
+
+/** Bytes that this process has read so far, or undefined where the system does not tell. Cheaper than a log of reads. */
+function bytesRead(): number | undefined {
+  try {
+    return Number(/^rchar: (\d+)/m.exec(readFileSync("/proc/self/io", "utf8"))?.[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Files opened and bytes read from them, from DuckDB's log of the file system. */
+async function loggedReads(db: DuckDb, rows: number, files: readonly string[]): Promise<EngineMetrics> {
+  const reads = await db.use((connection) =>
+    connection.all<{ path: string; bytes: bigint | null }>(
+      "SELECT path, sum(bytes) FILTER (op = 'READ')::BIGINT AS bytes FROM duckdb_logs_parsed('FileSystem') GROUP BY path",
+    ),
+  );
+  const data = new Set(files);
+  const opened = reads.filter((read) => data.has(read.path));
+  return { rows, files: opened.length, bytes: opened.reduce((sum, read) => sum + Number(read.bytes ?? 0), 0) };
+}
+
+async function handle(request: EngineRequest): Promise<void> {
+  if (request.op === "cancel") {
+    running?.abort();
+    return;
+  }
+  const controller = new AbortController();
+  running = controller;
+  try {
+    if (request.op === "parse") await parse(request.sql);
+    else await run(request, controller.signal);
+  } catch (cause) {
+    const { kind, message } = duckDbError(cause);
+    await send({ error: { kind: controller.signal.aborted ? "interrupted" : kind, message } });
+  } finally {
+    running = undefined;
+    // The next query finds an instance ready.
+    if (request.op === "run") next ??= prepare();
+  }
+}
+
+next = prepare();
+let pending = Promise.resolve();
+for await (const line of lines(process.stdin)) {
+  const request = JSON.parse(line) as EngineRequest;
+  // A cancellation overtakes what it cancels.
+  if (request.op === "cancel") void handle(request);
+  else pending = pending.then(() => handle(request));
+}
+process.exit(0);

@@ -1,0 +1,144 @@
+/**
+ * Which files a query must read of one table: from the newest snapshot's manifest list to its manifests to the files,
+ * leaving out at each step what the WHERE clause excludes. Reads metadata only.
+ */
+import type { LoadedTable } from "../../../kernel/capabilities.ts";
+import type { ContentFile, ManifestFile } from "../../../protocols/iceberg/manifests.ts";
+import { currentSchema, currentSnapshot, specById, type TableMetadata } from "../../../protocols/iceberg/metadata.ts";
+import { partitionType } from "../../../protocols/iceberg/specs.ts";
+import type { Schema } from "../../../protocols/iceberg/types.ts";
+import { r2SqlError } from "../errors.ts";
+import { checkNestedHistory } from "./columns.ts";
+import type { ManifestStore } from "./manifest-store.ts";
+import type { Predicate } from "./predicate.ts";
+import { fileMayMatch, manifestMayMatch, type PartitionColumn, partitionColumns } from "./prune.ts";
+
+/** A table of the catalog as a query sees it: one snapshot, whatever is committed meanwhile. */
+export interface TableSnapshot {
+  /** As people write it: "ns.t". */
+  readonly name: string;
+  readonly bucket: string;
+  readonly metadata: TableMetadata;
+  readonly schema: Schema;
+}
+
+export interface PlannedFile {
+  readonly file: ContentFile;
+  /** Data sequence number: deletes apply to files that are older. */
+  readonly sequenceNumber: number;
+}
+
+export interface ScanPlan {
+  readonly data: readonly PlannedFile[];
+  readonly positionDeletes: readonly PlannedFile[];
+  readonly equalityDeletes: readonly PlannedFile[];
+  /** Data files of the snapshot, as far as they were looked at, that the predicate excluded. */
+  readonly skippedFiles: number;
+  readonly skippedManifests: number;
+}
+
+export function openTable(loaded: LoadedTable, bucket: string, name: string): TableSnapshot {
+  const metadata = loaded.metadata as TableMetadata;
+  return { name, bucket, metadata, schema: currentSchema(metadata) };
+}
+
+const EMPTY: ScanPlan = { data: [], positionDeletes: [], equalityDeletes: [], skippedFiles: 0, skippedManifests: 0 };
+
+/**
+ * Plans one scan. `rowsWanted` ends the search when the files found have so many rows, for a LIMIT that nothing precedes;
+ * `onRead` is called for each metadata file that was not in memory.
+ * Throws `r2-sql.fileMissing` and `r2-sql.fileCorrupt` for metadata that cannot be read.
+ */
+export async function planScan(
+  table: TableSnapshot,
+  predicate: Predicate,
+  store: ManifestStore,
+  rowsWanted: number | undefined,
+  signal: AbortSignal,
+  onRead: () => void = () => {},
+): Promise<ScanPlan> {
+  const { metadata, bucket } = table;
+  checkNestedHistory(table.schema, metadata.schemas, table.name);
+  const snapshot = currentSnapshot(metadata);
+  if (snapshot === undefined) return EMPTY;
+  const location = snapshot["manifest-list"];
+  if (location === undefined)
+    throw r2SqlError("notImplemented", `${table.name} has a snapshot of the first format version without a manifest list`);
+
+  const manifests = (await store.manifestList(bucket, location, onRead)).filter(
+    // Deleted entries alone: nothing to read.
+    (manifest) => manifest.addedFilesCount !== 0 || manifest.existingFilesCount !== 0,
+  );
+  const schemas = [table.schema, ...metadata.schemas.filter((schema) => schema !== table.schema)];
+  const columnsOf = partitionColumnsBySpec(metadata, schemas);
+  const deletes = manifests.filter((manifest) => manifest.content === "deletes");
+  // With deletes a file may have fewer rows than its manifest says.
+  const enough = deletes.length > 0 ? undefined : rowsWanted;
+
+  const plan = { data: [] as PlannedFile[], skippedFiles: 0, skippedManifests: 0 };
+  let rows = 0;
+  for (const manifest of manifests) {
+    if (manifest.content !== "data") continue;
+    signal.throwIfAborted();
+    if (enough !== undefined && rows >= enough) break;
+    if (!manifestMayMatch(predicate, manifest.partitions, columnsOf(manifest.partitionSpecId))) {
+      plan.skippedManifests++;
+      plan.skippedFiles += (manifest.addedFilesCount ?? 0) + (manifest.existingFilesCount ?? 0);
+      continue;
+    }
+    for (const planned of await liveFiles(bucket, manifest, schemas, store, onRead)) {
+      if (enough !== undefined && rows >= enough) break;
+      if (planned.file.recordCount === 0) continue;
+      if (!fileMayMatch(predicate, planned.file, columnsOf(manifest.partitionSpecId))) {
+        plan.skippedFiles++;
+        continue;
+      }
+      checkReadable(planned.file, table);
+      plan.data.push(planned);
+      rows += planned.file.recordCount;
+    }
+  }
+  const deleteFiles: PlannedFile[] = [];
+  if (plan.data.length > 0)
+    for (const manifest of deletes) deleteFiles.push(...(await liveFiles(bucket, manifest, schemas, store, onRead)));
+  for (const { file } of deleteFiles) checkReadable(file, table);
+  return {
+    ...plan,
+    positionDeletes: deleteFiles.filter(({ file }) => file.content === "position-deletes"),
+    equalityDeletes: deleteFiles.filter(({ file }) => file.content === "equality-deletes"),
+  };
+}
+
+async function liveFiles(
+  bucket: string,
+  manifest: ManifestFile,
+  schemas: readonly Schema[],
+  store: ManifestStore,
+  onRead: () => void,
+): Promise<PlannedFile[]> {
+  const { entries } = await store.manifest(bucket, manifest, schemas, onRead);
+  return entries.flatMap((entry) => (entry.status === "deleted" ? [] : [{ file: entry.file, sequenceNumber: entry.sequenceNumber }]));
+}
+
+function checkReadable(file: ContentFile, table: TableSnapshot): void {
+  if (file.format === "PUFFIN")
+    throw r2SqlError("notImplemented", `${table.name} has deletion vectors, which R2 SQL of this version cannot read`);
+  if (file.format !== "PARQUET")
+    throw r2SqlError("notImplemented", `${table.name} has files of the format ${file.format}; R2 SQL reads Parquet`);
+  if (file.keyMetadata !== undefined) throw r2SqlError("notImplemented", `${table.name} has encrypted files`);
+}
+
+/** Specs change: each manifest has that of its time. */
+function partitionColumnsBySpec(metadata: TableMetadata, schemas: readonly Schema[]): (specId: number) => (PartitionColumn | undefined)[] {
+  const known = new Map<number, (PartitionColumn | undefined)[]>();
+  return (specId) => {
+    let columns = known.get(specId);
+    if (columns === undefined) {
+      const spec = specById(metadata, specId);
+      const types = new Map(spec === undefined ? [] : partitionType(spec, schemas).fields.map((field) => [field.id, field.type]));
+      columns = spec === undefined ? [] : partitionColumns(spec.fields, (id) => types.get(id));
+      known.set(specId, columns);
+    }
+    return columns;
+  };
+}

@@ -1,0 +1,184 @@
+/**
+ * A plan as SQL: one table expression that gives exactly the table's columns and live rows. Files are local paths, held
+ * for the time of the query.
+ */
+import type { Objects } from "../../../kernel/capabilities.ts";
+import { identifier, literal } from "../../../kernel/duckdb/engine.ts";
+import { parseIcebergJson } from "../../../protocols/iceberg/json.ts";
+import type { NestedField } from "../../../protocols/iceberg/types.ts";
+import { r2SqlError } from "../errors.ts";
+import { duckDbType, schemaArgument } from "./columns.ts";
+import { keyInBucket } from "./manifest-store.ts";
+import type { PlannedFile, ScanPlan, TableSnapshot } from "./planner.ts";
+
+/** The files of one query on this machine. Each is opened once, whatever refers to it. */
+export class HeldFiles {
+  readonly #objects: Objects;
+  readonly #bucket: string;
+  readonly #held = new Map<string, { path: string; release(): Promise<void> }>();
+  readonly #keys = new Map<string, string>();
+
+  constructor(objects: Objects, bucket: string) {
+    this.#objects = objects;
+    this.#bucket = bucket;
+  }
+
+  /** Local paths of all files. */
+  get paths(): string[] {
+    return [...this.#keys.keys()];
+  }
+
+  /** Makes the files local; throws `r2-sql.fileMissing` for one that the bucket no longer has. */
+  async hold(files: readonly PlannedFile[]): Promise<void> {
+    const wanted = [...new Set(files.map(({ file }) => file.path))].filter((path) => !this.#held.has(path));
+    for (let i = 0; i < wanted.length; i += PARALLEL) {
+      await Promise.all(wanted.slice(i, i + PARALLEL).map((path) => this.#hold(path)));
+    }
+  }
+
+  /** The local path of a held file. */
+  local(location: string): string {
+    const held = this.#held.get(location);
+    if (held === undefined) throw new Error(`scan: ${location} is not held`);
+    return held.path;
+  }
+
+  /** An engine's message with keys of the bucket in place of local paths, which are nobody's business. */
+  withoutPaths(message: string): string {
+    let text = message;
+    for (const [path, key] of this.#keys) if (text.includes(path)) text = text.replaceAll(path, key);
+    return text;
+  }
+
+  async release(): Promise<void> {
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    await Promise.all(held.map((file) => file.release()));
+  }
+
+  async #hold(location: string): Promise<void> {
+    const key = keyInBucket(this.#bucket, location);
+    const file = await this.#objects.localFile(this.#bucket, key);
+    if (file === undefined) throw r2SqlError("fileMissing", `A data file of the table is missing from the bucket: ${key}`);
+    this.#held.set(location, file);
+    this.#keys.set(file.path, key);
+  }
+}
+
+const PARALLEL = 32;
+
+// Ids of the columns of position delete files (specification, reserved field ids).
+const DELETE_FILE_PATH = 2147483546;
+const DELETE_POSITION = 2147483545;
+
+/** The table expression for a plan whose files are held. */
+export function scanSql(table: TableSnapshot, plan: ScanPlan, files: HeldFiles): string {
+  const { fields } = table.schema;
+  if (fields.length === 0) throw r2SqlError("notImplemented", `${table.name} has no columns`);
+  if (plan.data.length === 0) return emptyScan(fields);
+  const columns = fields.map((field) => identifier(field.name)).join(", ");
+  // The engine offers columns of its own beside a file's (its path, for one): the list keeps them out of sight.
+  if (plan.positionDeletes.length === 0 && plan.equalityDeletes.length === 0)
+    return `(SELECT ${columns} FROM ${readParquet(fields, plan.data, files)})`;
+  return `(SELECT ${columns} FROM ${withoutDeleted(table, plan, files)})`;
+}
+
+function emptyScan(fields: readonly NestedField[]): string {
+  const columns = fields.map((field) => `CAST(NULL AS ${duckDbType(field.type, field.name)}) AS ${identifier(field.name)}`);
+  return `(SELECT ${columns.join(", ")} WHERE false)`;
+}
+
+function readParquet(fields: readonly NestedField[], planned: readonly PlannedFile[], files: HeldFiles): string {
+  const paths = planned.map(({ file }) => literal(files.local(file.path)));
+  return `read_parquet([${paths.join(", ")}], schema = ${schemaArgument(fields)}, hive_partitioning = false)`;
+}
+
+/**
+ * Rows without the deleted ones. A position delete names a file and a row in it; an equality delete holds for files that
+ * are older than itself, in its own partition or, without one, everywhere (specification, "Scan planning").
+ */
+function withoutDeleted(table: TableSnapshot, plan: ScanPlan, files: HeldFiles): string {
+  const { fields } = table.schema;
+  const mapping = plan.data.map(
+    ({ file, sequenceNumber }) =>
+      `(${literal(files.local(file.path))}, ${literal(file.path)}, ${sequenceNumber}, ${literal(partitionKey(file.partition))})`,
+  );
+  const rows =
+    `(SELECT r.*, m.location AS ${META.location}, m.sequence AS ${META.sequence}, m.partition AS ${META.partition}, r.file_row_number AS ${META.position} ` +
+    `FROM ${readParquet(fields, plan.data, files)} r JOIN (VALUES ${mapping.join(", ")}) m(path, location, sequence, partition) ON r.filename = m.path)`;
+  const conditions: string[] = [];
+  if (plan.positionDeletes.length > 0) {
+    const schema = schemaArgument([
+      { id: DELETE_FILE_PATH, name: "file_path", required: true, type: "string" },
+      { id: DELETE_POSITION, name: "pos", required: true, type: "long" },
+    ]);
+    const paths = plan.positionDeletes.map(({ file }) => literal(files.local(file.path)));
+    conditions.push(
+      `NOT EXISTS (SELECT 1 FROM read_parquet([${paths.join(", ")}], schema = ${schema}, hive_partitioning = false) d WHERE d.file_path = t.${META.location} AND d.pos = t.${META.position})`,
+    );
+  }
+  for (const [ids, deletes] of byEqualityIds(plan.equalityDeletes)) conditions.push(equalityCondition(table, ids, deletes, files));
+  return `${rows} t WHERE ${conditions.join(" AND ")}`;
+}
+
+// Names that no column is likely to have; the outer column list drops them.
+const META = {
+  location: "__freehold_location",
+  sequence: "__freehold_sequence",
+  partition: "__freehold_partition",
+  position: "__freehold_position",
+};
+
+function byEqualityIds(deletes: readonly PlannedFile[]): Map<string, PlannedFile[]> {
+  const groups = new Map<string, PlannedFile[]>();
+  for (const planned of deletes) {
+    const ids = [...(planned.file.equalityIds ?? [])].sort((a, b) => a - b).join(",");
+    groups.set(ids, [...(groups.get(ids) ?? []), planned]);
+  }
+  return groups;
+}
+
+function equalityCondition(table: TableSnapshot, ids: string, deletes: readonly PlannedFile[], files: HeldFiles): string {
+  const fields = ids.split(",").map((id) => {
+    const field = table.schema.fields.find((one) => one.id === Number(id));
+    if (field === undefined)
+      throw r2SqlError("notImplemented", `${table.name} has equality deletes by a column that is nested or no longer exists`);
+    return field;
+  });
+  const mapping = deletes.map(({ file, sequenceNumber }) => {
+    // A delete file of an unpartitioned spec is for all partitions.
+    const partition = file.partition.size === 0 ? "NULL" : literal(partitionKey(file.partition));
+    return `(${literal(files.local(file.path))}, ${sequenceNumber}, ${partition})`;
+  });
+  const equal = fields.map((field) => `d.${identifier(field.name)} IS NOT DISTINCT FROM t.${identifier(field.name)}`);
+  return (
+    `NOT EXISTS (SELECT 1 FROM ${readParquet(fields, deletes, files)} d JOIN (VALUES ${mapping.join(", ")}) m(path, sequence, partition) ON d.filename = m.path ` +
+    `WHERE ${equal.join(" AND ")} AND t.${META.sequence} < m.sequence AND (m.partition IS NULL OR m.partition = t.${META.partition}))`
+  );
+}
+
+/** A partition as text, equal for equal tuples of one spec. */
+function partitionKey(partition: ReadonlyMap<number, unknown>): string {
+  return JSON.stringify(
+    [...partition].map(([id, value]) => [
+      id,
+      typeof value === "bigint" ? `${value}n` : value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value,
+    ]),
+  );
+}
+
+// --- files without field ids -------------------------------------------------------------------------------
+
+interface MappedField {
+  readonly "field-id"?: number;
+  readonly names: readonly string[];
+}
+
+/**
+ * The table's name mapping for files that carry no field ids (files that were added to the table as they were), or
+ * undefined. Only top-level columns: the engine maps nested ones by name anyway.
+ */
+export function nameMapping(table: TableSnapshot): readonly MappedField[] | undefined {
+  const text = table.metadata.properties["schema.name-mapping.default"];
+  return text === undefined ? undefined : (parseIcebergJson(text) as MappedField[]);
+}

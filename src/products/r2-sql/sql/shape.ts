@@ -1,0 +1,46 @@
+/** Properties of a whole query that planning and metering depend on. */
+import { aggregateFunctions, constantNumber } from "./functions.ts";
+import type { SyntaxNode } from "./tree.ts";
+
+/**
+ * Rows after which a query of one table needs no more files: its LIMIT, if nothing filters, orders or combines rows.
+ * Undefined when every file counts.
+ */
+export function plainLimit(root: SyntaxNode, fallback: number): number | undefined {
+  if (root.type !== "SELECT_NODE" || (root.from_table as SyntaxNode | undefined)?.type !== "BASE_TABLE") return undefined;
+  if (root.where_clause != null || root.having != null || root.qualify != null || combinesRows(root)) return undefined;
+  if (hasSubquery(root.select_list)) return undefined;
+  const modifiers = (root.modifiers ?? []) as SyntaxNode[];
+  if (modifiers.some((modifier) => modifier.type !== "LIMIT_MODIFIER")) return undefined;
+  const limit = modifiers[0]?.limit as SyntaxNode | null | undefined;
+  return limit == null ? fallback : constantNumber(limit);
+}
+
+/** True when the engine may stop before it has opened every file. */
+export function stopsEarly(root: SyntaxNode): boolean {
+  if (root.type !== "SELECT_NODE" || (root.from_table as SyntaxNode | undefined)?.type !== "BASE_TABLE") return true;
+  const ordered = ((root.modifiers ?? []) as SyntaxNode[]).some((modifier) => modifier.type === "ORDER_MODIFIER");
+  return !ordered && !combinesRows(root);
+}
+
+/** GROUP BY, aggregates, windows and DISTINCT need all rows. */
+function combinesRows(select: SyntaxNode): boolean {
+  if (((select.group_sets ?? []) as unknown[]).length > 0 || select.aggregate_handling !== "STANDARD_HANDLING") return true;
+  if (((select.modifiers ?? []) as SyntaxNode[]).some((modifier) => modifier.type === "DISTINCT_MODIFIER")) return true;
+  return some(select.select_list, (node) => {
+    if (node.class === "WINDOW") return true;
+    return node.class === "FUNCTION" && (node.function_name === "count_star" || aggregateFunctions.has(String(node.function_name)));
+  });
+}
+
+const hasSubquery = (value: unknown): boolean => some(value, (node) => node.class === "SUBQUERY");
+
+/** Whether any node below, subqueries left out, has the property. */
+function some(value: unknown, test: (node: SyntaxNode) => boolean): boolean {
+  if (Array.isArray(value)) return value.some((one) => some(one, test));
+  if (typeof value !== "object" || value === null) return false;
+  const node = value as SyntaxNode;
+  if (test(node)) return true;
+  if (node.class === "SUBQUERY") return false;
+  return Object.values(node).some((child) => some(child, test));
+}
