@@ -153,10 +153,8 @@ export async function uploadPart(
     ssecKey: options.ssecKey,
     verify: (digests) => {
       checksum = options.verify?.(digests) ?? null;
-      // Complete needs a checksum of every part, also of those whose sender gave none.
-      if (checksum === null && checksumAlgorithm !== null) {
-        checksum = { algorithm: checksumAlgorithm, value: base64(digests[checksumAlgorithm] as string) };
-      }
+      // What the object's checksum is made of: clients may send a part's by another algorithm, or none.
+      if (checksumAlgorithm !== null) checksum = { algorithm: checksumAlgorithm, value: base64(digests[checksumAlgorithm] as string) };
     },
   });
   const etag = ingested.digests.md5 as string;
