@@ -56,6 +56,12 @@ export const configKeys = {
   "pipelines.pipelines_max": key(20, "Pipelines of the account", positive),
   "pipelines.payload_max_bytes": key(1_000_000, "Largest ingest request", positive),
   "pipelines.rate_max_bytes_per_s": key(0, "Bytes a second that one stream takes before 429; 0 = unlimited"),
+  "pipelines.buffer_max_bytes": key(
+    16 * 1024 ** 3,
+    "Events that one stream keeps for its pipelines; past it requests are answered 429",
+    positive,
+  ),
+  "pipelines.memory_mb": key(1024, "Memory that pipelines may use together for SQL and files before they spill to disk", positive),
   "pipelines.roll_min_s": key(1, "Shortest roll interval of a sink; the real service documents 10", positive),
   "r2_data_catalog.credential_ttl_s": key(
     12 * 3600,

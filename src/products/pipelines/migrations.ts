@@ -16,6 +16,8 @@ export const migrations: readonly Migration[] = [
         created_at INTEGER NOT NULL,
         modified_at INTEGER NOT NULL
       );
+      -- Deleted streams whose journal is still being removed.
+      CREATE TABLE pipelines_removed_streams (id TEXT PRIMARY KEY);
       CREATE TABLE pipelines_sinks (
         id TEXT PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,

@@ -7,7 +7,7 @@ import type { DuckDBType } from "@duckdb/node-api";
 import { type Connection, DuckDbError, identifier } from "../../../kernel/duckdb/engine.ts";
 import { parseSelects, SqlSyntaxError } from "../../../kernel/duckdb/parser.ts";
 import type { Field } from "../fields.ts";
-import { columnNames, emptySourceSql, SOURCE } from "../source.ts";
+import { columnNames, emptySourceSql, SOURCE, TIME } from "../source.ts";
 import { compileSelect } from "./select.ts";
 import { SqlError } from "./sql-error.ts";
 import { type InsertStatement, splitStatements } from "./statements.ts";
@@ -35,6 +35,8 @@ export interface CompiledStatement {
   readonly sink: { readonly id: string; readonly name: string };
   /** A SELECT over `__source` that yields `columns`, then `__time`. */
   readonly select: string;
+  /** The same with NULL in the place of values that fail; null when DuckDB cannot guard it (random(), uuid()). */
+  readonly guarded: string | null;
   readonly columns: readonly Column[];
 }
 
@@ -68,27 +70,41 @@ async function compileStatement(
   if (node === undefined || more.length > 0) throw new SqlError("expected one SELECT after INSERT INTO");
 
   let stream: StreamTable | undefined;
-  const select = await compileSelect(node, {
-    now,
-    stream(name) {
-      const found = tables.stream(name);
-      if (found === undefined) {
-        const hint = tables.sink(name) === undefined ? "there is no stream of that name" : "it is a sink, and pipelines read from streams";
-        throw new SqlError(`table '${name}' not found: ${hint}`);
-      }
-      stream = found;
-      return columnNames(found.fields);
-    },
-    async typeOf(expression, from) {
-      const [column] = await bind(connection, `SELECT ${expression} AS x FROM ${from}`, stream?.fields);
-      return String(column?.type);
-    },
-  });
+  const select = (guarded: boolean) =>
+    compileSelect(node, {
+      now,
+      guarded,
+      stream(name) {
+        const found = tables.stream(name);
+        if (found === undefined) {
+          const hint =
+            tables.sink(name) === undefined ? "there is no stream of that name" : "it is a sink, and pipelines read from streams";
+          throw new SqlError(`table '${name}' not found: ${hint}`);
+        }
+        stream = found;
+        return columnNames(found.fields);
+      },
+      async typeOf(expression, from) {
+        const [column] = await bind(connection, `SELECT ${expression} AS x FROM ${from}`, stream?.fields);
+        return String(column?.type);
+      },
+    });
+  const { sql } = await select(false);
   if (stream === undefined) throw new SqlError("a pipeline must read from a stream");
-  const bound = (await bind(connection, select.sql, stream.fields)).slice(0, -1);
+  const fields = (stream as StreamTable).fields;
+  const bound = (await bind(connection, sql, fields)).slice(0, -1);
   const columns = renamed(statement, bound);
-  const text = statement.columns === undefined ? select.sql : renamedSql(select.sql, bound, columns);
-  return { stream, sink, select: text, columns };
+  const named = (text: string): string => (statement.columns === undefined ? text : renamedSql(text, bound, columns));
+  const guarded = await select(true)
+    .then(async (compiled) => {
+      await bind(connection, compiled.sql, fields);
+      return named(compiled.sql);
+    })
+    .catch((error: unknown) => {
+      if (error instanceof SqlError) return null;
+      throw error;
+    });
+  return { stream, sink, select: named(sql), guarded, columns };
 }
 
 async function parse(connection: Connection, query: string) {
@@ -106,7 +122,7 @@ async function bind(connection: Connection, sql: string, fields: readonly Field[
     return await connection.describe(`WITH ${SOURCE} AS (${emptySourceSql(fields)}) SELECT * FROM (${sql})`);
   } catch (cause) {
     if (!(cause instanceof DuckDbError)) throw cause;
-    throw new SqlError(cause.message.split("\n")[0]?.replaceAll(`${SOURCE}`, "stream") ?? "cannot be bound", { cause });
+    throw new SqlError(cause.message.split("\n")[0]?.replaceAll(SOURCE, "stream") ?? "cannot be bound", { cause });
   }
 }
 
@@ -121,5 +137,5 @@ function renamed(statement: InsertStatement, bound: readonly Column[]): readonly
 
 function renamedSql(sql: string, from: readonly Column[], to: readonly Column[]): string {
   const list = from.map((column, i) => `${identifier(column.name)} AS ${identifier((to[i] as Column).name)}`);
-  return `SELECT ${list.join(", ")}, __time FROM (${sql})`;
+  return `SELECT ${list.join(", ")}, ${TIME} FROM (${sql})`;
 }

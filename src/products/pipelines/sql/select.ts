@@ -24,6 +24,11 @@ export interface SelectContext {
   typeOf(sql: string, from: string): Promise<string>;
   /** Milliseconds since the epoch: the value of `now()`. */
   readonly now: number;
+  /**
+   * Every expression in TRY: what fails on a row's values gives NULL. Slower; for batches on which the plain form failed,
+   * so that one event cannot hold up its stream for ever.
+   */
+  readonly guarded: boolean;
 }
 
 type Ctes = ReadonlyMap<string, CompiledSelect>;
@@ -39,10 +44,11 @@ export async function compileSelect(node: SyntaxNode, context: SelectContext, ou
   const ctes = await commonTables(node, context, outer);
   const from = await fromItem(node.from_table as SyntaxNode, context, ctes);
   const scope = scopeOf(from, context);
-  const items = (await inOrder(node.select_list as SyntaxNode[], (item) => selectItem(item, from, scope))).flat();
+  const guard = (sql: string): string => (context.guarded ? `TRY(${sql})` : sql);
+  const items = (await inOrder(node.select_list as SyntaxNode[], (item) => selectItem(item, from, scope, guard))).flat();
   uniqueNames(items.map((item) => item.name));
   if ((node.select_list as SyntaxNode[]).filter(isUnnest).length > 1) throw new SqlError("only one array may be unnested per SELECT");
-  const where = (node.where_clause ?? null) === null ? "" : ` WHERE ${await expression(node.where_clause as SyntaxNode, scope)}`;
+  const where = (node.where_clause ?? null) === null ? "" : ` WHERE ${guard(await expression(node.where_clause as SyntaxNode, scope))}`;
   const list = [...items.map((item) => `${item.sql} AS ${identifier(item.name)}`), `${identifier(from.alias)}.${TIME} AS ${TIME}`];
   return { sql: `SELECT ${list.join(", ")} FROM ${from.sql}${where}`, columns: items.map((item) => item.name) };
 }
@@ -127,15 +133,20 @@ function scopeOf(from: From, context: SelectContext): Scope {
   };
 }
 
-async function selectItem(item: SyntaxNode, from: From, scope: Scope): Promise<{ name: string; sql: string }[]> {
+async function selectItem(
+  item: SyntaxNode,
+  from: From,
+  scope: Scope,
+  guard: (sql: string) => string,
+): Promise<{ name: string; sql: string }[]> {
   if (item.class === "STAR") return starItems(item, from);
   const alias = item.alias as string;
   if (isUnnest(item)) {
     const args = item.children as SyntaxNode[];
     if (args.length !== 1) throw new SqlError("UNNEST expects 1 argument");
-    return [{ name: alias === "" ? displayName(item) : alias, sql: `unnest(${await expression(args[0] as SyntaxNode, scope)})` }];
+    return [{ name: alias === "" ? displayName(item) : alias, sql: `unnest(${guard(await expression(args[0] as SyntaxNode, scope))})` }];
   }
-  return [{ name: alias === "" ? displayName(item) : alias, sql: await expression(item, scope) }];
+  return [{ name: alias === "" ? displayName(item) : alias, sql: guard(await expression(item, scope)) }];
 }
 
 const isUnnest = (node: SyntaxNode): boolean => node.class === "FUNCTION" && (node.function_name as string).toLowerCase() === "unnest";

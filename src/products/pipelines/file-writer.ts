@@ -1,0 +1,153 @@
+/**
+ * Writes one file of a sink: events of a roll through the compiled SELECT into Parquet or NDJSON, by one COPY that
+ * streams, on DuckDB's own threads. Knows nothing of buckets and tables.
+ */
+import { randomBytes } from "node:crypto";
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { type Connection, type DuckDb, DuckDbError, literal } from "../../kernel/duckdb/engine.ts";
+import type { Field } from "./fields.ts";
+import { SOURCE, sourceSql } from "./source.ts";
+
+/** A compiled INSERT as it is stored with its pipeline. */
+export interface Plan {
+  readonly version: 1;
+  /** SELECT over the stream's lines. */
+  readonly select: string;
+  /** The same for batches on which it fails; null when there is no such form. */
+  readonly guarded: string | null;
+  /** Select list over that, in the types of the sink's files. */
+  readonly output: string;
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+}
+
+export interface FileFormat {
+  readonly type: "parquet" | "json";
+  /** Parquet: uncompressed, snappy, gzip, zstd or lz4. NDJSON: uncompressed or gzip. */
+  readonly compression: string;
+  readonly rowGroupBytes: number;
+}
+
+export interface WriteJob {
+  readonly plan: Plan;
+  /** Of the stream; undefined when it is unstructured. */
+  readonly fields: readonly Field[] | undefined;
+  /** Files of lines. */
+  readonly lines: readonly string[];
+  readonly linesBytes: number;
+  readonly records: number;
+  readonly format: FileFormat;
+  /** DuckDB's FIELD_IDS, for Iceberg. */
+  readonly fieldIds?: string;
+}
+
+export interface WrittenFile {
+  readonly path: string;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly uncompressedBytes: number;
+  readonly rowGroups: number;
+  /** Parquet: by column path, "min", "max", "null_count", "num_values", "column_size_bytes", "has_nan" as text. */
+  readonly statistics: ReadonlyMap<string, ReadonlyMap<string, string>>;
+}
+
+export interface FileWriter {
+  /** Undefined when the SELECT gives no row. The file is the caller's to move or delete. */
+  write(job: WriteJob, signal: AbortSignal): Promise<WrittenFile | undefined>;
+}
+
+/** Lines are at most a request long; DuckDB takes twice this much memory for each thread that reads. */
+const LINE_BYTES_MAX = 16 * 1024 * 1024;
+/** Memory of a row group being written, for each thread. */
+const ROW_GROUP_BYTES_MAX = 64 * 1024 * 1024;
+const ROW_GROUP_ROWS_MAX = 491_520;
+/** Failures that follow from values of events: the guarded form gets past them. */
+const VALUE_FAILURES = new Set(["conversion", "range", "input"]);
+
+/** Files are written to `directory`, which `db` must be allowed to write. */
+export function fileWriter(db: DuckDb, directory: string, onGuarded: (error: DuckDbError) => void): FileWriter {
+  async function copy(
+    connection: Connection,
+    job: WriteJob,
+    select: string,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<WrittenFile | undefined> {
+    const source = sourceSql(job.fields, job.lines, LINE_BYTES_MAX);
+    const query = `WITH ${SOURCE} AS (${source}) SELECT ${job.plan.output} FROM (${select})`;
+    const rows =
+      job.format.type === "parquet"
+        ? await parquet(connection, job, query, path, signal)
+        : await ndjson(connection, job, query, path, signal);
+    return rows;
+  }
+
+  return {
+    async write(job, signal) {
+      const path = join(directory, `pipelines-${randomBytes(8).toString("hex")}`);
+      try {
+        return await db.use(async (connection) => {
+          try {
+            return await copy(connection, job, job.plan.select, path, signal);
+          } catch (error) {
+            if (!(error instanceof DuckDbError) || !VALUE_FAILURES.has(error.kind) || job.plan.guarded === null) throw error;
+            onGuarded(error);
+            return await copy(connection, job, job.plan.guarded, path, signal);
+          }
+        });
+      } catch (error) {
+        await rm(path, { force: true });
+        throw error;
+      }
+    },
+  };
+}
+
+async function parquet(
+  connection: Connection,
+  job: WriteJob,
+  query: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<WrittenFile | undefined> {
+  const groupBytes = Math.min(job.format.rowGroupBytes, ROW_GROUP_BYTES_MAX);
+  const rowBytes = Math.max(1, job.linesBytes / Math.max(1, job.records));
+  const groupRows = Math.min(ROW_GROUP_ROWS_MAX, Math.max(2048, Math.floor(groupBytes / rowBytes)));
+  const options = ["FORMAT parquet", `COMPRESSION ${job.format.compression}`, `ROW_GROUP_SIZE ${groupRows}`, "RETURN_STATS"];
+  if (job.fieldIds !== undefined) options.push(`FIELD_IDS ${job.fieldIds}`);
+  type Stats = { count: bigint; file_size_bytes: bigint; column_statistics: { key: string; value: { key: string; value: string }[] }[] };
+  const written = await connection.get<Stats>(`COPY (${query}) TO ${literal(path)} (${options.join(", ")})`, [], { signal });
+  if (written === undefined || written.count === 0n) {
+    await rm(path, { force: true });
+    return undefined;
+  }
+  const groups = await connection.get<{ groups: bigint; bytes: bigint | number }>(
+    `SELECT count(DISTINCT row_group_id) AS groups, sum(total_uncompressed_size)::BIGINT AS bytes FROM parquet_metadata(${literal(path)})`,
+  );
+  return {
+    path,
+    rows: Number(written.count),
+    bytes: Number(written.file_size_bytes),
+    uncompressedBytes: Number(groups?.bytes ?? 0),
+    rowGroups: Number(groups?.groups ?? 0),
+    statistics: new Map(written.column_statistics.map(({ key, value }) => [key, new Map(value.map((entry) => [entry.key, entry.value]))])),
+  };
+}
+
+async function ndjson(
+  connection: Connection,
+  job: WriteJob,
+  query: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<WrittenFile | undefined> {
+  const rows = await connection.run(`COPY (${query}) TO ${literal(path)} (FORMAT json, COMPRESSION ${job.format.compression})`, [], {
+    signal,
+  });
+  if (rows === 0) {
+    await rm(path, { force: true });
+    return undefined;
+  }
+  const { size } = await stat(path);
+  return { path, rows, bytes: size, uncompressedBytes: size, rowGroups: 0, statistics: new Map() };
+}

@@ -1,0 +1,263 @@
+/**
+ * One INSERT of a pipeline at work: follows the stream's journal, decides when a roll is complete, writes its file and
+ * delivers it. The loop has one owner, `stop` ends it, and a failure is repeated with backoff for as long as it lasts;
+ * meanwhile the events stay in the journal.
+ *
+ * Exactly once: the position and what is being written (`intent`) are one row. A roll goes
+ *   1. intent into the row   2. file to the target   3. position forward and intent away, one transaction
+ * and a crash anywhere repeats the roll of the intent, the same events under the same name.
+ */
+import type { Clock } from "../../kernel/clock.ts";
+import type { Journal } from "../../kernel/journal/journal.ts";
+import type { Log } from "../../kernel/log.ts";
+import type { Field } from "./fields.ts";
+import type { FileFormat, FileWriter, Plan, WrittenFile } from "./file-writer.ts";
+import { Gathering } from "./gather.ts";
+import type { RollMetrics } from "./metrics.ts";
+import type { FileIdentity } from "./naming.ts";
+import type { RollingPolicy } from "./sink-config.ts";
+import type { Delivered, Target } from "./target.ts";
+
+/** What is being written. */
+export interface Intent {
+  readonly from: number;
+  readonly to: number;
+  /** Ingest time of the first event, milliseconds since the epoch. */
+  readonly time: number;
+  readonly serial: number;
+}
+
+export interface ReaderState {
+  /** Events before it are in the sink. */
+  readonly position: number;
+  /** Files written so far. */
+  readonly rolls: number;
+  readonly intent: Intent | undefined;
+}
+
+export interface ReaderOptions {
+  readonly pipeline: string;
+  readonly ordinal: number;
+  readonly journal: Journal;
+  /** Of the stream; undefined when it is unstructured. */
+  readonly fields: readonly Field[] | undefined;
+  readonly plan: Plan;
+  readonly format: FileFormat;
+  readonly rolling: RollingPolicy;
+  readonly target: Target;
+  readonly writer: FileWriter;
+  /** For files of lines. */
+  readonly directory: string;
+  readonly state: ReaderState;
+  /** Bounds the rolls that are written at a time, over all readers. */
+  limit<T>(work: () => Promise<T>): Promise<T>;
+  saveIntent(intent: Intent): Promise<void>;
+  /** Moves the position to `state.position` and adds the metrics, in one transaction. */
+  advance(state: ReaderState, metrics: RollMetrics): Promise<void>;
+  /** Called with the reason when a roll fails, with undefined when one succeeds. */
+  onHealth(reason: string | undefined): void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Reader {
+  readonly position: number;
+  /** Ends the loop and waits for it; what is not delivered stays in the journal. */
+  stop(): Promise<void>;
+}
+
+/** Payload bytes read from the journal at a time. */
+const READ_BYTES = 4 * 1024 * 1024;
+/** A roll holds at most this much, whatever the sink's policy: bounds the time and the disk that one roll takes. */
+const ROLL_BYTES_MAX = 256 * 1024 * 1024;
+/** Rolls from this size on tell how many bytes of lines make a byte of the sink's file. */
+const LEARN_BYTES_MIN = 1024 * 1024;
+/** Pause between two steps of gathering while events trickle in. */
+const GATHER_MS = 50;
+const BACKOFF_MS = [500, 60_000] as const;
+
+export function startReader(options: ReaderOptions): Reader {
+  const { journal, target, rolling, clock, log } = options;
+  const stopping = new AbortController();
+  let state = options.state;
+  // Bytes of the sink's file for each byte of lines, as learnt; 1 until a file was written.
+  let ratio = 1;
+
+  /** Gathers the next roll. Undefined when stopped. */
+  async function gather(): Promise<Gathering | undefined> {
+    const roll = new Gathering(state.position, options.directory, (time) => target.partitionOf(time));
+    try {
+      const begun = clock.now();
+      for (;;) {
+        if (stopping.signal.aborted) return await discard(roll);
+        const entries = await journal.read(roll.to, READ_BYTES);
+        if (entries.length > 0) {
+          if (!(await roll.add(entries, bytesMax()))) break;
+          // While there is more to read, only the time spent here counts: after an outage old events must not make tiny files.
+          if (clock.now() - begun < rolling.intervalMs) continue;
+        }
+        const due = dueAt(roll);
+        if (due !== undefined && due <= clock.now()) break;
+        await waitFor(roll.to, due);
+      }
+      await roll.close();
+      return roll;
+    } catch (error) {
+      await roll.discard();
+      throw error;
+    }
+  }
+
+  const bytesMax = (): number => Math.min(ROLL_BYTES_MAX, rolling.fileBytes === undefined ? ROLL_BYTES_MAX : rolling.fileBytes / ratio);
+
+  /** When the roll is complete though no more comes: milliseconds since the epoch, undefined for an empty one. */
+  function dueAt(roll: Gathering): number | undefined {
+    if (roll.empty) return undefined;
+    const byAge = roll.firstTime + rolling.intervalMs;
+    return rolling.inactivityMs === undefined ? byAge : Math.min(byAge, roll.lastTime + rolling.inactivityMs);
+  }
+
+  async function waitFor(offset: number, due: number | undefined): Promise<void> {
+    const wake = new AbortController();
+    const onStop = (): void => wake.abort();
+    // Node's timers end at 2^31 ms.
+    const timer = due === undefined ? undefined : setTimeout(onStop, Math.min(Math.max(0, due - clock.now()), 2 ** 31 - 1));
+    stopping.signal.addEventListener("abort", onStop, { once: true });
+    try {
+      if (!stopping.signal.aborted) await journal.wait(offset, wake.signal);
+    } finally {
+      clearTimeout(timer);
+      stopping.signal.removeEventListener("abort", onStop);
+    }
+    // Many small requests are gathered in one step; a due roll is not held up.
+    await pause(due === undefined ? GATHER_MS : Math.min(GATHER_MS, Math.max(0, due - clock.now())), stopping.signal);
+  }
+
+  /** Exactly the events of an intent that a crash left behind. */
+  async function regather(intent: Intent): Promise<Gathering> {
+    const roll = new Gathering(intent.from, options.directory, () => "");
+    try {
+      while (roll.to < intent.to) {
+        const entries = await journal.read(roll.to, READ_BYTES);
+        if (entries.length === 0)
+          throw new Error(`the journal ends at ${journal.end}, before the end of the roll that was begun, ${intent.to}`);
+        await roll.add(entries, Number.POSITIVE_INFINITY, intent.to);
+      }
+      await roll.close();
+      return roll;
+    } catch (error) {
+      await roll.discard();
+      throw error;
+    }
+  }
+
+  const discard = async (roll: Gathering): Promise<undefined> => {
+    await roll.discard();
+    return undefined;
+  };
+
+  async function write(roll: Gathering): Promise<WrittenFile | undefined> {
+    const { fieldIds } = await target.prepare();
+    if (roll.files.length === 0) return undefined;
+    return options.writer.write(
+      {
+        plan: options.plan,
+        fields: options.fields,
+        lines: roll.files,
+        linesBytes: roll.bytes,
+        records: roll.records,
+        format: options.format,
+        ...(fieldIds !== undefined && { fieldIds }),
+      },
+      stopping.signal,
+    );
+  }
+
+  async function deliver(roll: Gathering, repeated: Intent | undefined): Promise<void> {
+    const intent = repeated ?? { from: roll.from, to: roll.to, time: roll.firstTime, serial: state.rolls };
+    const identity: FileIdentity = { pipeline: options.pipeline, ordinal: options.ordinal, ...intent };
+    let done: Delivered | undefined = repeated && (await target.delivered(identity));
+    let written: WrittenFile | undefined;
+    if (done === undefined) {
+      written = await write(roll);
+      if (written !== undefined) {
+        // Small files are mostly their own bookkeeping.
+        if (roll.bytes >= LEARN_BYTES_MIN) ratio = Math.max(written.bytes / roll.bytes, 1e-3);
+        // From here on this range belongs to this file, whatever happens.
+        if (repeated === undefined) await options.saveIntent(intent);
+        state = { ...state, intent };
+        await target.deliver(written, identity);
+        done = { rows: written.rows, bytes: written.bytes };
+      }
+    }
+    const next: ReaderState = { position: intent.to, rolls: state.rolls + (done === undefined ? 0 : 1), intent: undefined };
+    // The events are done with: this is what makes it known.
+    await options.advance(next, {
+      records: roll.records,
+      bytes: roll.bytes,
+      dropped: roll.dropped,
+      example: roll.example,
+      written: done && { ...done, rowGroups: written?.rowGroups ?? 0, uncompressedBytes: written?.uncompressedBytes ?? done.bytes },
+    });
+    state = next;
+  }
+
+  /** Repeats the work until it succeeds; false when stopped before. */
+  async function insist(what: string, work: () => Promise<void>): Promise<boolean> {
+    for (let wait = BACKOFF_MS[0] as number; !stopping.signal.aborted; wait = Math.min(2 * wait, BACKOFF_MS[1])) {
+      try {
+        await work();
+        options.onHealth(undefined);
+        return true;
+      } catch (error) {
+        if (stopping.signal.aborted) return false;
+        const reason = error instanceof Error ? error.message : String(error);
+        options.onHealth(reason);
+        log.warn("reader.failed", { what, reason, retry_ms: wait, error });
+        await pause(wait, stopping.signal);
+      }
+    }
+    return false;
+  }
+
+  async function run(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      let roll: Gathering | undefined;
+      const { intent } = state;
+      const gathered = await insist("gather", async () => {
+        roll = intent === undefined ? await gather() : await regather(intent);
+      });
+      const complete = roll as Gathering | undefined;
+      if (!gathered || complete === undefined) return;
+      try {
+        // An intent that this very loop has saved is repeated with its own roll.
+        if (!(await insist("deliver", () => options.limit(() => deliver(complete, state.intent))))) return;
+      } finally {
+        await complete.discard();
+      }
+    }
+  }
+
+  const loop = run().catch((error: unknown) => log.error("reader.ended", { error }));
+  return {
+    get position() {
+      return state.position;
+    },
+    async stop() {
+      stopping.abort();
+      await loop;
+    },
+  };
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
+    signal.addEventListener("abort", done, { once: true });
+  });
+}
