@@ -74,7 +74,12 @@ export async function lake(platform: TestPlatform, bucket: string): Promise<Lake
       });
       const text = await response.text();
       const contentType = response.headers.get("content-type") ?? "";
-      return { status: response.status, contentType, text, json: contentType.includes("json") ? JSON.parse(text) : undefined };
+      return {
+        status: response.status,
+        contentType,
+        text,
+        json: contentType.includes("json") && text !== "" ? JSON.parse(text) : undefined,
+      };
     },
   };
 }
