@@ -35,6 +35,8 @@ interface TokenClaims {
 export interface Assets {
   /** Opens a session: which files are missing, in buckets, and the token to upload them with. */
   open(script: string, manifest: Manifest): Promise<{ jwt: string; buckets: string[][] }>;
+  /** Throws `workers.assetsUnauthorized` unless it is a session's token. */
+  authorize(token: string): void;
   /** Stores files of a session. The completion token is empty until all files are there. */
   upload(token: string, files: Iterable<readonly [hash: string, bytes: Uint8Array]>): Promise<{ jwt: string; complete: boolean }>;
   /** The manifest id of a completion token; throws `workers.assetsSession`. */
@@ -122,6 +124,9 @@ export function openAssets(kernel: KernelSlice): Assets {
       const absent = await missing(script, manifest);
       if (absent.size === 0) return { jwt: sign(id, script, "complete"), buckets: [] };
       return { jwt: sign(id, script, "upload"), buckets: buckets(absent) };
+    },
+    authorize(token) {
+      if (verify(token, "upload") === undefined) throw workersError("assetsUnauthorized");
     },
     async upload(token, uploaded) {
       const claims = verify(token, "upload");

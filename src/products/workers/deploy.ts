@@ -210,10 +210,9 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
     for (const { blob } of fresh.values()) await blobs.delete(blob);
   }
 
-  /** Reads the committed rows and moves the processes along. */
-  async function follow(name: string, before: LiveScript | undefined): Promise<LiveScript | undefined> {
-    const after = await store.refresh(name);
-    await serving.apply(before, after);
+  /** Moves the processes along with what was committed. */
+  async function follow(name: string): Promise<LiveScript | undefined> {
+    const after = await serving.follow(name);
     const used = store.all().flatMap(({ versions }) => versions.flatMap((v) => v.assets?.manifest ?? []));
     await assets.prune(new Set(used));
     return after;
@@ -250,7 +249,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
             await discard(fresh);
             throw error;
           });
-        const after = deploy ? await follow(name, live) : await store.refresh(name);
+        const after = deploy ? await follow(name) : live;
         if (deploy) await durableObjects.sweep(script);
         return { live: after, version };
       }),
@@ -270,7 +269,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
           await store.addDeployment(tx, scriptId, { versions, annotations: { "workers/triggered_by": "secret" }, source: "secret" });
           return added;
         });
-        await follow(name, live);
+        await follow(name);
         return version;
       }),
 
@@ -292,14 +291,14 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
           await store.ensureScript(tx, live.script.id, name, content.source);
           await store.addDeployment(tx, live.script.id, content);
         });
-        return (await follow(name, live)) as LiveScript;
+        return (await follow(name)) as LiveScript;
       }),
 
     patchSettings: (name, change) =>
       exclusively(name, async () => {
         const live = store.require(name);
         await store.updateScript(live.script.id, { settings: { ...live.script.settings, ...change } });
-        return (await follow(name, live)) as LiveScript;
+        return (await follow(name)) as LiveScript;
       }),
 
     remove: (name) =>
@@ -313,7 +312,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
           await store.removeScript(tx, script.id);
           await durableObjects.removeScript(tx, script);
         });
-        await follow(name, live);
+        await follow(name);
         await durableObjects.sweep(script);
         for (const { blob } of rows) await blobs.delete(blob as BlobId);
       }),

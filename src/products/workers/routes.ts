@@ -376,6 +376,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       path: "/accounts/:account/workers/assets/upload/:hash",
       permission: "public",
       async handle(c) {
+        assets.authorize(bearer(c));
         const bytes = await c.bytes(26 * 1024 * 1024);
         const { jwt, complete } = await assets.upload(bearer(c), [[c.params.hash as string, bytes]]);
         return uploaded(jwt, complete);
@@ -384,6 +385,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
   ];
 
   async function uploadAssets(c: RequestContext): Promise<Response> {
+    assets.authorize(bearer(c));
     const body = await c.bytes(128 * 1024 * 1024);
     const type = c.headers.get("content-type") ?? "";
     let form: FormData;

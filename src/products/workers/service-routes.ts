@@ -24,7 +24,9 @@ export function serviceRoutes(deps: RouteDeps): Route[] {
   async function setSubdomain(c: RequestContext, enabled: boolean, previews: boolean | undefined): Promise<unknown> {
     const { script } = named(c);
     await store.updateScript(script.id, { subdomainEnabled: enabled, previewsEnabled: previews ?? enabled });
-    return subdomainView((await store.refresh(script.name)) as LiveScript);
+    const after = (await store.read(script.name)) as LiveScript;
+    store.remember(script.name, after);
+    return subdomainView(after);
   }
 
   const notImplemented = (what: string) => async (): Promise<never> => {

@@ -20,8 +20,11 @@ export interface Serving {
   lease(scriptName: string, versionKey?: string): Promise<VersionLease>;
   /** A lease on one version, deployed or not. */
   leaseVersion(live: LiveScript, version: Version): Promise<VersionLease>;
-  /** Brings the processes in line with the script's current rows. */
-  apply(before: LiveScript | undefined, after: LiveScript | undefined): Promise<void>;
+  /**
+   * Follows a commit: prepares the processes of the new state, makes it the live one, and retires those of the old. When
+   * the old state was at work, the new processes serve before the switch.
+   */
+  follow(name: string): Promise<LiveScript | undefined>;
   /** Replaces the script's processes, with or without traces. */
   setTailed(scriptId: string, tailed: boolean): Promise<void>;
   /** Whether user code of the process can be seen by live tails now. */
@@ -53,9 +56,9 @@ export function createServing(
   const defined = new Map<string, Defined>();
 
   /** Entries with props that other Workers' current versions bind. */
-  function entriesOf(target: string): Entry[] {
+  function entriesOf(target: string, upcoming?: LiveScript): Entry[] {
     const found = new Map<string, Entry>();
-    for (const { versions } of store.all()) {
+    for (const { versions } of upcoming === undefined ? store.all() : [...store.all(), upcoming]) {
       for (const binding of versions.flatMap(serviceBindingsOf)) {
         const entry = entryOf(binding);
         if (binding.service === target && entry.props !== undefined) found.set(entryName(entry), entry);
@@ -66,10 +69,10 @@ export function createServing(
 
   const observed = (live: LiveScript): boolean => (live.script.settings.observability as { enabled?: boolean } | null)?.enabled === true;
 
-  async function define(live: LiveScript, version: Version): Promise<string> {
+  async function define(live: LiveScript, version: Version, upcoming?: LiveScript): Promise<string> {
     const id = processId(version);
     const { script } = live;
-    const entries = entriesOf(script.name);
+    const entries = entriesOf(script.name, upcoming);
     const exclusive = ((await durableObjects.namespaces(script)).durableObjectNamespaces ?? []).length > 0;
     // A Worker with Durable Objects is tailed from the start: replacing its process for a tail would drop its WebSockets.
     const tailed = tailedScripts.has(script.id) || exclusive || observed(live);
@@ -103,8 +106,21 @@ export function createServing(
 
   /** Ready before it is needed, so that the switch costs no request anything. */
   async function prewarm(live: LiveScript, version: Version): Promise<void> {
-    const lease = await leaseOf(live, version);
-    lease.release();
+    try {
+      (await leaseOf(live, version)).release();
+    } catch (error) {
+      // The row is committed: the next request tries again and shows the error.
+      log.warn("worker.prewarm_failed", { worker: live.script.name, error });
+    }
+  }
+
+  /** Targets that a new version binds with props get the socket for it. */
+  async function defineTargets(upcoming: LiveScript): Promise<void> {
+    const targets = new Set(upcoming.versions.flatMap(serviceBindingsOf).map((b) => b.service as string));
+    for (const target of targets) {
+      const live = target === upcoming.script.name ? undefined : store.live(target);
+      for (const version of live?.versions ?? []) if (defined.has(processId(version))) await define(live as LiveScript, version, upcoming);
+    }
   }
 
   const serving: Serving = {
@@ -123,21 +139,28 @@ export function createServing(
       }
     },
     leaseVersion: leaseOf,
-    async apply(before, after) {
+    async follow(name) {
+      const before = store.live(name);
+      const after = await store.read(name);
       const kept = new Set(after?.versions.map((v) => v.id));
       const gone = (before?.versions ?? []).filter((version) => !kept.has(version.id));
-      for (const version of after?.versions ?? []) await define(after as LiveScript, version);
-      // Targets that a new binding reaches with props get its socket.
-      const name = after?.script.name ?? before?.script.name;
-      const targets = new Set((after?.versions ?? []).flatMap(serviceBindingsOf).map((b) => b.service as string));
-      for (const target of targets) {
-        const live = target === name ? undefined : store.live(target);
-        for (const version of live?.versions ?? []) if (defined.has(processId(version))) await define(live as LiveScript, version);
+      const running = new Set(runtime.list().map((info) => info.id));
+      const atWork = gone.some((version) => running.has(processId(version)));
+      if (after !== undefined) {
+        await defineTargets(after);
+        for (const version of after.versions) {
+          await define(after, version, after);
+          const exclusive = defined.get(processId(version))?.settings.exclusive === true;
+          if (atWork && !exclusive) await prewarm(after, version);
+        }
       }
-      if (name !== undefined && gone.length > 0) links().moved(name);
-      // In the background: they end when their requests have.
-      for (const version of gone) retire(version).catch((error: unknown) => log.error("worker.retire_failed", { worker: name, error }));
-      if (after === undefined) await Promise.all(gone.map((version) => runtime.remove(processId(version))));
+      store.remember(name, after);
+      if (gone.length > 0) links().moved(name);
+      const retired = gone.map(retire);
+      // A deploy need not wait: they end when their requests have. The files of a deleted Worker are wanted back.
+      if (after === undefined) await Promise.all(retired);
+      else for (const end of retired) end.catch((error: unknown) => log.error("worker.retire_failed", { worker: name, error }));
+      return after;
     },
     async setTailed(scriptId, tailed) {
       if (tailedScripts.has(scriptId) === tailed) return;

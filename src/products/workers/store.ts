@@ -58,8 +58,10 @@ export interface ScriptStore {
     tx?: MetaTransaction,
   ): Promise<void>;
   removeScript(tx: MetaTransaction, scriptId: string): Promise<void>;
-  /** Reads the script's rows into memory after a commit. */
-  refresh(name: string): Promise<LiveScript | undefined>;
+  /** The script as its committed rows say; memory stays as it is. */
+  read(name: string): Promise<LiveScript | undefined>;
+  /** Makes what `read` gave the live script, or forgets the name. From here on requests go by it. */
+  remember(name: string, live: LiveScript | undefined): void;
 }
 
 const defaultSettings: ScriptSettings = { logpush: false, observability: null, tail_consumers: [], tags: [] };
@@ -68,8 +70,12 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
   const byName = new Map<string, LiveScript>();
   const byId = new Map<string, LiveScript>();
 
-  function remember(live: LiveScript): void {
-    byName.set(live.script.name, live);
+  function remember(name: string, live: LiveScript | undefined): void {
+    const before = byName.get(name);
+    if (before !== undefined) byId.delete(before.script.id);
+    byName.delete(name);
+    if (live === undefined) return;
+    byName.set(name, live);
     byId.set(live.script.id, live);
   }
 
@@ -85,12 +91,12 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
       const version = await meta.get<ContentRow>("SELECT * FROM workers_versions WHERE id = ?", version_id);
       if (version !== undefined) versions.push(versionOf(version));
     }
-    const live = { script: scriptOf(row), deployment, versions };
-    remember(live);
-    return live;
+    return { script: scriptOf(row), deployment, versions };
   }
 
-  for (const row of await meta.all<ScriptRow>("SELECT * FROM workers_scripts ORDER BY name LIMIT 100000")) await read(row);
+  for (const row of await meta.all<ScriptRow>("SELECT * FROM workers_scripts ORDER BY name LIMIT 100000")) {
+    remember(row.name, await read(row));
+  }
 
   async function nextNumber(tx: MetaTransaction, table: "workers_versions" | "workers_deployments", scriptId: string): Promise<number> {
     const row = await tx.get<{ n: number | null }>(`SELECT MAX(number) AS n FROM ${table} WHERE script_id = ?`, scriptId);
@@ -206,16 +212,11 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
       }
       await tx.run("DELETE FROM workers_scripts WHERE id = ?", scriptId);
     },
-    async refresh(name) {
+    async read(name) {
       const row = await meta.get<ScriptRow>("SELECT * FROM workers_scripts WHERE name = ?", name);
-      if (row === undefined) {
-        const gone = byName.get(name);
-        byName.delete(name);
-        if (gone !== undefined) byId.delete(gone.script.id);
-        return undefined;
-      }
-      return read(row);
+      return row && read(row);
     },
+    remember,
   };
 }
 
