@@ -98,7 +98,7 @@ const code = {
       snippet: await DB.prepare("SELECT highlight(docs, 1, '<', '>') FROM docs WHERE docs MATCH 'quick'").raw(),
       json: await DB.prepare("SELECT value FROM json_each(?) WHERE value IN (SELECT value FROM json_each(?))").bind("[1,2,3]", "[2,3,4]").raw(),
       arrow: await DB.prepare("SELECT '{\\"a\\":{\\"b\\":[10,20]}}' -> 'a' ->> '$.b[1]' AS v").first("v"),
-      math: await DB.prepare("SELECT sqrt(16), log10(1000), pow(2, 10)").raw(),
+      math: await DB.prepare("SELECT sqrt(16), ceil(2.1), pow(2, 10)").raw(),
     };
   },
   async plans({ DB }) {
