@@ -238,8 +238,11 @@ async function describeFile(c: Connection, local: string, location: string, fiel
     const expression = typeof field.type === "string" ? BOUND_SQL[field.type] : undefined;
     if (expression === undefined) continue;
     const bound = (fn: string): string => expression.replace("$", `${fn}(${identifier(field.name)})`);
-    const found = await c.get<{ lo: string | null; hi: string | null; nulls: bigint }>(
-      `SELECT ${bound("min")} AS lo, ${bound("max")} AS hi, count(*) - count(${identifier(field.name)}) AS nulls FROM ${from}`,
+    const column = identifier(field.name);
+    const isNan = field.type === "double" ? `isnan(${column})` : "false";
+    const found = await c.get<{ lo: string | null; hi: string | null; nulls: bigint; nans: bigint }>(
+      `SELECT ${bound("min")} AS lo, ${bound("max")} AS hi, max(nulls) AS nulls, max(nans) AS nans
+       FROM (SELECT *, count(*) OVER () - count(${column}) OVER () AS nulls, count(*) FILTER (${isNan}) OVER () AS nans FROM ${from}) WHERE NOT coalesce(${isNan}, false)`,
     );
     const read = (text: string): Value =>
       field.type === "string"
@@ -251,7 +254,7 @@ async function describeFile(c: Connection, local: string, location: string, fiel
       type: field.type,
       valueCount: rows,
       nullCount: Number(found?.nulls),
-      nanCount: 0,
+      nanCount: Number(found?.nans),
       ...(found?.lo != null && { min: read(found.lo), max: read(found.hi as string) }),
     });
   }

@@ -119,7 +119,8 @@ function compare(left: SyntaxNode, wanted: Comparison, right: SyntaxNode, scope:
   const constant = constantOf(right);
   if (column === undefined || constant === undefined || constant.kind === "null") return UNKNOWN;
   const bound = boundFor(column.type, wanted, constant);
-  return bound === undefined ? UNKNOWN : { kind: "compare", column, ...bound };
+  // Whatever it compares: a null fulfils no comparison.
+  return bound === undefined ? { kind: "not-null", column } : { kind: "compare", column, ...bound };
 }
 
 function prefix([left, right]: readonly SyntaxNode[], scope: Scope): Predicate {

@@ -129,7 +129,9 @@ function renderFunction(node: SyntaxNode, m: Members, context: ExpressionContext
     if (spelling === undefined) throw invalidSql(`unsupported binary operator ${name}`);
     if (args.length === 1 && (name === "-" || name === "+")) return `(${spelling}${args[0]})`;
     if (args.length !== 2) throw invalidSql(`unsupported operator ${name}`);
-    return `(${args[0]} ${spelling} ${args[1]})`;
+    // To the real engine 0.5 is a floating-point number; as DuckDB's decimal it would divide by other rules.
+    const [left, right] = name === "/" ? args.map((arg, i) => (isFraction(nodes[i]) ? `CAST(${arg} AS DOUBLE)` : arg)) : args;
+    return `(${left} ${spelling} ${right})`;
   }
   if (name === "count_star") {
     const filter = filterNode === undefined ? "" : ` FILTER (WHERE ${renderExpression(filterNode, context)})`;
@@ -143,6 +145,11 @@ function renderFunction(node: SyntaxNode, m: Members, context: ExpressionContext
   if (distinct || orders !== "") throw unsupported(`DISTINCT or ORDER BY inside ${name}`);
   // In parentheses: the SQL of a rule may be an operator's.
   return `(${rule.sql({ args, nodes, filter })})`;
+}
+
+function isFraction(node: SyntaxNode | undefined): boolean {
+  const constant = node?.type === "VALUE_CONSTANT" ? readConstant(node) : undefined;
+  return constant?.kind === "decimal" && constant.scale > 0;
 }
 
 const orderNodes = (m: Members): SyntaxNode[] => (m.optionalNode("order_bys")?.orders ?? []) as SyntaxNode[];

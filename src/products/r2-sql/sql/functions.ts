@@ -75,6 +75,8 @@ const core: Table = {
     return structOf(call.args.filter((_, i) => i % 2 === 1).map((value, i) => [constantText(call, i * 2, "named_struct"), value]));
   }),
   struct: rule(1, MANY, ({ args }) => structOf(args.map((value, i) => [`c${i}`, value]))),
+  // What the parser makes of (a, b).
+  row: rule(1, MANY, ({ args }) => structOf(args.map((value, i) => [`c${i}`, value]))),
   nvl: rule(2, 2, "coalesce"),
   ifnull: rule(2, 2, "coalesce"),
   nvl2: as(3, 3, "CASE WHEN $1 IS NOT NULL THEN $2 ELSE $3 END"),
@@ -198,7 +200,7 @@ const jsonFunctions: Table = {
   ...json("json_get_json", (d, p) => `CAST(json_extract(${d}, ${p}) AS VARCHAR)`),
   ...json(
     "json_get_array",
-    (d, p) => `CASE WHEN json_type(${d}, ${p}) = 'ARRAY' THEN CAST(json_extract(${d}, ${p} || '/*') AS VARCHAR[]) END`,
+    (d, p) => `CASE WHEN json_type(${d}, ${p}) = 'ARRAY' THEN CAST(CAST(json_extract(${d}, ${p}) AS JSON[]) AS VARCHAR[]) END`,
   ),
   ...json(
     "json_length",
