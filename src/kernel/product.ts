@@ -194,6 +194,11 @@ export interface HostRoute {
   readonly signed?: true;
   /** Every path of these hosts belongs to the route, also /client/v4. */
   readonly wholeHost?: true;
+  /**
+   * Host names that users have connected (custom domains): the params for a lower-case name without port that no pattern
+   * fits, or undefined. Asked for every such request, so it answers from memory.
+   */
+  resolve?(host: string): Readonly<Record<string, string>> | undefined;
   handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): void | Promise<void>;
   upgrade?(params: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>;
 }

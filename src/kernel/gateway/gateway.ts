@@ -46,7 +46,7 @@ const API_HOSTS = new Set(["api.cloudflare.com"]);
 
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, log } = options;
-  const hosts = hostTable(config.domain, options.routes);
+  const hosts = hostTable(config.domain, options.routes, API_HOSTS);
   const signedRoute = options.routes.find((route) => route.signed === true);
   const api = getRequestListener(options.api, { overrideGlobalObjects: false });
 

@@ -43,3 +43,21 @@ test("other names, empty labels and lookalikes match nothing", () => {
     assert.equal(match(host), undefined, host);
   }
 });
+
+test("names that users connect are resolved late, and never instead of the platform's own", () => {
+  const connected = new Map([["files.example.com", "1"]]);
+  for (const host of ["sql.freehold.localhost", "other.freehold.localhost", "localhost", "api.cloudflare.com"]) connected.set(host, "evil");
+  const resolve = (host: string) => (connected.has(host) ? { bucket: connected.get(host) as string } : undefined);
+  const late = hostTable(
+    "freehold.localhost",
+    [route("sql", ["sql"]), { ...route("public", []), resolve }],
+    new Set(["api.cloudflare.com"]),
+  );
+  const name = (host: string) => late.match(host)?.route.name;
+  assert.deepEqual(
+    ["files.example.com", "sql.freehold.localhost", "other.freehold.localhost", "localhost", "api.cloudflare.com"].map(name),
+    ["public", "sql", undefined, undefined, undefined],
+  );
+  connected.delete("files.example.com");
+  assert.equal(name("files.example.com"), undefined);
+});

@@ -24,19 +24,34 @@ interface Pattern {
 /** Answers that are kept; the names come from clients, so the cache is bounded. */
 const CACHE_MAX = 10_000;
 
-export function hostTable(domain: string, routes: readonly HostRoute[]): HostTable {
+/** `reserved` names, and those under the platform's domain, are never asked of a route's `resolve`. */
+export function hostTable(domain: string, routes: readonly HostRoute[], reserved: ReadonlySet<string> = new Set()): HostTable {
   const patterns = routes
     .flatMap((route) => [...route.patterns.map((p) => `${p}.${domain}`), ...(route.publicHosts ?? [])].map((text) => parse(text, route)))
     .sort((a, b) => b.literals - a.literals);
   const cache = new Map<string, HostMatch | undefined>();
+  const resolvers = routes.filter((route) => route.resolve !== undefined);
+  const isOurs = (host: string) => reserved.has(host) || host === domain || host.endsWith(`.${domain}`) || /(^|\.)localhost$/.test(host);
+
+  function matchPattern(host: string): HostMatch | undefined {
+    const known = cache.get(host);
+    if (known !== undefined || cache.has(host)) return known;
+    const found = find(patterns, host.split("."));
+    if (cache.size >= CACHE_MAX) cache.clear();
+    cache.set(host, found);
+    return found;
+  }
+
   return {
     match(host) {
-      const known = cache.get(host);
-      if (known !== undefined || cache.has(host)) return known;
-      const found = find(patterns, host.split("."));
-      if (cache.size >= CACHE_MAX) cache.clear();
-      cache.set(host, found);
-      return found;
+      const found = matchPattern(host);
+      // A name that a user has added later never takes the place of one of ours. Not cached: users change them.
+      if (found !== undefined || isOurs(host)) return found;
+      for (const route of resolvers) {
+        const params = route.resolve?.(host);
+        if (params !== undefined) return { route, params };
+      }
+      return undefined;
     },
   };
 }

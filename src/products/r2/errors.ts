@@ -54,6 +54,7 @@ const table = {
   invalidConfiguration: { status: 400, apiCode: 10055, message: "The configuration is not valid." },
   bindingNotFound: { status: 400, apiCode: 10085, message: "R2 bucket not found. Please use a different name and try again." },
   domainNotFound: { status: 404, apiCode: 10064, message: "The specified custom domain does not exist." },
+  domainTaken: { status: 409, apiCode: 10065, message: "The specified custom domain is connected to a bucket already." },
 } as const;
 
 export type R2ErrorKey = keyof typeof table;
@@ -98,6 +99,7 @@ const s3Codes: Readonly<Record<R2ErrorKey, string>> = {
   invalidConfiguration: "InvalidRequest",
   bindingNotFound: "NoSuchBucket",
   domainNotFound: "NoSuchDomain",
+  domainTaken: "DomainConflict",
 };
 
 /** S3's name for an error; errors of other scopes are internal, except a full disk. */

@@ -8,10 +8,15 @@ import { serveBinding } from "./binding-protocol.ts";
 import { objectsCapability } from "./capability.ts";
 import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
+import { openCustomDomains } from "./domains.ts";
 import { garbage } from "./garbage.ts";
 import { startLifecycle } from "./lifecycle.ts";
 import { migrations } from "./migrations.ts";
 import { permissions } from "./permissions.ts";
+import { publicDoor } from "./public.ts";
+import { bucketRoutes } from "./routes-buckets.ts";
+import { objectRoutes } from "./routes-objects.ts";
+import { settingRoutes } from "./routes-settings.ts";
 import { s3Door } from "./s3/door.ts";
 
 export const r2 = {
@@ -20,7 +25,7 @@ export const r2 = {
   provides: ["objects"],
   migrations,
   permissions,
-  async start({ log, clock, config, meta, blobs, accountId, auth, mint }) {
+  async start({ log, clock, config, meta, blobs, accountId, auth, mint, urls }) {
     const context: R2 = {
       log,
       clock,
@@ -34,6 +39,8 @@ export const r2 = {
     context.garbage.kick();
     const lifecycle = startLifecycle(context, config["r2.lifecycle_interval_s"] * 1000);
     const s3 = s3Door(context, auth);
+    const domains = await openCustomDomains(context);
+    const everybody = publicDoor(context, domains);
     return {
       hosts: [
         {
@@ -48,7 +55,17 @@ export const r2 = {
           wholeHost: true,
           handle: (params, request, response) => s3.handle(params, request, response),
         },
+        {
+          name: "r2_public",
+          patterns: ["{public}.r2dev"],
+          publicHosts: ["{public}.r2.dev"],
+          wholeHost: true,
+          resolve: (host) => (domains.bucketId(host) === undefined ? undefined : { domain: host }),
+          handle: ({ domain, public: label = "" }, request, response) =>
+            domain === undefined ? everybody.byLabel(label, request, response) : everybody.byDomain(domain, request, response),
+        },
       ],
+      routes: [...bucketRoutes(context, auth), ...objectRoutes(context), ...settingRoutes(context, urls, domains)],
       bindings: { r2_bucket: r2Binding(context, mint) },
       internal: (claims, request, response) => serveBinding(context, claims, request, response),
       offers: { objects: objectsCapability(context, auth) },
