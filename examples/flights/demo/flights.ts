@@ -4,7 +4,8 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 
-const data = join(dirname(createRequire(import.meta.url).resolve("vega-datasets/package.json")), "data");
+// The package's entry is build/index.js; its data lies beside that folder.
+const data = join(dirname(createRequire(import.meta.url).resolve("vega-datasets")), "../data");
 const parquet = join(data, "flights-3m.parquet");
 
 export interface Airport {

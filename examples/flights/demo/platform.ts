@@ -1,7 +1,7 @@
 /** A platform of the demo's own, started as a user would start it, and the clients that run against it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile, rm } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -29,6 +29,7 @@ export interface DemoPlatform {
 /** Starts the platform on an empty data directory. */
 export async function startPlatform(dataDirectory: string, port: number): Promise<DemoPlatform> {
   await rm(dataDirectory, { recursive: true, force: true });
+  await mkdir(dataDirectory, { recursive: true });
   const readyFile = join(dataDirectory, "demo-ready.json");
   const child = spawn(process.execPath, [freehold, "up", "--data", dataDirectory, "--port", String(port), "--ready-file", readyFile], {
     stdio: ["ignore", "ignore", "pipe"],
