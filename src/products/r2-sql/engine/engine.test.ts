@@ -71,7 +71,7 @@ test("a query that ends in the middle of its rows fails after those rows", async
   const engine = await start(t);
   const seen: number[] = [];
   const run = engine.run(
-    query("SELECT CASE WHEN i = 9000 THEN error('stop') ELSE repeat('x', 1000) END AS x FROM range(10000) t(i)"),
+    query("SELECT CASE WHEN i = 90000 THEN error('stop') ELSE repeat('x', 1000) END AS x FROM range(100000) t(i)"),
     deadline(),
     async (rows) => {
       for await (const batch of rows.batches()) seen.push((JSON.parse(batch) as unknown[]).length);
