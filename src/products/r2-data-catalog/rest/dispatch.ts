@@ -37,7 +37,7 @@ export interface Operation {
   handle(call: Call): Promise<Reply>;
 }
 
-const BODY_MAX_BYTES = 64 * 1024 * 1024;
+const BODY_MAX_BYTES = 32 * 1024 * 1024;
 
 interface Endpoint<T> {
   readonly method: string;

@@ -1,9 +1,8 @@
 /** The operations of the Iceberg REST API on the configuration, namespaces and tables: parse, act, render. */
-import { stringifyIcebergJson } from "../../../protocols/iceberg/json.ts";
-import type { SortField, UnboundPartitionSpec } from "../../../protocols/iceberg/metadata.ts";
+import { type SortField, serializeTableMetadata, type UnboundPartitionSpec } from "../../../protocols/iceberg/metadata.ts";
 import type { Schema } from "../../../protocols/iceberg/types.ts";
 import { parseRequirements, parseUpdates } from "../../../protocols/iceberg/updates.ts";
-import { commitTables } from "../commits.ts";
+import { type CommittedTable, commitTables } from "../commits.ts";
 import { catalogError } from "../errors.ts";
 import { checkNewName, LEVEL_SEPARATOR, type TableIdentifier } from "../names.ts";
 import {
@@ -159,10 +158,10 @@ const tables: readonly Operation[] = [
       };
       if (body["stage-create"] === true) {
         const metadata = await stageTable(call.catalog, call.warehouse, identifier, definition);
-        return loaded(call, null, stringifyIcebergJson(metadata));
+        return loaded(call, null, serializeTableMetadata(metadata));
       }
       const { metadataLocation, metadata } = await createTable(call.catalog, call.warehouse, identifier, definition);
-      return loaded(call, metadataLocation, stringifyIcebergJson(metadata));
+      return loaded(call, metadataLocation, serializeTableMetadata(metadata));
     },
   },
   {
@@ -196,8 +195,8 @@ const tables: readonly Operation[] = [
       )
         throw catalogError("badRequest", "The identifier in the body is not that of the path");
       const change = { identifier, requirements: parseRequirements(requirements), updates: parseUpdates(updates) };
-      const [committed] = await commitTables(call.catalog, call.warehouse, [change]);
-      return { json: { "metadata-location": committed?.metadataLocation, metadata: committed?.metadata } };
+      const [{ metadataLocation, metadata }] = (await commitTables(call.catalog, call.warehouse, [change])) as [CommittedTable];
+      return { jsonText: `{"metadata-location":${JSON.stringify(metadataLocation)},"metadata":${serializeTableMetadata(metadata)}}` };
     },
   },
   {
