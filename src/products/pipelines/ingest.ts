@@ -142,7 +142,7 @@ function committed(response: ServerResponse, count: number, origin: string | und
 }
 
 function refuse(error: unknown, request: IncomingMessage, response: ServerResponse, origin: string | undefined, log: Log): void {
-  if (response.headersSent || request.destroyed) {
+  if (response.headersSent || response.socket?.destroyed !== false) {
     response.destroy();
     return;
   }
