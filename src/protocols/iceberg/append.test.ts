@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { columnStatistics, manifestListOf, type NewDataFile, planAppend } from "./append.ts";
+import { columnStatistics, manifestListOf, type NewDataFile, planAppend, prepareAppend } from "./append.ts";
 import { applyCommit } from "./commit.ts";
 import { readManifest, readManifestList } from "./manifests.ts";
 import { currentSnapshot, type FormatVersion, newTableMetadata, type TableMetadata } from "./metadata.ts";
@@ -112,3 +112,39 @@ test("files that do not fit are refused", () => {
   });
   assert.throws(() => planAppend({ metadata, manifestList: Buffer.alloc(1), files: [file("a", 1)], now: NOW }), { kind: "invalid" });
 });
+
+for (const version of [2, 3] as const) {
+  test(`small manifests become one when there are enough of them (version ${version})`, async () => {
+    const store = new Map<string, Uint8Array>();
+    const read = async (path: string): Promise<Uint8Array> => {
+      const bytes = store.get(path);
+      assert.ok(bytes !== undefined, path);
+      return bytes;
+    };
+    const properties = { "commit.manifest.min-count-to-merge": "4" };
+    let metadata: TableMetadata = { ...table(version), properties };
+    const counts: number[] = [];
+    for (let n = 0; n < 10; n++) {
+      const plan = await prepareAppend(read, { metadata, files: [file(`f${n}`, n === 3 ? null : n)], now: NOW + n });
+      for (const planned of plan.files) store.set(planned.path, planned.bytes);
+      metadata = applyCommit(metadata, plan.requirements, plan.updates, { now: NOW + n, previousLocation: "x" }).metadata;
+      counts.push(readManifestList(await read(manifestListOf(metadata) as string)).length);
+    }
+    assert.deepEqual(counts, [1, 2, 3, 4, 2, 3, 4, 2, 3, 4]);
+    const manifests = readManifestList(await read(manifestListOf(metadata) as string));
+    const entries = manifests.flatMap((m) => readManifest(store.get(m.path) as Uint8Array, m, metadata.schemas).entries);
+    // Every file is there once, with the sequence number of its own append.
+    const found = new Map(entries.map((entry) => [entry.file.path.slice(-10, -8), entry.sequenceNumber]));
+    assert.deepEqual(
+      [...found].sort(),
+      Array.from({ length: 10 }, (_, n) => [`f${n}`, n + 1]),
+    );
+    assert.equal(entries.length, 10);
+    const merged = manifests.find((m) => m.existingFilesCount !== 0);
+    assert.equal(merged?.minSequenceNumber, 1);
+    assert.equal(merged?.partitions?.[0]?.containsNull, true);
+    assert.equal(currentSnapshot(metadata)?.summary?.["total-records"], "100");
+    if (version === 3) assert.deepEqual(entries.map((entry) => entry.file.firstRowId).sort((a = 0, b = 0) => a - b)[0], 0);
+    if (version === 3) assert.equal(new Set(entries.map((entry) => entry.file.firstRowId)).size, 10);
+  });
+}

@@ -1,12 +1,10 @@
 /**
- * Planning of an append: from table metadata and new data files to the Avro files to write and the commit to send. Pure:
- * the caller reads the current manifest list, writes the planned files durably, then commits. If the commit conflicts,
+ * Planning of an append: from table metadata and new data files to the Avro files to write and the commit to send. Without
+ * storage: the caller gives bytes to read, writes the planned files durably, then commits. If the commit conflicts,
  * the planned files are orphans: load the table again and plan anew (data files stay as they are).
  *
  * ```ts
- * const location = manifestListOf(metadata);                       // undefined for a table without a snapshot
- * const manifestList = location && (await read(location));
- * const plan = planAppend({ metadata, manifestList, files, now, summary: { "stream.offset": "42" } });
+ * const plan = await prepareAppend(read, { metadata, files, now, summary: { "stream.offset": "42" } });
  * for (const file of plan.files) await write(file.path, file.bytes);
  * await tables.commit(bucket, namespace, table, plan.requirements, plan.updates);
  * ```
@@ -15,13 +13,13 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { invalid } from "./errors.ts";
 import {
   type ContentFile,
-  type FieldSummary,
   type ManifestFile,
   type NewManifestEntry,
   readManifestList,
   writeManifest,
   writeManifestList,
 } from "./manifests.ts";
+import { type ManifestContent, manifestsToMerge, mergeManifests } from "./merge.ts";
 import {
   currentSchema,
   defaultSpec,
@@ -33,10 +31,10 @@ import {
   snapshotByRef,
   type TableMetadata,
 } from "./metadata.ts";
-import { partitionType } from "./specs.ts";
-import { type IcebergType, type Primitive, parsePrimitive, primitive } from "./types.ts";
+import { summarizePartitions } from "./partition-summary.ts";
+import { type IcebergType, type Primitive, parsePrimitive } from "./types.ts";
 import type { TableRequirement, TableUpdate } from "./updates.ts";
-import { compareValues, encodeLowerBound, encodeUpperBound, encodeValue, type Value } from "./values.ts";
+import { encodeLowerBound, encodeUpperBound, type Value } from "./values.ts";
 
 /** A data file to add, written with the table's default partition spec and current schema. Field ids are the table's. */
 export type NewDataFile = Omit<
@@ -50,6 +48,8 @@ export interface AppendInput {
   readonly files: readonly NewDataFile[];
   /** Bytes of `manifestListOf(metadata, branch)`; undefined when that is undefined. */
   readonly manifestList: Uint8Array | undefined;
+  /** Manifests of the list that are to become one (`manifestsToMerge`), with their bytes. */
+  readonly merge?: readonly ManifestContent[];
   /** Milliseconds since the epoch. */
   readonly now: number;
   /** Further properties of the snapshot's summary; the counts that every engine writes are added and win. */
@@ -86,7 +86,7 @@ export function manifestListOf(metadata: TableMetadata, branch: string = MAIN_BR
   return snapshot?.["manifest-list"];
 }
 
-/** Plans a fast append: one new manifest beside the existing ones. Throws `invalid` for files that do not fit the table. */
+/** Plans an append: one new manifest beside the existing ones, of which some may be merged. Throws `invalid` for files that do not fit the table. */
 export function planAppend(input: AppendInput): AppendPlan {
   const { metadata, files, branch = MAIN_BRANCH, commitId = randomUUID(), snapshotId = newSnapshotId(metadata) } = input;
   if (files.length === 0) throw invalid("Cannot append no files");
@@ -107,7 +107,15 @@ export function planAppend(input: AppendInput): AppendPlan {
     planned.push({ path, bytes });
     manifests.push(manifest);
   }
-  if (input.manifestList !== undefined) manifests.push(...readManifestList(input.manifestList));
+  const merge = input.merge ?? [];
+  if (merge.length > 0) {
+    const path = `${metadata.location}/metadata/${commitId}-m${manifests.length}.avro`;
+    const { bytes, manifest } = mergeManifests(metadata, merge, path, snapshotId, sequenceNumber);
+    planned.push({ path, bytes });
+    manifests.push(manifest);
+  }
+  const merged = new Set(merge.map(({ manifest }) => manifest.path));
+  if (input.manifestList !== undefined) manifests.push(...readManifestList(input.manifestList).filter((m) => !merged.has(m.path)));
 
   const rows = formatVersion >= 3 ? assignRowIds(manifests, metadata["next-row-id"] ?? 0) : undefined;
   const listPath = `${metadata.location}/metadata/snap-${snapshotId}-1-${commitId}.avro`;
@@ -141,6 +149,23 @@ export function planAppend(input: AppendInput): AppendPlan {
       { action: "set-snapshot-ref", "ref-name": branch, type: "branch", "snapshot-id": snapshotId },
     ],
   };
+}
+
+/**
+ * Plans an append with everything it reads: the branch's manifest list, and small manifests when there are enough of them
+ * to be merged. `read` gives the bytes at a location, and rejects when there are none.
+ */
+export async function prepareAppend(
+  read: (location: string) => Promise<Uint8Array>,
+  input: Omit<AppendInput, "manifestList" | "merge">,
+): Promise<AppendPlan> {
+  const location = manifestListOf(input.metadata, input.branch);
+  if (location === undefined) return planAppend({ ...input, manifestList: undefined });
+  const manifestList = await read(location);
+  const merge: ManifestContent[] = [];
+  for (const manifest of manifestsToMerge(input.metadata, readManifestList(manifestList)))
+    merge.push({ manifest, bytes: await read(manifest.path) });
+  return planAppend({ ...input, manifestList, merge });
 }
 
 /** A random snapshot id that the table does not have: positive, 63 bits. */
@@ -188,32 +213,6 @@ function newManifest(
     partitions: summarizePartitions(metadata, spec, files),
   };
   return { bytes, manifest };
-}
-
-/** Summaries of each partition field over the files, for the manifest's line in the list. */
-function summarizePartitions(metadata: TableMetadata, spec: PartitionSpec, files: readonly NewDataFile[]): FieldSummary[] {
-  const schemas = [currentSchema(metadata), ...metadata.schemas];
-  return partitionType(spec, schemas).fields.map((field): FieldSummary => {
-    const type = primitive(field.type);
-    let [containsNull, containsNan] = [false, false];
-    let lower: Value | undefined;
-    let upper: Value | undefined;
-    for (const file of files) {
-      const value = file.partition.get(field.id) ?? null;
-      if (value === null) containsNull = true;
-      else if (Number.isNaN(value)) containsNan = true;
-      else {
-        if (lower === undefined || compareValues(value, lower) < 0) lower = value;
-        if (upper === undefined || compareValues(value, upper) > 0) upper = value;
-      }
-    }
-    return {
-      containsNull,
-      containsNan,
-      ...(lower !== undefined && { lowerBound: encodeValue(type, lower) }),
-      ...(upper !== undefined && { upperBound: encodeValue(type, upper) }),
-    };
-  });
 }
 
 /** Version 3: row ids for data manifests that have none yet, from the table's next row id up. */

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
-import { columnStatistics, manifestListOf, type NewDataFile, planAppend } from "../../../src/protocols/iceberg/append.ts";
+import { columnStatistics, manifestListOf, type NewDataFile, prepareAppend } from "../../../src/protocols/iceberg/append.ts";
 import { parseIcebergJson, stringifyIcebergJson } from "../../../src/protocols/iceberg/json.ts";
 import { columnBounds, readManifest, readManifestList } from "../../../src/protocols/iceberg/manifests.ts";
 import { currentSchema, parseS3Location, parseTableMetadata, type TableMetadata } from "../../../src/protocols/iceberg/metadata.ts";
@@ -124,16 +124,15 @@ for (const version of ["1", "2"]) {
     const { stdout } = await own.py(`${COLUMNS}
 import json
 import pyarrow.parquet as pq
-table = catalog.create_table("ns.${name}", schema, partition_spec=spec, properties={"format-version": "${version}"})
+table = catalog.create_table("ns.${name}", schema, partition_spec=spec, properties={"format-version": "${version}", "commit.manifest.min-count-to-merge": "2"})
 path = f"{table.location()}/data/ours.parquet"
 with table.io.new_output(path).create(overwrite=True) as f:
     pq.write_table(rows(table, first).cast(schema_to_pyarrow(table.schema())), f)
 print(json.dumps({"path": path, "size": len(table.io.new_input(path))}))
 `);
     const { path, size } = JSON.parse(stdout) as { path: string; size: number };
-    for (const n of [1, 2]) {
+    for (const n of [1, 2, 3]) {
       const metadata = await load(name);
-      const list = manifestListOf(metadata);
       const full = tuple(metadata);
       const stats = new Map(
         currentSchema(metadata).fields.flatMap(({ id, name: column, type }) =>
@@ -151,13 +150,8 @@ print(json.dumps({"path": path, "size": len(table.io.new_input(path))}))
         splitOffsets: [4],
         ...columnStatistics(stats),
       };
-      const plan = planAppend({
-        metadata,
-        manifestList: list === undefined ? undefined : await read(list),
-        files: [file],
-        now: Date.now(),
-        summary: { "stream.offset": String(n) },
-      });
+      // The third append merges the manifests of the first two.
+      const plan = await prepareAppend(read, { metadata, files: [file], now: Date.now(), summary: { "stream.offset": String(n) } });
       for (const planned of plan.files) await write(planned.path, planned.bytes);
       const body = stringifyIcebergJson({ requirements: plan.requirements, updates: plan.updates });
       const answer = await own.request("POST", `/${prefix}/namespaces/ns/tables/${name}`, body);
@@ -165,27 +159,27 @@ print(json.dumps({"path": path, "size": len(table.io.new_input(path))}))
     }
     await own.py(`${COLUMNS}
 table = catalog.load_table("ns.${name}")
-assert table.current_snapshot().summary["stream.offset"] == "2"
-assert table.current_snapshot().summary["total-records"] == "2"
-assert table.scan().to_arrow().num_rows == 2
-# The file with the full tuple passes by its partition, the one with nulls is pruned by it.
+assert table.current_snapshot().summary["stream.offset"] == "3"
+assert table.current_snapshot().summary["total-records"] == "3"
+assert table.scan().to_arrow().num_rows == 3
+# The file with the full tuple passes by its partition, those with nulls are pruned by it.
 for condition in ["name == 'iceberg'", f"big == {2**62}", "hour >= '2025-03-04T05:00:00+00:00'", "month == '2025-03-04'", "year > '2024-01-01T00:00:00'"]:
     assert table.scan(row_filter=condition).to_arrow().num_rows == 1, condition
 for condition in ["price < 10", "flag == false", "hash == 'other'", "small == 8"]:
     assert table.scan(row_filter=condition).to_arrow().num_rows == 0, condition
 files = table.inspect.files().to_pylist()
-assert len(files) == 2
-metrics = files[0]["readable_metrics"]
+assert len(files) == 3
+metrics = [f for f in files if f["partition"]["p flag"]][0]["readable_metrics"]
 assert {k: metrics[k]["lower_bound"] for k in columns} == {k: first[k] for k in columns}, metrics
 assert metrics["big"]["column_size"] == 50 and metrics["big"]["value_count"] == 1
-assert [m["added_data_files_count"] for m in table.inspect.manifests().to_pylist()] == [1, 1]
+assert [(m["added_data_files_count"], m["existing_data_files_count"]) for m in table.inspect.manifests().to_pylist()] == [(1, 0), (0, 2)]
 partitions = [p["partition"] for p in table.inspect.partitions().to_pylist()]
 assert len(partitions) == 2
 [p] = [p for p in partitions if p["p flag"]]
 assert (p["p big"], p["p price"], p["p month"], p["p hour"], p["p name"], p["p day"], p["p at day"], p["p raw"]) == (2**62, Decimal("10.50"), 662, 483629, "ice", at.date(), at.date(), b"\\x00\\xff"), p
 # Another engine goes on from our files.
 table.append(rows(table, second))
-assert catalog.load_table("ns.${name}").scan().to_arrow().num_rows == 3
+assert catalog.load_table("ns.${name}").scan().to_arrow().num_rows == 4
 `);
   });
 }
