@@ -36,13 +36,6 @@ const WRITE = [
   "x-amz-server-side-encryption-bucket-key-enabled",
 ];
 const DELETE = [...OWNER, "x-amz-mfa", "x-amz-bypass-governance-retention"];
-const COPY_SOURCE_CONDITIONS = [
-  "x-amz-copy-source-if-match",
-  "x-amz-copy-source-if-none-match",
-  "x-amz-copy-source-if-modified-since",
-  "x-amz-copy-source-if-unmodified-since",
-];
-
 /** Refused on an operation (the ✖ columns of R2's compatibility table). Operations that are missing here refuse the bucket's owner. */
 const REFUSED: Readonly<Partial<Record<S3Operation, readonly string[]>>> = {
   ListBuckets: [],
@@ -50,7 +43,7 @@ const REFUSED: Readonly<Partial<Record<S3Operation, readonly string[]>>> = {
   CreateMultipartUpload: WRITE,
   CopyObject: [...WRITE, ...SOURCE_OWNER, "x-amz-tagging-directive", "x-amz-checksum-algorithm"],
   UploadPart: [...OWNER, "x-amz-server-side-encryption"],
-  UploadPartCopy: [...OWNER, ...SOURCE_OWNER, ...COPY_SOURCE_CONDITIONS],
+  UploadPartCopy: [...OWNER, ...SOURCE_OWNER],
   DeleteObject: DELETE,
   DeleteObjects: DELETE,
   CreateBucket: [...OWNER, ...WRITE.filter((name) => name.startsWith("x-amz-grant-"))],

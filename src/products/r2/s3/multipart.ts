@@ -10,6 +10,7 @@ import {
   type XmlElement,
 } from "../../../protocols/s3/index.ts";
 import { uriEncode } from "../../../protocols/sigv4/index.ts";
+import { evaluate } from "../conditions.ts";
 import { r2Error } from "../errors.ts";
 import type { S3Checksum } from "../model.ts";
 import { abortUpload, createUpload, listParts, openUpload, type Part, uploadPart } from "../multipart.ts";
@@ -17,7 +18,7 @@ import { completeUpload } from "../multipart-complete.ts";
 import { getObject, wholeObject } from "../objects.ts";
 import { headerChecksum, readText, requestBody } from "./body.ts";
 import { isoDate, owner } from "./buckets.ts";
-import { quoted, requestCondition, requestMetadata, requestSsecKey, s3StorageClass } from "./headers.ts";
+import { quoted, requestCondition, requestMetadata, requestSsecKey, s3StorageClass, sourceCondition } from "./headers.ts";
 import { pageSize } from "./lists.ts";
 import { bucketForWrite, checksumElements, checksumHeaders, copySource } from "./objects.ts";
 import { header, type ObjectRequest, type S3Request } from "./request.ts";
@@ -89,11 +90,16 @@ export async function uploadPartCopyOperation(c: ObjectRequest): Promise<void> {
   await openUpload(c.r2.meta, c.bucket, c.key, uploadId(c));
   const source = await copySource(c);
   const rangeHeader = header(c, "x-amz-copy-source-range");
+  const condition = sourceCondition(c);
   const opened = await getObject(
     c.r2,
     source.bucket,
     source.name,
-    (object) => (rangeHeader === undefined ? wholeObject(object) : parseCopyRange(rangeHeader, object.size)),
+    (object) => {
+      // R2's table lists these conditions as missing; boto3's transfer manager has come to send them.
+      if (condition !== undefined && evaluate(condition, object) !== "holds") throw r2Error("preconditionFailed");
+      return rangeHeader === undefined ? wholeObject(object) : parseCopyRange(rangeHeader, object.size);
+    },
     requestSsecKey(c, true),
   );
   if (opened?.body === undefined) throw r2Error("noSuchKey");

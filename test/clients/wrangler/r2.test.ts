@@ -1,0 +1,146 @@
+/** R2 by wrangler, against the platform as the remote. */
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { startPlatform } from "../../harness/platform.ts";
+
+const platform = await startPlatform({ after });
+const dir = await mkdtemp(join(tmpdir(), "freehold-wrangler-r2-"));
+after(() => rm(dir, { recursive: true, force: true }));
+
+const base = `/accounts/${platform.ready.account_id}/r2/buckets`;
+
+/** Runs `wrangler r2 …`; the text that it printed. */
+async function r2(args: string, code = 0, input?: string): Promise<string> {
+  const { stdout, stderr } = await platform.wrangler(["r2", ...args.split(" ")], { cwd: dir, code, ...(input !== undefined && { input }) });
+  return stdout + stderr;
+}
+
+const newBucket = async (name: string): Promise<string> => {
+  assert.equal((await platform.rest("POST", base, { name })).status, 200);
+  return name;
+};
+
+test("[r2-40] buckets are created, listed, described, changed and deleted", async () => {
+  await r2("bucket create wrangler-life --location weur --storage-class Standard");
+  assert.match(await r2("bucket create wrangler-life", 1), /already exists.*\[code: 10073\]/s);
+  assert.match(await r2("bucket list"), /name:\s+wrangler-life\ncreation_date:\s+20/);
+  const info = await r2("bucket info wrangler-life");
+  assert.match(info, /location:\s+weur/);
+  assert.match(info, /default_storage_class:\s+Standard/);
+  await r2("bucket update storage-class wrangler-life --storage-class InfrequentAccess");
+  assert.equal(
+    JSON.parse((await platform.wrangler(["r2", "bucket", "info", "wrangler-life", "--json"])).stdout).default_storage_class,
+    "InfrequentAccess",
+  );
+  await r2("bucket delete wrangler-life");
+  assert.match(await r2("bucket info wrangler-life", 1), /The specified bucket does not exist\. \[code: 10006\]/);
+});
+
+test("[r2-40] objects are put, read and deleted, singly and in bulk", async () => {
+  const bucket = await newBucket("wrangler-objects");
+  const data = randomBytes(200_000);
+  await writeFile(join(dir, "in.bin"), data);
+  await r2(
+    `object put ${bucket}/dir/a.bin --remote --file in.bin --content-type image/x-test --cache-control no-store --storage-class InfrequentAccess`,
+  );
+  await r2(`object get ${bucket}/dir/a.bin --remote --file out.bin`);
+  assert.ok(data.equals(await readFile(join(dir, "out.bin"))));
+  await r2(`object put ${bucket}/piped --remote --pipe`, 0, "by standard input");
+  assert.match(await r2(`object get ${bucket}/piped --remote --pipe`), /by standard input/);
+
+  const { body } = await platform.rest("GET", `${base}/${bucket}/objects`);
+  const [first] = body.result as { key: string; http_metadata: object; storage_class: string }[];
+  assert.deepEqual(
+    [first?.key, first?.http_metadata, first?.storage_class],
+    ["dir/a.bin", { contentType: "image/x-test", cacheControl: "no-store" }, "InfrequentAccess"],
+  );
+
+  await writeFile(join(dir, "bulk.json"), JSON.stringify([1, 2, 3].map((i) => ({ key: `bulk/${i}`, file: join(dir, "in.bin") }))));
+  await r2(`bulk put ${bucket} --remote --filename bulk.json`);
+  const bulk = await platform.rest("GET", `${base}/${bucket}/objects?prefix=bulk/`);
+  assert.deepEqual(
+    (bulk.body.result as { key: string; size: number }[]).map(({ key, size }) => [key, size]),
+    [1, 2, 3].map((i) => [`bulk/${i}`, data.length]),
+  );
+  await r2(`object delete ${bucket}/piped --remote`);
+  assert.match(await r2(`object get ${bucket}/piped --remote --pipe`, 1), /The specified key does not exist/);
+  assert.match(await r2(`bucket delete ${bucket}`, 1), /The bucket you tried to delete \(wrangler-objects\) is not empty/);
+});
+
+test("[r2-40] CORS, lifecycle and lock rules are set, listed and removed", async () => {
+  const bucket = await newBucket("wrangler-rules");
+  const cors = { rules: [{ allowed: { origins: ["https://example.com"], methods: ["GET", "PUT"], headers: ["*"] }, maxAgeSeconds: 60 }] };
+  await writeFile(join(dir, "cors.json"), JSON.stringify(cors));
+  assert.match(await r2(`bucket cors list ${bucket}`), /There is no CORS configuration/);
+  await r2(`bucket cors set ${bucket} --file cors.json --force`);
+  assert.match(await r2(`bucket cors list ${bucket}`), /allowed_origins:\s+https:\/\/example\.com\nallowed_methods:\s+GET, PUT/);
+  await r2(`bucket cors delete ${bucket} --force`);
+  assert.match(await r2(`bucket cors list ${bucket}`), /There is no CORS configuration/);
+
+  assert.match(await r2(`bucket lifecycle list ${bucket}`), /Default Multipart Abort Rule/);
+  await r2(`bucket lifecycle add ${bucket} expire-logs logs/ --expire-days 30 --force`);
+  assert.match(
+    await r2(`bucket lifecycle list ${bucket}`),
+    /name:\s+expire-logs\n.*\nprefix:\s+logs\/\naction:\s+Expire objects after 30 days/,
+  );
+  await r2(`bucket lifecycle remove ${bucket} --name expire-logs`);
+  const lifecycle = {
+    rules: [{ id: "all", enabled: true, conditions: {}, abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 86400 } } }],
+  };
+  await writeFile(join(dir, "lifecycle.json"), JSON.stringify(lifecycle));
+  await r2(`bucket lifecycle set ${bucket} --file lifecycle.json --force`);
+  const rules = await r2(`bucket lifecycle list ${bucket}`);
+  assert.match(rules, /name:\s+all/);
+  assert.doesNotMatch(rules, /expire-logs|Default/);
+
+  await r2(`bucket lock add ${bucket} keep-logs logs/ --retention-days 7 --force`);
+  assert.match(await r2(`bucket lock list ${bucket}`), /name:\s+keep-logs\nenabled:\s+Yes\nprefix:\s+logs\/\ncondition:\s+after 7 days/);
+  await r2(`bucket lock remove ${bucket} --name keep-logs`);
+  await writeFile(join(dir, "lock.json"), JSON.stringify({ rules: [{ id: "x", enabled: true, condition: { type: "Indefinite" } }] }));
+  await r2(`bucket lock set ${bucket} --file lock.json --force`);
+  assert.match(await r2(`bucket lock list ${bucket}`), /name:\s+x\n.*\n.*\ncondition:\s+indefinitely/);
+});
+
+test("[r2-40] [r2-44] development URL, custom domains and local uploads are turned on, shown and off", async () => {
+  const bucket = await newBucket("wrangler-access");
+  assert.match(await r2(`bucket dev-url get ${bucket}`), /is disabled/);
+  assert.match(await r2(`bucket dev-url enable ${bucket} --force`), /Public access enabled at/);
+  assert.match(await r2(`bucket dev-url get ${bucket}`), /Public access is enabled at/);
+  await r2(`bucket dev-url disable ${bucket} --force`);
+  assert.match(await r2(`bucket dev-url get ${bucket}`), /is disabled/);
+
+  const zone = "0".repeat(32);
+  await r2(`bucket domain add ${bucket} --domain files.example.com --zone-id ${zone} --min-tls 1.2 --force`);
+  assert.match(await r2(`bucket domain list ${bucket}`), /domain:\s+files\.example\.com\nenabled:\s+Yes\nownership_status:\s+active/);
+  assert.match(await r2(`bucket domain get ${bucket} --domain files.example.com`), /min_tls_version:\s+1\.2/);
+  await r2(`bucket domain update ${bucket} --domain files.example.com --min-tls 1.1`);
+  assert.match(await r2(`bucket domain get ${bucket} --domain files.example.com`), /min_tls_version:\s+1\.1/);
+  await r2(`bucket domain remove ${bucket} --domain files.example.com --force`);
+  assert.doesNotMatch(await r2(`bucket domain list ${bucket}`), /files\.example\.com/);
+
+  assert.match(await r2(`bucket local-uploads get ${bucket}`), /disabled/);
+  await r2(`bucket local-uploads enable ${bucket} --force`);
+  assert.match(await r2(`bucket local-uploads get ${bucket}`), /enabled/);
+  await r2(`bucket local-uploads disable ${bucket} --force`);
+  assert.match(await r2(`bucket local-uploads get ${bucket}`), /disabled/);
+});
+
+test("what is not there yet says so by name", async () => {
+  const bucket = await newBucket("wrangler-not-yet");
+  const sippy = await r2(
+    `bucket sippy enable ${bucket} --provider AWS --bucket src --region us-east-1 --access-key-id a --secret-access-key b --r2-access-key-id c --r2-secret-access-key d`,
+    1,
+  );
+  assert.match(sippy, /Sippy is not implemented by this version of Freehold/);
+  await r2(`bucket sippy get ${bucket}`);
+  await r2(`bucket sippy disable ${bucket}`);
+  await r2(`bucket notification list ${bucket}`);
+  const rule = { rules: [{ actions: ["PutObject"] }] };
+  const path = `/accounts/${platform.ready.account_id}/event_notifications/r2/${bucket}/configuration/queues/${"0".repeat(32)}`;
+  const { status, body } = await platform.rest("PUT", path, rule);
+  assert.deepEqual([status, body.errors[0]?.message], [501, "Event notifications of R2 is not implemented by this version of Freehold"]);
+});
