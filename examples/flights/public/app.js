@@ -25,8 +25,8 @@ function svg(name, attributes, text = "") {
 
 function draw({ airports, at }) {
   const row = 34;
-  const left = 300;
-  const right = 660;
+  const left = 290;
+  const right = 620;
   const longest = Math.max(...airports.map((a) => a.mean_delay), 1);
   const chart = element("chart");
   chart.setAttribute("viewBox", `0 0 800 ${airports.length * row}`);
