@@ -55,5 +55,12 @@ export const platformError = defineErrors("platform", {
     apiCode: 10507,
     message: "The data directory's disk is full; writes resume by themselves when space is freed",
   },
+  /** The words are D1's documented ones for a failure that may be retried. */
+  engineLost: {
+    status: 503,
+    apiCode: 10503,
+    message: "Network connection lost. The engine that served this request was restarted; it is not known whether it took effect",
+    retryable: true,
+  },
   internal: { status: 500, apiCode: 10500, message: "Internal error" },
 });

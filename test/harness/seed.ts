@@ -21,6 +21,11 @@ export function seeded(note: (text: string) => void): Random {
   const seed = process.env.FREEHOLD_SEED === undefined ? randomInt(2 ** 31) : Number(process.env.FREEHOLD_SEED);
   if (!Number.isSafeInteger(seed)) throw new Error(`FREEHOLD_SEED must be an integer, not ${process.env.FREEHOLD_SEED}`);
   note(`seed ${seed} (FREEHOLD_SEED=${seed} repeats this run)`);
+  return randomOf(seed);
+}
+
+/** The choices of one seed: for each of several actors at work at the same time one of its own. */
+export function randomOf(seed: number): Random {
   // mulberry32: 32 bits of state, well mixed, and the same on every machine.
   let state = seed >>> 0;
   const next = (): number => {

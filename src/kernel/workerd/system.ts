@@ -8,6 +8,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Pool } from "undici";
+import { platformError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Claims, Product, SystemRequest, SystemResponse } from "../product.ts";
 import { CAPABILITY_HEADER, CAPABILITY_KEY_BINDING, type CapabilityKey } from "./capability.ts";
@@ -100,21 +101,24 @@ export async function startSystemWorkerd(options: SystemOptions): Promise<System
     socket,
     pid: () => process?.pid,
     async request(product, claims, { method, path, headers, body }) {
-      await withDeadline(ready, RESTART_WAIT_MS);
-      const answer = await pool(product).request({
-        method: method as "GET",
-        path,
-        headers: { ...headers, [CAPABILITY_HEADER]: options.key.mint(product, claims) },
-        body: (body ?? null) as Buffer | string | null,
-      });
+      const answer = await orLost(
+        withDeadline(ready, RESTART_WAIT_MS).then(() =>
+          pool(product).request({
+            method: method as "GET",
+            path,
+            headers: { ...headers, [CAPABILITY_HEADER]: options.key.mint(product, claims) },
+            body: (body ?? null) as Buffer | string | null,
+          }),
+        ),
+      );
       return {
         status: answer.statusCode,
         statusText: answer.statusText,
         headers: answer.headers,
         body: answer.body,
-        bytes: async () => new Uint8Array(await answer.body.arrayBuffer()),
-        text: () => answer.body.text(),
-        json: <T>() => answer.body.json() as Promise<T>,
+        bytes: async () => new Uint8Array(await orLost(answer.body.arrayBuffer())),
+        text: () => orLost(answer.body.text()),
+        json: <T>() => orLost(answer.body.json() as Promise<T>),
       };
     },
     async stop() {
@@ -125,6 +129,18 @@ export async function startSystemWorkerd(options: SystemOptions): Promise<System
       await process?.stop();
     },
   };
+}
+
+/** What an exchange fails with when the process goes away before or during it. */
+const GONE = new Set(["ECONNRESET", "ECONNREFUSED", "ENOENT", "EPIPE", "UND_ERR_SOCKET"]);
+
+async function orLost<T>(exchange: Promise<T>): Promise<T> {
+  try {
+    return await exchange;
+  } catch (cause) {
+    if (GONE.has((cause as NodeJS.ErrnoException).code ?? "")) throw platformError("engineLost", undefined, { cause });
+    throw cause;
+  }
 }
 
 async function systemConfig(options: SystemOptions, socketOf: (product: string) => string): Promise<WorkerdConfig> {
@@ -156,7 +172,7 @@ async function systemConfig(options: SystemOptions, socketOf: (product: string) 
 async function withDeadline(promise: Promise<void>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the system workerd did not come back within ${ms} ms`)), ms);
+    timer = setTimeout(() => reject(platformError("engineLost", `the system workerd did not come back within ${ms} ms`)), ms);
   });
   await Promise.race([promise, deadline]).finally(() => clearTimeout(timer));
 }
