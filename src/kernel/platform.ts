@@ -8,6 +8,7 @@ import type { Server } from "node:http";
 import { join } from "node:path";
 import { accountPermissions, accountRoutes } from "./api/account-routes.ts";
 import { createAuth } from "./api/auth.ts";
+import { graphqlRoute } from "./api/graphql.ts";
 import { createApi } from "./api/router.ts";
 import { s3Secret, tokenMigrations, tokenStore } from "./api/tokens.ts";
 import { openDirectoryBlobs } from "./blobs/directory.ts";
@@ -219,6 +220,11 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
     routes: [
       ...accountRoutes({ accountId: who.accountId, accountName: "Freehold", userId: who.userId, createdAt: who.createdAt, tokens, status }),
       ...[...running.values()].flatMap((product) => product.routes ?? []),
+      graphqlRoute({
+        datasets: Object.assign({}, ...[...running.values()].map((product) => product.datasets ?? {})),
+        accountId: who.accountId,
+        clock,
+      }),
     ],
     accountId: who.accountId,
     auth,

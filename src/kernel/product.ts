@@ -134,6 +134,8 @@ export interface RunningProduct {
   /** Requests of Workers through `mint.node` services, and of our own trusted Workers. */
   readonly internal?: (claims: Claims, request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly offers?: Partial<Capabilities>;
+  /** Datasets of the GraphQL Analytics API by name: "d1AnalyticsAdaptiveGroups". */
+  readonly datasets?: Readonly<Record<string, Dataset>>;
   check?(): Promise<Health>;
   /** Ends all background work and waits for it. Safe to call twice. */
   stop(): Promise<void>;
@@ -142,6 +144,26 @@ export interface RunningProduct {
 export interface Health {
   readonly ok: boolean;
   readonly detail: string;
+}
+
+// --- analytics ---------------------------------------------------------------------------------------------
+
+/** Dated facts for the GraphQL Analytics API, which filters, groups and sums them. */
+export interface Dataset {
+  /** Names of permission groups of which the token needs one. */
+  readonly permission: readonly string[];
+  /** Every fact with a time in [from, to], milliseconds since the epoch; some more do no harm. Bounded. */
+  facts(window: { readonly from: number; readonly to: number }): Promise<readonly Fact[]>;
+}
+
+export interface Fact {
+  /** Milliseconds since the epoch; the dimensions date, datetime, datetimeHour, … follow from it. */
+  readonly time: number;
+  readonly dimensions: Readonly<Record<string, string | number>>;
+  /** Events that the fact stands for; 1 when absent. */
+  readonly count?: number;
+  readonly sum?: Readonly<Record<string, number>>;
+  readonly max?: Readonly<Record<string, number>>;
 }
 
 // --- REST v4 -----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import { openJobs } from "./jobs.ts";
 import { migrations } from "./migrations.ts";
 import { databaseRoutes } from "./routes.ts";
 import { openTransfers } from "./transfers.ts";
+import { usageDataset } from "./usage.ts";
 
 export const d1 = {
   name: "d1",
@@ -64,6 +65,7 @@ export const d1 = {
     return {
       routes: [...databaseRoutes(databases, engine, housekeeping.wake), ...jobs.routes, ...transfers.routes],
       bindings: { d1: d1Binding(databases, mint) },
+      datasets: { d1AnalyticsAdaptiveGroups: usageDataset(engine) },
       async stop() {
         await housekeeping.stop();
         await jobs.stop();
