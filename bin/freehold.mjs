@@ -31,19 +31,21 @@ function bundledNode() {
 }
 
 function runWith(node) {
-  // The channel tells the child when this process is gone without having passed on a signal (SIGKILL).
-  const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: ["inherit", "inherit", "inherit", "ipc"] });
-  child.on("error", (error) => {
-    console.error(`freehold: cannot run ${node}: ${error.message}`);
-    process.exit(1);
-  });
+  let child;
+  // Before the child exists: a signal that comes while it starts must reach it, not end us alone.
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2", "SIGWINCH"]) {
     process.on(signal, () => {
       // A terminal sends these to the whole foreground group: the child already has it.
       if (process.stdin.isTTY && (signal === "SIGINT" || signal === "SIGQUIT" || signal === "SIGWINCH")) return;
-      child.kill(signal);
+      child?.kill(signal);
     });
   }
+  // The channel tells the child when this process is gone without having passed on a signal (SIGKILL).
+  child = spawn(node, [main, ...process.argv.slice(2)], { stdio: ["inherit", "inherit", "inherit", "ipc"] });
+  child.on("error", (error) => {
+    console.error(`freehold: cannot run ${node}: ${error.message}`);
+    process.exit(1);
+  });
   stopWithNpm(() => child.kill("SIGTERM"));
   child.on("exit", (code, signal) => {
     process.exit(signal === null ? code : 128 + constants.signals[signal]);

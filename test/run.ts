@@ -22,8 +22,8 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   clients: ["test/clients/**/*.test.ts"],
   crash: ["test/crash/**/*.test.ts", "test/upgrade/**/*.test.ts"],
 };
-/** A file that takes longer has hung. */
-const FILE_DEADLINE_MS = 10 * 60_000;
+/** A test, or a file as a whole, that takes longer has hung. */
+const DEADLINE_MS = 10 * 60_000;
 // Clients start a platform, workerd processes and tools of their own: more at a time only makes them wait for each other.
 const CONCURRENCY = Math.min(2, availableParallelism());
 
@@ -97,7 +97,7 @@ const stream = run({
   files: files.map((file) => join(root, file)),
   cwd: root,
   concurrency: CONCURRENCY,
-  timeout: FILE_DEADLINE_MS,
+  timeout: DEADLINE_MS,
   ...(titles.length > 0 && { testNamePatterns: titles }),
 });
 stream.on("test:fail", () => {

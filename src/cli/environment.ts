@@ -25,6 +25,9 @@ const BUNDLE_VARIABLES = [
   "AWS_CA_BUNDLE", // boto3 and the AWS command line
 ] as const;
 
+/** From src/cli and from dist/cli alike. */
+const PROXY_AGENTS_OPTION = `--require ${JSON.stringify(fileURLToPath(new URL("../../bin/proxy-agents.cjs", import.meta.url)))}`;
+
 /** The variables to add to `base`. Writes the bundle of certificates that they point to, if it changed. */
 export function clientEnvironment(ready: ReadyFile, base: Environment): Record<string, string> {
   const bundle = writeBundle(ready, base);
@@ -104,8 +107,9 @@ function proxyVariables(proxy: string, base: Environment): Record<string, string
     http_proxy: proxy,
     NO_PROXY: noProxy,
     no_proxy: noProxy,
-    // Node's own fetch looks at the variables above only when it is told to.
+    // Node's own fetch looks at the variables above only when it is told to; agents of the AWS SDK need more.
     NODE_USE_ENV_PROXY: "1",
+    NODE_OPTIONS: [base.NODE_OPTIONS?.replace(PROXY_AGENTS_OPTION, "").trim(), PROXY_AGENTS_OPTION].filter(Boolean).join(" "),
   };
 }
 

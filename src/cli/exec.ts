@@ -30,20 +30,23 @@ export const exec: Command = {
     const env: NodeJS.ProcessEnv = { ...process.env };
     for (const name of removedVariables) delete env[name];
     Object.assign(env, clientEnvironment(ready, process.env));
-    return finish(command, spawn(command, rest, { stdio: "inherit", env }));
+    return runToEnd(command, rest, env);
   },
 };
 
-/** Passes signals on until the command ends; resolves with its exit code as a shell would give it. */
-function finish(command: string, child: ChildProcess): Promise<number> {
+/** Runs the command, passing signals on until it ends; resolves with its exit code as a shell would give it. */
+function runToEnd(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
+  let child: ChildProcess | undefined;
+  // Before the command exists: a signal that comes while it starts must reach it, not end us alone.
   const handlers = FORWARDED.map((signal) => {
     const handler = (): void => {
-      if (!(process.stdin.isTTY && FROM_TERMINAL.has(signal))) child.kill(signal);
+      if (!(process.stdin.isTTY && FROM_TERMINAL.has(signal))) child?.kill(signal);
     };
     process.on(signal, handler);
     return [signal, handler] as const;
   });
+  child = spawn(command, args, { stdio: "inherit", env });
   child.once("error", (cause: NodeJS.ErrnoException) => {
     const missing = cause.code === "ENOENT";
     reject(

@@ -23,6 +23,9 @@ async function temporary(t: TestContext): Promise<string> {
   return dir;
 }
 
+/** For every wait: what does not come by then does not come. */
+const deadline = () => ({ signal: AbortSignal.timeout(30_000) });
+
 /** One plain sentence, no stack trace, with this exit code. */
 async function refused(args: readonly string[], code: number, message: RegExp, options: RunOptions = {}): Promise<void> {
   const { stderr, stdout } = await freehold(args, { code, ...options });
@@ -75,7 +78,7 @@ test("of several `up` started at once on one directory exactly one wins", async 
       stdio: "ignore",
     }),
   );
-  const exits = contenders.map(async (child) => (await once(child, "exit"))[0] as number);
+  const exits = contenders.map(async (child) => (await once(child, "exit", deadline()))[0] as number);
   t.after(() => contenders.forEach((child) => void child.kill("SIGKILL")));
   const losers = new Set<number>();
   // The losers end by themselves, one after the other.
@@ -93,7 +96,7 @@ test("of several `up` started at once on one directory exactly one wins", async 
 test("a port in use is named, with its holder and the remedy", async (t) => {
   const dir = await temporary(t);
   const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
+  await once(server, "listening", deadline());
   t.after(() => server.close());
   const { port } = server.address() as AddressInfo;
   await refused(
@@ -159,10 +162,10 @@ test("SIGINT stops the platform with exit code 0", async (t) => {
     stdio: ["ignore", "pipe", "ignore"],
   });
   t.after(() => void child.kill("SIGKILL"));
-  await once(child.stdout, "data");
+  await once(child.stdout, "data", deadline());
   assert.equal(existsSync(readyFile), true);
   child.kill("SIGINT");
-  assert.deepEqual(await once(child, "exit"), [0, null]);
+  assert.deepEqual(await once(child, "exit", deadline()), [0, null]);
   assert.equal(existsSync(readyFile), false, "a ready file that exists means ready");
   assert.equal(existsSync(join(dir, "data", "ready.json")), false);
 });
@@ -191,9 +194,9 @@ test("exec passes signals through and waits for the command's own end", async (t
     output += chunk;
     if (output.includes("ready")) ready.resolve();
   });
-  await ready.promise;
+  await Promise.race([ready.promise, once(child, "exit", deadline())]);
   child.kill("SIGTERM");
-  assert.deepEqual(await once(child, "close"), [3, null]);
+  assert.deepEqual(await once(child, "close", deadline()), [3, null]);
   assert.equal(output, "ready\ncaught\n");
 });
 
@@ -241,6 +244,22 @@ test("exec's proxy brings a built-in host name here, for curl, Python and Node a
 const pythonGet = `import os, requests, sys
 print(requests.get(sys.argv[1], headers={"Authorization": "Bearer " + os.environ["CLOUDFLARE_API_TOKEN"]}).text)`;
 
+test("S3 clients with the real service's address built in come here: AWS SDK for JavaScript, boto3", async () => {
+  const javascript = `
+    import { ListBucketsCommand, S3Client } from "@aws-sdk/client-s3";
+    const endpoint = "https://" + process.env.CLOUDFLARE_ACCOUNT_ID + ".r2.cloudflarestorage.com";
+    const answer = await new S3Client({ endpoint, region: "auto", maxAttempts: 1 }).send(new ListBucketsCommand({}));
+    console.log(answer.Owner.ID);`;
+  const own = await platform.exec("node", ["--input-type=module", "-e", javascript], { cwd: projectRoot });
+  assert.equal(own.stdout.trim(), platform.ready.account_id);
+  const boto3 = `
+import boto3, os
+for endpoint in (None, f"https://{os.environ['CLOUDFLARE_ACCOUNT_ID']}.r2.cloudflarestorage.com"):
+    print(boto3.client("s3", endpoint_url=endpoint).list_buckets()["Owner"]["ID"])`;
+  const python = await platform.exec(await pythonInterpreter(), ["-c", boto3]);
+  assert.deepEqual(python.stdout.trim().split("\n"), [platform.ready.account_id, platform.ready.account_id]);
+});
+
 test("an unchanged wrangler finds its account, quietly", async () => {
   const { stdout, stderr } = await platform.wrangler(["whoami"]);
   assert.match(stdout, new RegExp(platform.ready.account_id));
@@ -267,7 +286,7 @@ test("env prints exports that a shell takes, also from an awkward directory", as
 
 test("status shows what runs; its JSON holds no credentials", async () => {
   const { stdout } = await freehold(onData("status"));
-  assert.match(stdout, new RegExp(`process ${platform.pid}, up \\d+ s`));
+  assert.match(stdout, new RegExp(`process ${platform.pid}, up \\d+ (s|min)`));
   const json = (await freehold(onData("status", "--json"))).stdout;
   assert.equal(JSON.parse(json).pid, platform.pid);
   assert.equal(json.includes(platform.ready.api_token), false);
