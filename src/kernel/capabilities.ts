@@ -132,12 +132,7 @@ export interface DurableObjects {
    * Validates the migrations of an upload against the script's current tag and records their result, inside the
    * transaction that makes the version current. `exportedClasses` is undefined when it is not known.
    */
-  migrate(
-    tx: MetaTransaction,
-    script: ScriptRef,
-    migrations: unknown,
-    exportedClasses: readonly string[] | undefined,
-  ): Promise<void>;
+  migrate(tx: MetaTransaction, script: ScriptRef, migrations: unknown, exportedClasses: readonly string[] | undefined): Promise<void>;
   /** Every namespace that the script implements, as workerd configuration. */
   namespaces(script: ScriptRef): Promise<WorkerdParts>;
   /** Tag of the last migration that was applied. */
