@@ -57,7 +57,7 @@ test("parameters, streaming and column types", async (t) => {
   const { db } = await open(t);
   await db.use(async (c) => {
     assert.deepEqual(await c.get("SELECT $1 AS a, $2 || '!' AS b", [1, "it's"]), { a: 1, b: "it's!" });
-    const rows = await c.stream("SELECT i, i::VARCHAR AS s FROM range($1) t(i)", [10_000]);
+    const rows = await c.query("SELECT i, i::VARCHAR AS s FROM range($1) t(i)", [10_000]);
     assert.deepEqual(
       rows.columns.map((column) => [column.name, column.type.toString()]),
       [
@@ -68,6 +68,15 @@ test("parameters, streaming and column types", async (t) => {
     let count = 0;
     for await (const chunk of rows.chunks()) count += chunk.rowCount;
     assert.equal(count, 10_000);
+  });
+});
+
+test("a query that fails after thousands of rows fails, it does not end early", async (t) => {
+  const { db } = await open(t);
+  await db.use(async (c) => {
+    const sql = "SELECT CASE WHEN i = 90000 THEN error('stop' || i) ELSE repeat('x', 1000) END AS x FROM range(100000) t(i)";
+    await assert.rejects(c.query(sql), kind("input"));
+    await assert.rejects(c.all(sql), kind("input"));
   });
 });
 

@@ -62,8 +62,11 @@ export interface Connection {
   all<T = Record<string, unknown>>(sql: string, params?: Params, options?: RunOptions): Promise<T[]>;
   /** The first row, or undefined. */
   get<T = Record<string, unknown>>(sql: string, params?: Params, options?: RunOptions): Promise<T | undefined>;
-  /** Rows as they come, with column names and types; memory stays flat. Read to the end, or close. */
-  stream(sql: string, params?: Params, options?: RunOptions): Promise<Rows>;
+  /**
+   * Rows in chunks, with column names and types. The engine holds the whole result, within its memory and on disk past
+   * it: the driver's streaming results end without a word when a query fails after its first rows.
+   */
+  query(sql: string, params?: Params, options?: RunOptions): Promise<Rows>;
   /** Column names and DuckDB types of a query, found by binding it; nothing runs. */
   describe(sql: string): Promise<{ name: string; type: DuckDBType }[]>;
   /** Stops the running statement, which then fails with kind "interrupted". */
@@ -173,17 +176,17 @@ function session(connection: DuckDBConnection, onClose: () => void): Connection 
   const values = (params: Params | undefined): DuckDBValue[] | Record<string, DuckDBValue> | undefined =>
     params as DuckDBValue[] | Record<string, DuckDBValue> | undefined;
 
-  const stream = async (sql: string, params?: Params, options?: RunOptions): Promise<Rows> =>
-    guarded(options, async () => new Rows(await connection.stream(sql, values(params)), connection, options?.signal));
+  const query = async (sql: string, params?: Params, options?: RunOptions): Promise<Rows> =>
+    guarded(options, async () => new Rows(await connection.run(sql, values(params)), options?.signal));
 
   return {
     run: (sql, params, options) => guarded(options, async () => (await connection.run(sql, values(params))).rowsChanged),
-    stream,
+    query,
     async all<T>(sql: string, params?: Params, options?: RunOptions): Promise<T[]> {
-      return (await stream(sql, params, options)).objects() as Promise<T[]>;
+      return (await query(sql, params, options)).objects() as Promise<T[]>;
     },
     async get<T>(sql: string, params?: Params, options?: RunOptions): Promise<T | undefined> {
-      return (await (await stream(sql, params, options)).objects())[0] as T | undefined;
+      return (await (await query(sql, params, options)).objects())[0] as T | undefined;
     },
     describe: (sql) =>
       guarded(undefined, async () => {

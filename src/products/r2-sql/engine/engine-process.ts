@@ -61,7 +61,7 @@ async function run(request: EngineRequest & { op: "run" }, signal: AbortSignal):
       const before = bytesRead();
       const logged = request.stopsEarly || before === undefined;
       if (logged) await connection.run("CALL enable_logging('FileSystem')");
-      const rows = await connection.stream(request.sql, [], { signal });
+      const rows = await connection.query(request.sql, [], { signal });
       const count = await sendRows(rows);
       const after = bytesRead();
       const metrics: EngineMetrics = logged
