@@ -89,7 +89,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     else response.writeHead(500, { "content-type": "text/plain; charset=utf-8" }).end(`Internal error ${id}\n`);
   }
 
+  // Node forgets connections that were upgraded: without this a WebSocket would keep the platform from stopping.
+  const upgraded = new Set<Duplex>();
+
   function upgrade(incoming: IncomingMessage, socket: Duplex, head: Buffer): void {
+    upgraded.add(socket);
+    socket.once("close", () => upgraded.delete(socket));
     socket.on("error", () => socket.destroy());
     if (!normalizeTarget(incoming)) {
       socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
@@ -130,7 +135,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     handles: (host) =>
       API_HOSTS.has(host) || host === config.domain || host === "localhost" || host === options.host || hosts.match(host) !== undefined,
     async close(graceMs) {
-      await Promise.all([end(plain, graceMs), end(tls, graceMs)]);
+      const ended = Promise.all([end(plain, graceMs), end(tls, graceMs)]);
+      for (const socket of upgraded) socket.destroy();
+      await ended;
     },
   };
 }

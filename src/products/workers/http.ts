@@ -21,6 +21,8 @@ import type { LiveScript, ScriptStore } from "./store.ts";
 const COLO = "FRE";
 /** Requests in flight on a Worker with Durable Objects get this long when a deploy needs its files. */
 const EXCLUSIVE_DRAIN_MS = 5_000;
+/** How long a process that broke off an exchange may take to die before it counts as alive. */
+const SUSPECT_MS = 1_000;
 
 const pages = {
   exception: {
@@ -68,6 +70,12 @@ const newRay = (): string => {
   return rayPrefix + rayCounter.toString(16).padStart(8, "0");
 };
 
+interface Found {
+  readonly live: LiveScript;
+  /** First 8 digits of a version's id, from a preview URL. */
+  readonly versionPrefix?: string;
+}
+
 export function workerHosts(
   kernel: KernelSlice,
   store: ScriptStore,
@@ -78,7 +86,7 @@ export function workerHosts(
   const { config, log } = kernel;
 
   /** The Worker (and, for a preview URL, the version) that a host name means. */
-  function find(params: Readonly<Record<string, string>>): { live: LiveScript; versionPrefix?: string } | undefined {
+  function find(params: Readonly<Record<string, string>>): Found | undefined {
     if (params.subdomain !== subdomain()) return undefined;
     const name = params.worker as string;
     const live = store.live(name);
@@ -89,10 +97,34 @@ export function workerHosts(
     return { live: previewed, versionPrefix: preview?.[1] as string };
   }
 
-  async function leaseFor(
-    found: { live: LiveScript; versionPrefix?: string },
-    request: IncomingMessage,
-  ): Promise<VersionLease | undefined> {
+  /** Sockets of processes that broke off an exchange, until they are known to be dead or alive. */
+  const suspects = new Map<string, Promise<void>>();
+
+  /** A dying process still accepts connections; requests wait until it is gone, so that it takes no more than it must. */
+  function suspect(lease: VersionLease): void {
+    const path = lease.socket("http");
+    if (suspects.has(path)) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, SUSPECT_MS);
+    lease.retired.addEventListener("abort", () => resolve(), { once: true });
+    if (lease.retired.aborted) resolve();
+    const known = promise.then(() => {
+      clearTimeout(timer);
+      suspects.delete(path);
+    });
+    suspects.set(path, known);
+  }
+
+  async function leaseFor(found: Found, request: IncomingMessage): Promise<VersionLease | undefined> {
+    const lease = await findLease(found, request);
+    const dying = lease && suspects.size > 0 ? suspects.get(lease.socket("http")) : undefined;
+    if (lease === undefined || dying === undefined) return lease;
+    lease.release();
+    await dying;
+    return findLease(found, request);
+  }
+
+  async function findLease(found: Found, request: IncomingMessage): Promise<VersionLease | undefined> {
     if (found.versionPrefix === undefined) {
       const override = request.headers["cloudflare-workers-version-key"];
       return serving.lease(found.live.script.name, typeof override === "string" ? override : undefined);
@@ -126,6 +158,7 @@ export function workerHosts(
         bodyIdleTimeoutMs: config["gateway.body_idle_timeout_ms"],
         ...(lease.exclusive && { signal: lease.retired, signalGraceMs: EXCLUSIVE_DRAIN_MS }),
       });
+      if (outcome === "broken") suspect(lease);
       lease.release();
       if (outcome === "done" || outcome === "aborted") return;
       // The process was gone before it had the request.

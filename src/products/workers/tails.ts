@@ -5,17 +5,19 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import type { Script } from "./model.ts";
 import type { Serving } from "./serving.ts";
 import type { ScriptStore } from "./store.ts";
+import { acceptTraceSocket, type TraceSocket } from "./trace-socket.ts";
 
 const PROTOCOL = "trace-v1";
 /** Documented life of a tail session. */
 const TTL_MS = 6 * 60 * 60 * 1000;
+/** A session without a client ends after this long: wrangler deletes its own, but may be killed. */
+const UNCONNECTED_MS = 60_000;
 /** Messages that a slow client may have waiting; further ones are dropped. */
 const BUFFERED_MAX_BYTES = 8 * 1024 * 1024;
 
@@ -55,12 +57,23 @@ interface Session {
   /** Address of the client that opened it: what "self" means in a filter. */
   readonly ownAddress: string;
   readonly expiresAt: number;
-  sockets: Set<WebSocket>;
+  sockets: Set<TraceSocket>;
+  /** Ends the session; set while no client is connected. */
+  abandoned?: NodeJS.Timeout;
+}
+
+/** A session as the API shows it. */
+export interface TailView {
+  readonly id: string;
+  readonly url: string;
+  readonly expires_at: string;
+  /** Clients that listen now. */
+  readonly connected: number;
 }
 
 export interface Tails {
-  create(script: Script, filters: readonly TailFilter[], ownAddress: string): Promise<{ id: string; url: string; expires_at: string }>;
-  list(script: Script): { id: string; url: string; expires_at: string }[];
+  create(script: Script, filters: readonly TailFilter[], ownAddress: string): Promise<TailView>;
+  list(script: Script): TailView[];
   remove(script: Script, id: string): Promise<void>;
   /** Traces of one process. */
   publish(scriptId: string, versionId: string, items: readonly TraceItem[]): void;
@@ -71,10 +84,10 @@ export interface Tails {
 export function createTails(kernel: KernelSlice, store: ScriptStore, serving: Serving): Tails {
   const { clock, log } = kernel;
   const sessions = new Map<string, Session>();
-  const server = new WebSocketServer({ noServer: true, handleProtocols: (offered) => (offered.has(PROTOCOL) ? PROTOCOL : false) });
 
-  const describe = ({ id, expiresAt }: Session) => ({
+  const describe = ({ id, expiresAt, sockets }: Session): TailView => ({
     id,
+    connected: sockets.size,
     url: `${kernel.urls.host("tail").replace(/^http/, "ws")}/${id}`,
     expires_at: new Date(expiresAt).toISOString(),
   });
@@ -85,9 +98,16 @@ export function createTails(kernel: KernelSlice, store: ScriptStore, serving: Se
     return [...sessions.values()].filter((session) => session.scriptId === scriptId);
   }
 
+  function watchAbandoned(session: Session): void {
+    clearTimeout(session.abandoned);
+    session.abandoned = setTimeout(() => sessions.has(session.id) && drop(session), UNCONNECTED_MS);
+    session.abandoned.unref();
+  }
+
   function drop(session: Session): void {
     sessions.delete(session.id);
-    for (const socket of session.sockets) socket.close(1000, "tail ended");
+    clearTimeout(session.abandoned);
+    for (const socket of session.sockets) socket.close(1000);
     if (![...sessions.values()].some((other) => other.scriptId === session.scriptId)) {
       serving.setTailed(session.scriptId, false).catch((error: unknown) => log.error("tail.stop_failed", { error }));
     }
@@ -99,15 +119,13 @@ export function createTails(kernel: KernelSlice, store: ScriptStore, serving: Se
       socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
       return;
     }
-    server.handleUpgrade(request, socket, head, (client) => {
-      session.sockets.add(client);
-      client.on("error", (error) => log.debug("tail.client_failed", { error }));
-      client.on("close", () => {
-        session.sockets.delete(client);
-        // wrangler deletes its session when it ends well; one whose client vanished ends with it.
-        if (session.sockets.size === 0 && sessions.has(session.id)) drop(session);
-      });
+    const client = acceptTraceSocket(request, socket, head, PROTOCOL, () => {
+      session.sockets.delete(client as TraceSocket);
+      if (session.sockets.size === 0 && sessions.has(session.id)) watchAbandoned(session);
     });
+    if (client === undefined) return;
+    session.sockets.add(client);
+    clearTimeout(session.abandoned);
   }
 
   return {
@@ -122,6 +140,7 @@ export function createTails(kernel: KernelSlice, store: ScriptStore, serving: Se
         sockets: new Set(),
       };
       sessions.set(session.id, session);
+      watchAbandoned(session);
       await serving.setTailed(script.id, true);
       return describe(session);
     },
@@ -139,7 +158,7 @@ export function createTails(kernel: KernelSlice, store: ScriptStore, serving: Se
         for (const session of wanted) {
           if (!session.filters.every((filter) => passes(filter, item, versionId, session.ownAddress))) continue;
           for (const socket of session.sockets) {
-            if (socket.readyState === WebSocket.OPEN && socket.bufferedAmount < BUFFERED_MAX_BYTES) socket.send(message);
+            if (socket.waiting < BUFFERED_MAX_BYTES) socket.send(message);
           }
         }
       }
@@ -154,9 +173,11 @@ export function createTails(kernel: KernelSlice, store: ScriptStore, serving: Se
       upgrade,
     },
     close() {
-      for (const session of sessions.values()) for (const socket of session.sockets) socket.terminate();
+      for (const session of sessions.values()) {
+        clearTimeout(session.abandoned);
+        for (const socket of session.sockets) socket.close(1001);
+      }
       sessions.clear();
-      server.close();
     },
   };
 }
