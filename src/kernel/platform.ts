@@ -24,7 +24,7 @@ import { openSegmentJournals } from "./journal/segments.ts";
 import type { Log } from "./log.ts";
 import { openSqliteMeta } from "./meta/sqlite.ts";
 import { migrate } from "./migrations.ts";
-import type { BindingCompiler, HostRoute, KernelSlice, PlatformUrls, Product, RunningProduct } from "./product.ts";
+import type { BindingCompiler, HostRoute, KernelSlice, PlatformUrls, Product, Route, RunningProduct } from "./product.ts";
 import { startOrder } from "./product-order.ts";
 import { secretBox } from "./secrets.ts";
 import { capabilityKey, capabilityMint } from "./workerd/capability.ts";
@@ -216,16 +216,26 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
       })),
     ),
   });
+  const restRoutes: Route[] = [];
+  restRoutes.push(
+    ...accountRoutes({
+      accountId: who.accountId,
+      accountName: "Freehold",
+      userId: who.userId,
+      createdAt: who.createdAt,
+      tokens,
+      status,
+      routes: restRoutes,
+    }),
+    ...[...running.values()].flatMap((product) => product.routes ?? []),
+    graphqlRoute({
+      datasets: Object.assign({}, ...[...running.values()].map((product) => product.datasets ?? {})),
+      accountId: who.accountId,
+      clock,
+    }),
+  );
   const api = createApi({
-    routes: [
-      ...accountRoutes({ accountId: who.accountId, accountName: "Freehold", userId: who.userId, createdAt: who.createdAt, tokens, status }),
-      ...[...running.values()].flatMap((product) => product.routes ?? []),
-      graphqlRoute({
-        datasets: Object.assign({}, ...[...running.values()].map((product) => product.datasets ?? {})),
-        accountId: who.accountId,
-        clock,
-      }),
-    ],
+    routes: restRoutes,
     accountId: who.accountId,
     auth,
     config,

@@ -16,6 +16,8 @@ export interface AccountRoutesOptions {
   readonly tokens: TokenStore;
   /** What `freehold status` shows. */
   readonly status: () => Promise<unknown>;
+  /** Every operation of the API; read when somebody asks for the list. */
+  readonly routes: readonly Route[];
 }
 
 const TOKENS_WRITE = "API Tokens Write";
@@ -75,6 +77,13 @@ export function accountRoutes(options: AccountRoutesOptions): Route[] {
     { op: "zones.list", method: "GET", path: "/zones", permission: [], handle: async ({ query }) => numberedPage([], query) },
     ...["/accounts/:account/tokens", "/user/tokens"].flatMap((base) => tokenRoutes(base, tokens)),
     { op: "freehold.status", method: "GET", path: "/freehold/status", permission: ["Account Settings Read"], handle: options.status },
+    {
+      op: "freehold.routes",
+      method: "GET",
+      path: "/freehold/routes",
+      permission: ["Account Settings Read"],
+      handle: async () => options.routes.map(({ op, method, path, permission }) => ({ op, method, path, permission })),
+    },
   ];
 }
 
