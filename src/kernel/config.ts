@@ -68,6 +68,7 @@ export const configKeys = {
     "Life of the S3 keys that engines get with a table; they never outlive a revoked token",
     positive,
   ),
+  "r2_data_catalog.rate_limits": key(false, "The real service's limits on writes a minute (docs, Basin Catalog, Limits); off by default"),
   "r2_sql.strict": key(false, "The older strict R2 SQL dialect with its documented refusals"),
   "r2_sql.memory_mb": key(1024, "Memory that R2 SQL queries may use together before they spill to disk", positive),
   "r2_sql.query_timeout_s": key(120, "A query is ended after this long", positive),

@@ -27,6 +27,7 @@ const table = {
   commitFailed: { status: 409, apiCode: 40907, message: "Commit failed", retryable: true },
   propertyRefused: { status: 409, apiCode: 40908, message: "Failed to set properties" },
   unprocessable: { status: 422, apiCode: 42201, message: "Unprocessable entity" },
+  tooManyRequests: { status: 429, apiCode: 42901, message: "Too many requests", retryable: true },
   metadataUnreadable: { status: 500, apiCode: 50001, message: "Cannot read table metadata" },
 } as const;
 
@@ -55,6 +56,7 @@ const icebergTypes: Readonly<Record<CatalogErrorKey, string>> = {
   commitFailed: "CommitFailedException",
   propertyRefused: "FailedToSetProperties",
   unprocessable: "UnprocessableEntityException",
+  tooManyRequests: "TooManyRequestsException",
   metadataUnreadable: "InternalServerError",
 };
 

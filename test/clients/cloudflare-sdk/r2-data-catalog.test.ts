@@ -149,6 +149,12 @@ test("[r2-data-catalog-39] namespaces and tables are browsed in pages, with uuid
   );
 });
 
+test("[r2-data-catalog-45] the catalog of a bucket in another jurisdiction cannot be enabled", async () => {
+  await sdk.r2.buckets.create({ account_id, name: "sdk-european", "cf-r2-jurisdiction": "eu" });
+  await assert.rejects(sdk.r2DataCatalog.enable("sdk-european", { account_id }), apiError(10006));
+  await assert.rejects(sdk.r2DataCatalog.get("sdk-european", { account_id }), apiError(40401));
+});
+
 test("a token for reading cannot change a catalog", async () => {
   const bucket = "sdk-read-only";
   await enabled(bucket);

@@ -313,3 +313,26 @@ test("endpoints of the specification that are not supported say so by name", asy
   assert.equal((await own.request("GET", "/nonsense")).status, 404);
   assert.equal((await call("POST", "/namespaces/ns/tables/plain/metrics", { "report-type": "scan-report" })).status, 204);
 });
+
+test("[r2-data-catalog-42] the real service's limits on writes, where they are switched on", async (t) => {
+  const strict = await startPlatform(t, { config: { "r2_data_catalog.rate_limits": true } });
+  const limited = await lake(strict, "limited-lake");
+  const base = (await limited.request("GET", `/config?warehouse=${limited.warehouse}`)).json.overrides.prefix as string;
+  const post = (path: string, body: unknown) => limited.request("POST", `/${base}${path}`, body);
+  await post("/namespaces", { namespace: ["ns"] });
+  const created: number[] = [];
+  for (let i = 0; i < 11; i++) created.push((await post("/namespaces/ns/tables", { name: `t${i}`, schema })).status);
+  assert.deepEqual(created, [...Array.from({ length: 10 }, () => 200), 429]);
+  const committed: number[] = [];
+  for (let i = 0; i < 21; i++) committed.push((await post("/namespaces/ns/tables/t0", { requirements: [], updates: [] })).status);
+  assert.deepEqual(committed, [...Array.from({ length: 20 }, () => 200), 429]);
+  assert.equal((await post("/namespaces/ns/tables/t1", { requirements: [], updates: [] })).status, 200, "another table has its own limit");
+  const response = await strict.fetch(`${limited.uri}/v1/${base}/namespaces/ns/tables`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${strict.ready.api_token}`, "content-type": "application/json" },
+    body: JSON.stringify({ name: "more", schema }),
+  });
+  assert.deepEqual([response.status, response.headers.get("retry-after")], [429, "60"]);
+  assert.equal(((await response.json()) as { error: { type: string } }).error.type, "TooManyRequestsException");
+  assert.equal((await limited.request("GET", `/${base}/namespaces/ns/tables/t0`)).status, 200, "reads are not limited");
+});

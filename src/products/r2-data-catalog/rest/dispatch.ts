@@ -13,6 +13,7 @@ import { asCatalogError, catalogError, icebergType } from "../errors.ts";
 import type { Catalog, Warehouse } from "../model.ts";
 import { decodeSegment } from "../names.ts";
 import { activeWarehouse } from "../warehouses.ts";
+import { RETRY_AFTER_S, rateLimits } from "./rate-limits.ts";
 
 export interface Call {
   readonly catalog: Catalog;
@@ -58,6 +59,8 @@ export function icebergRest(catalog: Catalog, operations: readonly Operation[], 
     ...unsupported.map((text) => endpointOf<Operation | undefined>(text, undefined)),
   ];
 
+  const limits = rateLimits(kernel.clock, kernel.config["r2_data_catalog.rate_limits"]);
+
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = request.url ?? "/";
     const [path = "", query = ""] = url.split(/\?(.*)/s);
@@ -74,6 +77,7 @@ export function icebergRest(catalog: Catalog, operations: readonly Operation[], 
       if (found.target === undefined) throw platformError("notImplemented", `${request.method} ${found.endpoint} is not supported`);
       op = found.target.op;
       checkPrefix(warehouse, found.params.prefix);
+      limits.take(warehouse, found.target, found.params);
       const reply = await found.target.handle({
         catalog,
         warehouse,
@@ -152,6 +156,7 @@ function sendError(catalog: Catalog, response: ServerResponse, error: unknown, o
   }
   if (error instanceof PlatformError) {
     const { status } = error.spec;
+    if (status === 429) response.setHeader("retry-after", String(RETRY_AFTER_S));
     if (status >= 500 && status !== 501) log.warn("catalog.failed", { op, code: error.code, message: error.message, cause: error.cause });
     sendIcebergError(response, status, error.code === "catalog.noRoute" ? "NotFoundException" : icebergType(error), error.message);
     return;
