@@ -68,6 +68,28 @@ test("snapshot ids keep all their digits", () => {
   assert.equal(stringifyIcebergJson(parsed), text);
 });
 
+test("only members are taken for snapshot ids, whatever strings say", () => {
+  const texts = [
+    '{"snapshot-id": 5 ,"a":{"parent-snapshot-id":-1}}',
+    '{"x\\"snapshot-id":5,"s":"\\"snapshot-id\\":7,","snapshot-id":0.5,"n":[1,2]}',
+    '{"snapshot-ids":[1,2,"3"],"current-snapshot-id":null,"snapshot-id":"9"}',
+    '{"n":9007199254740993,"m":-9223372036854775808,"snapshot-id":1,"s":"1234567890123456789"}',
+    '{"snapshot-id":1e3,"__proto__":{"snapshot-id":5}}',
+  ];
+  const expected: unknown[] = [
+    { "snapshot-id": 5n, a: { "parent-snapshot-id": -1n } },
+    { 'x"snapshot-id': 5, s: '"snapshot-id":7,', "snapshot-id": 0.5, n: [1, 2] },
+    { "snapshot-ids": [1n, 2n, "3"], "current-snapshot-id": null, "snapshot-id": "9" },
+    { n: 9007199254740993n, m: -9223372036854775808n, "snapshot-id": 1n, s: "1234567890123456789" },
+  ];
+  for (const [i, value] of expected.entries()) assert.deepEqual(parseIcebergJson(texts[i] as string), value);
+  const odd = parseIcebergJson(texts[4] as string) as Record<string, unknown>;
+  assert.equal(odd["snapshot-id"], 1000);
+  assert.deepEqual(Object.getOwnPropertyDescriptor(odd, "__proto__")?.value, { "snapshot-id": 5n });
+  for (const bad of ["", "{", '{"snapshot-id":}', '{"snapshot-id":05}', "{'a':1}"])
+    assert.throws(() => parseIcebergJson(bad), SyntaxError, bad);
+});
+
 test("old metadata of version 1 is brought into the present form and written so that old readers understand it", () => {
   const metadata = parseTableMetadata(
     JSON.stringify({
