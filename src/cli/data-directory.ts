@@ -45,6 +45,8 @@ interface ProcessMark {
 
 export interface HeldDirectory {
   readonly path: string;
+  /** The proxy's port when the platform last ran here, or undefined. */
+  readonly lastProxyPort: number | undefined;
   publish(ready: ReadyFile): void;
   /** Forgets the ready file and lets the next process in. Safe to call twice. */
   release(): void;
@@ -64,6 +66,7 @@ export async function holdDataDirectory(directory: string): Promise<HeldDirector
   checkFormat(path);
   const lock = await takeLock(path);
   const readyPath = join(path, "ready.json");
+  const portsPath = join(path, "ports.json");
   try {
     // Left behind by a process that was killed: its addresses are no longer true.
     rmSync(readyPath, { force: true });
@@ -76,7 +79,11 @@ export async function holdDataDirectory(directory: string): Promise<HeldDirector
   let held = true;
   return {
     path,
-    publish: (ready) => writeJson(readyPath, ready),
+    lastProxyPort: (readJson(portsPath) as { proxy?: number } | undefined)?.proxy,
+    publish(ready) {
+      writeJson(readyPath, ready);
+      writeJson(portsPath, { proxy: Number(new URL(ready.proxy).port) });
+    },
     release() {
       if (!held) return;
       held = false;

@@ -32,7 +32,16 @@ export async function serve(args: Args): Promise<number> {
     // What an earlier run left there is no longer true. Not before the directory is held: its holder may have written it.
     if (readyFile !== undefined) rmSync(readyFile, { force: true });
     const stopRequested = stopSignal(log);
-    const platform = await start({ dataDirectory: held.path, host, port, config, products, log });
+    const proxyPort = held.lastProxyPort;
+    const platform = await start({
+      dataDirectory: held.path,
+      host,
+      port,
+      config,
+      products,
+      log,
+      ...(proxyPort !== undefined && { proxyPort }),
+    });
     try {
       const ready = readyContent(platform, held.path);
       held.publish(ready);

@@ -40,6 +40,8 @@ export interface PlatformOptions {
   readonly host: string;
   /** 0: a free one. */
   readonly port: number;
+  /** The proxy of `exec` takes this port if it is free: shells that hold its address outlive a restart. */
+  readonly proxyPort?: number;
   readonly config: Config;
   readonly products: readonly Product[];
   readonly log: Log;
@@ -258,7 +260,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
   });
   const { port: gatewayPort, tlsPort, request, upgrade, handles, close } = gateway;
   onStop(() => close(SHUTDOWN_GRACE_MS));
-  const proxy = await startExecProxy({ ca, log: log.scope("proxy"), handles, request, upgrade });
+  const proxy = await startExecProxy({ ca, log: log.scope("proxy"), handles, request, upgrade, port: options.proxyPort ?? 0 });
   onStop(() => proxy.close(SHUTDOWN_GRACE_MS));
 
   const base = `http://${urlHost(options.host)}:${gatewayPort}`;

@@ -158,7 +158,8 @@ export async function startPlatform(t: Hooks, options: StartOptions = {}): Promi
   };
   const stop = async (): Promise<void> => {
     if (running.child.exitCode !== null || running.child.signalCode !== null) return;
-    const gone = once(running.child, "exit", { signal: AbortSignal.timeout(STOP_DEADLINE_MS) });
+    // "close" comes after "exit" and the last line of the log.
+    const gone = once(running.child, "close", { signal: AbortSignal.timeout(STOP_DEADLINE_MS) });
     running.child.kill("SIGTERM");
     let code: unknown;
     try {

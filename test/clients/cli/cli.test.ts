@@ -51,11 +51,12 @@ test("the ready file holds what the contract says, readable by the owner alone, 
   assert.ok(dir);
 });
 
-test("account, token, S3 keys and CA stay the same over a restart, on the same port", async (t) => {
+test("account, token, S3 keys and addresses stay the same over a restart", async (t) => {
   const own = await startPlatform(t);
   const before = own.ready;
   await own.restart();
-  for (const key of ["account_id", "api_token", "gateway", "s3", "data_dir"] as const) assert.deepEqual(own.ready[key], before[key], key);
+  for (const key of ["account_id", "api_token", "gateway", "proxy", "s3", "data_dir"] as const)
+    assert.deepEqual(own.ready[key], before[key], key);
   assert.notEqual(own.ready.pid, before.pid);
 });
 
