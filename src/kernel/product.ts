@@ -198,6 +198,8 @@ export interface RequestContext {
   json<T>(schema: { parse(value: unknown): T }, maxBytes?: number): Promise<T>;
   /** The body in memory, at most `maxBytes`. */
   bytes(maxBytes: number): Promise<Uint8Array>;
+  /** The body piece by piece, at most `maxBytes`, for what is too large for memory. */
+  chunks(maxBytes: number): AsyncIterable<Uint8Array>;
 }
 
 // --- hosts of the gateway ----------------------------------------------------------------------------------

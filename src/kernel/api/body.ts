@@ -11,22 +11,27 @@ export interface BodyLimits {
 
 /** The whole body. Throws `platform.bodyTooLarge` (413) or `platform.requestTimeout` (408). */
 export async function readBody(body: AsyncIterable<Uint8Array> | null, limits: BodyLimits): Promise<Buffer> {
-  if (body === null) return Buffer.alloc(0);
   const chunks: Uint8Array[] = [];
+  for await (const chunk of bodyChunks(body, limits)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** The body piece by piece, for what is too large for memory. Throws as `readBody` does. */
+export async function* bodyChunks(body: AsyncIterable<Uint8Array> | null, limits: BodyLimits): AsyncGenerator<Uint8Array> {
+  if (body === null) return;
   let size = 0;
   const iterator = body[Symbol.asyncIterator]();
   try {
     for (;;) {
       const { done, value } = await withinIdleTime(iterator.next(), limits.idleTimeoutMs);
-      if (done) return Buffer.concat(chunks, size);
+      if (done) return;
       size += value.byteLength;
       if (size > limits.maxBytes) throw platformError("bodyTooLarge");
-      chunks.push(value);
+      yield value;
     }
-  } catch (error) {
-    // Not awaited: an iterator that waits for a stuck client would not return either.
+  } finally {
+    // Not awaited: an iterator that waits for a stuck client would not return either. At the body's end it does nothing.
     void iterator.return?.().catch(() => undefined);
-    throw error;
   }
 }
 

@@ -7,7 +7,7 @@ import type { Config } from "../config.ts";
 import { platformError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Auth, RequestContext, Route } from "../product.ts";
-import { parseJson, readBody } from "./body.ts";
+import { bodyChunks, parseJson, readBody } from "./body.ts";
 import { failureOf, success } from "./envelope.ts";
 import type { Principal } from "./tokens.ts";
 
@@ -70,6 +70,7 @@ export function createApi(options: ApiOptions): ApiHandler {
       principal,
       request,
       bytes,
+      chunks: (maxBytes) => bodyChunks(request.body, { maxBytes, idleTimeoutMs }),
       async json(schema, maxBytes = JSON_BODY_MAX_BYTES) {
         const value = parseJson((await bytes(maxBytes)).toString("utf8"));
         return parseWith(schema, value);

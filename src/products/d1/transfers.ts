@@ -77,7 +77,7 @@ export function openTransfers(meta: MetaStore, blobs: BlobStore, clock: Clock, g
   async function upload(context: RequestContext): Promise<Response> {
     const row = await ofSecret(context);
     if (row.etag === null) throw d1Error("transferNotFound");
-    const { id, digest } = await store((context.request.body ?? []) as AsyncIterable<Uint8Array>, () => undefined);
+    const { id, digest } = await store(context.chunks(FILE_MAX_BYTES), () => undefined);
     if (digest !== row.etag) {
       await blobs.delete(id);
       throw d1Error("transferDigest");
@@ -96,7 +96,6 @@ export function openTransfers(meta: MetaStore, blobs: BlobStore, clock: Clock, g
       for await (const chunk of chunks) {
         const part = Math.floor(size / PART_BYTES);
         size += chunk.byteLength;
-        if (size > FILE_MAX_BYTES) throw d1Error("invalidProperty", "Invalid property: file => larger than 5 GiB");
         if (Math.floor(size / PART_BYTES) > part) onPart(part + 1);
         md5.update(chunk);
         await writer.write(chunk);
