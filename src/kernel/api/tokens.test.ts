@@ -11,7 +11,11 @@ import { secretBox } from "../secrets.ts";
 import { type Policy, tokenMigrations, tokenStore } from "./tokens.ts";
 
 const ACCOUNT = "0123456789abcdef0123456789abcdef";
-const groups = ["X Read", "X Write", "Y Edit"].map((name, i) => ({ id: String(i).padStart(32, "0"), name, scopes: [] }));
+const group = (name: string, i: number, scope: string) => ({ id: String(i).padStart(32, "0"), name, scopes: [scope] });
+const groups = [
+  ...["X Read", "X Write", "Y Edit"].map((name, i) => group(name, i, "com.cloudflare.api.account")),
+  group("Item Read", 3, "com.cloudflare.edge.r2.bucket"),
+];
 
 async function open(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), "freehold-tokens-"));
@@ -55,7 +59,12 @@ test("writing includes reading, policies hold for their resources, and deny wins
   assert.equal(await can([policy("X Read", "*")], "X Write"), false);
   assert.equal(await can([policy("X Read", bucket)], "X Read", bucket), true);
   assert.equal(await can([policy("X Read", bucket)], "X Read", `${bucket}b`), false);
-  assert.equal(await can([policy("X Read", bucket)], "X Read"), true);
+  // Without a resource the question is about the account: only groups for buckets have a part of it by a bucket.
+  assert.equal(await can([policy("X Read", bucket)], "X Read"), false);
+  assert.equal(await can([policy("Item Read", bucket)], "Item Read"), true);
+  const elsewhere = "f".repeat(32);
+  for (const resource of [`com.cloudflare.api.account.${elsewhere}`, `com.cloudflare.edge.r2.bucket.${elsewhere}_default_a`, "zone"])
+    for (const name of ["X Read", "Item Read"]) assert.equal(await can([policy(name, resource)], name), false, `${name} on ${resource}`);
   assert.equal(await can([policy("X Read", `com.cloudflare.api.account.${ACCOUNT}`)], "X Read", bucket), true);
   assert.equal(await can([policy("X Read", "*"), policy("X Read", bucket, "deny")], "X Read", bucket), false);
 });

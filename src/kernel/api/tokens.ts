@@ -29,8 +29,8 @@ export interface Principal {
   readonly tokenName: string;
   readonly policies: readonly Policy[];
   /**
-   * Whether the token has the permission group (by name) on the resource; without a resource: on the account or on
-   * anything inside it. "… Write" includes "… Read".
+   * Whether the token has the permission group (by name) on the resource; without a resource: on the account or, for
+   * groups whose scopes name buckets, on any bucket of it. "… Write" includes "… Read".
    */
   can(group: string, resource?: string): boolean;
 }
@@ -106,7 +106,7 @@ export function tokenStore(
   groups: readonly PermissionGroup[],
   accountId: string,
 ): TokenStore {
-  const groupNames = new Map(groups.map((group) => [group.id, group.name]));
+  const groupsById = new Map(groups.map((group) => [group.id, group]));
   const lastUsed = new Map<string, number>();
   // Verified tokens are kept until any token changes: every mutation of the table goes through this object.
   const byHash = new Map<string, { stored: StoredToken; principal: Principal }>();
@@ -126,7 +126,7 @@ export function tokenStore(
       tokenId: t.id,
       tokenName: t.name,
       policies,
-      can: (group, resource) => allowed(policies, groupNames, accountId, group, resource),
+      can: (group, resource) => allowed(policies, groupsById, accountId, group, resource),
     };
   };
   const usable = (t: StoredToken): boolean => t.expires_on === null || t.expires_on > clock.now();
@@ -194,26 +194,33 @@ export function tokenStore(
   };
 }
 
+const BUCKET_SCOPE = "com.cloudflare.edge.r2.bucket";
+
 function allowed(
   policies: readonly Policy[],
-  names: ReadonlyMap<string, string>,
+  groups: ReadonlyMap<string, PermissionGroup>,
   accountId: string,
   group: string,
   resource: string | undefined,
 ): boolean {
-  const account = `com.cloudflare.api.account.${accountId}`;
   const wanted = new Set([group]);
   if (group.endsWith(" Read")) wanted.add(group.replace(/ Read$/, " Write")).add(group.replace(/ Read$/, " Edit"));
   let allow = false;
   for (const policy of policies) {
-    const groups = policy.permission_groups.some((g) => wanted.has(names.get(g.id) ?? g.name ?? ""));
-    if (!groups) continue;
-    const covers = Object.keys(policy.resources).some(
-      (r) => r === "*" || r === account || r === "com.cloudflare.api.account.*" || resource === undefined || r === resource,
-    );
-    if (!covers) continue;
+    const named = policy.permission_groups.map(({ id }) => groups.get(id)).filter((g) => g !== undefined && wanted.has(g.name));
+    if (named.length === 0) continue;
+    const onBuckets = named.some((g) => g?.scopes.includes(BUCKET_SCOPE));
+    if (!Object.keys(policy.resources).some((given) => covers(given, accountId, resource, onBuckets))) continue;
     if (policy.effect === "deny") return false;
     allow = true;
   }
   return allow;
+}
+
+/** Whether a policy's resource includes the one that is asked for; undefined asks for the account or a part of it. */
+function covers(given: string, accountId: string, resource: string | undefined, onBuckets: boolean): boolean {
+  if (given === "*" || given === "com.cloudflare.api.account.*" || given === `com.cloudflare.api.account.${accountId}`) return true;
+  if (resource !== undefined) return given === resource;
+  // Only of groups that are for buckets: else a token for one bucket would reach what belongs to the whole account.
+  return onBuckets && given.startsWith(`${BUCKET_SCOPE}.${accountId}_`);
 }
