@@ -1,0 +1,386 @@
+/**
+ * Goal: without a token, or with one that is garbage, revoked, expired or too weak, no surface does or tells anything.
+ * Method: the platform lists its REST operations itself, so that one which is added later is walked, too; hosts have a
+ * hand-kept table that must name every host of the ready file. Each refusal is compared as a whole with its surface's
+ * format, and everything that can be read is the same before and after.
+ *
+ * What single tokens may do on a product is tested with the product: kv and d1 (test/clients/cloudflare-sdk), r2
+ * (test/clients/aws-sdk), the catalog (test/clients/pyiceberg), r2-sql and ingest (test/clients/http).
+ */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { after, before, test } from "node:test";
+import { DeleteObjectCommand, GetObjectCommand, ListBucketsCommand, PutObjectCommand, type S3ServiceException } from "@aws-sdk/client-s3";
+import { type Envelope, startPlatform, type TestPlatform, type Token } from "../harness/platform.ts";
+
+interface Operation {
+  readonly op: string;
+  readonly method: string;
+  readonly path: string;
+  readonly permission: readonly string[] | "public";
+}
+
+const platform = await startPlatform({ after });
+const { account_id: account, api_token: root } = platform.ready;
+const BUCKET = "guarded";
+const ids: Record<string, string> = {};
+let operations: Operation[];
+let groups: string[];
+let revoked: Token;
+let garbage: Token;
+
+before(async () => {
+  const create = async (path: string, body?: unknown): Promise<Record<string, string>> => {
+    const answer = await platform.rest("POST", `/accounts/${account}${path}`, body);
+    assert.equal(answer.status, 200, `${path}: ${JSON.stringify(answer.body)}`);
+    return answer.body.result;
+  };
+  operations = (await platform.rest("GET", "/freehold/routes")).body.result;
+  groups = (await platform.rest("GET", `/accounts/${account}/tokens/permission_groups`)).body.result.map(
+    ({ name }: { name: string }) => name,
+  );
+  ids.namespace = (await create("/storage/kv/namespaces", { title: "guarded" })).id as string;
+  const kept = `/accounts/${account}/storage/kv/namespaces/${ids.namespace}/values/kept`;
+  assert.equal((await platform.fetch(`${platform.ready.api}${kept}`, { method: "PUT", headers: bearer(root), body: "1" })).status, 200);
+  ids.database = (await create("/d1/database", { name: "guarded" })).uuid as string;
+  await create("/r2/buckets", { name: BUCKET });
+  await platform.s3().send(new PutObjectCommand({ Bucket: BUCKET, Key: "kept", Body: "1" }));
+  await create(`/r2-catalog/${BUCKET}/enable`);
+  const http = { enabled: true, authentication: true, cors: { origins: [] } };
+  ids.streams = (
+    await create("/pipelines/v1/streams", { name: "guarded", format: { type: "json" }, http, worker_binding: { enabled: true } })
+  ).id as string;
+  ids.sinks = (
+    await create("/pipelines/v1/sinks", {
+      name: "guarded_sink",
+      type: "r2_data_catalog",
+      format: { type: "parquet" },
+      config: { bucket: BUCKET, namespace: "guarded", table_name: "guarded", token: root },
+    })
+  ).id as string;
+  ids.pipelines = (await create("/pipelines/v1/pipelines", { name: "guarded", sql: "INSERT INTO guarded_sink SELECT * FROM guarded" }))
+    .id as string;
+  ids.tokens = (await platform.token(["API Tokens Read"])).id;
+  revoked = await platform.token(groups);
+  // Used while it is good, so that an answer from a cache would show.
+  assert.equal((await platform.rest("GET", kept.replace("values/kept", "keys"), undefined, revoked.value)).status, 200);
+  await platform.s3(revoked).send(new GetObjectCommand({ Bucket: BUCKET, Key: "kept" }));
+  assert.equal((await platform.rest("DELETE", `/accounts/${account}/tokens/${revoked.id}`)).status, 200);
+  const value = randomBytes(30).toString("base64url");
+  garbage = {
+    id: randomBytes(16).toString("hex"),
+    value,
+    s3: { accessKeyId: randomBytes(16).toString("hex"), secretAccessKey: createHash("sha256").update(value).digest("hex") },
+  };
+});
+
+const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
+const refusal = (code: number, message: string): Envelope => ({ result: null, success: false, errors: [{ code, message }], messages: [] });
+
+/** An operation's path with the resources that this file made, so that a hole would really change something. */
+function pathOf({ path }: Operation): string {
+  const segments = path.split("/");
+  return segments
+    .map((segment, i) => {
+      const name = /^:(\w+)/.exec(segment)?.[1];
+      if (name === undefined) return segment;
+      if (name === "account") return account;
+      if (name === "id") return ids[segments[i - 1] as string] ?? "0".repeat(32);
+      if (name === "namespace") return path.includes("/storage/kv/") ? ids.namespace : "guarded";
+      if (name === "database") return ids.database;
+      if (name === "bucket") return BUCKET;
+      return name === "key" ? "kept" : "guarded";
+    })
+    .join("/");
+}
+
+async function call(operation: Operation, headers: Record<string, string>): Promise<{ status: number; body: unknown }> {
+  const withBody = operation.method !== "GET" && operation.method !== "DELETE";
+  const answer = await platform.fetch(`${platform.ready.api}${pathOf(operation)}`, {
+    method: operation.method,
+    headers: { ...headers, ...(withBody && { "content-type": "application/json" }) },
+    ...(withBody && { body: "{}" }),
+  });
+  const text = await answer.text();
+  return { status: answer.status, body: text === "" ? "" : JSON.parse(text) };
+}
+
+/** Everything that GET shows to the root token, without what changes by itself. */
+async function state(): Promise<Map<string, unknown>> {
+  const shown = new Map<string, unknown>();
+  const moving = /^(freehold\.|(user|accounts)\.tokens\.(list|get|verify)|d1\.timeTravel|.*\.metrics)/;
+  for (const operation of operations) {
+    if (operation.method === "GET" && operation.permission !== "public" && !moving.test(operation.op))
+      shown.set(operation.op, (await rawCall(platform, operation)).slice(0, 100_000));
+  }
+  const tokens = (await platform.rest("GET", `/accounts/${account}/tokens?per_page=1000`)).body.result as { id: string }[];
+  shown.set("tokens", tokens.map(({ id }) => id).sort());
+  return shown;
+}
+
+async function rawCall(from: TestPlatform, operation: Operation): Promise<string> {
+  const answer = await from.fetch(`${from.ready.api}${pathOf(operation)}`, { headers: bearer(root) });
+  return `${answer.status} ${await answer.text()}`;
+}
+
+/** Operations that need no token of the API, with what proves their caller instead and what a stranger gets. */
+const PUBLIC: Readonly<Record<string, number>> = {
+  // A secret in the URL, made for one transfer.
+  "d1.transfers.upload": 404,
+  "d1.transfers.download": 404,
+  // The token of the upload session.
+  "workers.assets.upload": 401,
+  "workers.assets.uploadOne": 401,
+};
+
+test("without a good token every REST operation answers 401, and nothing changes", async () => {
+  assert.ok(operations.length > 100, "the platform lists its operations");
+  const beforehand = await state();
+  const expired = await platform.rest("POST", `/accounts/${account}/tokens`, {
+    name: "expired",
+    expires_on: "2020-01-01T00:00:00Z",
+    policies: [
+      {
+        effect: "allow",
+        permission_groups: [{ id: (await groupIds()).get("API Tokens Write") }],
+        resources: { [`com.cloudflare.api.account.${account}`]: "*" },
+      },
+    ],
+  });
+  const callers: [string, Record<string, string>, number, Envelope][] = [
+    ["no token", {}, 401, refusal(10000, "Authentication error")],
+    ["a garbage token", bearer(garbage.value), 401, refusal(1000, "Invalid API Token")],
+    ["a revoked token", bearer(revoked.value), 401, refusal(1000, "Invalid API Token")],
+    ["an expired token", bearer(expired.body.result.value), 401, refusal(1000, "Invalid API Token")],
+    ["a revoked token as a key", { "x-auth-key": revoked.value, "x-auth-email": "a@b.example" }, 401, refusal(1000, "Invalid API Token")],
+    ["another scheme", { authorization: "Basic YTpi" }, 400, refusal(6003, "Invalid format for Authorization header")],
+    ["an empty token", { authorization: "Bearer" }, 400, refusal(6003, "Invalid format for Authorization header")],
+    ["two tokens", { authorization: `Bearer ${garbage.value} ${root}` }, 400, refusal(6003, "Invalid format for Authorization header")],
+  ];
+  await platform.rest("DELETE", `/accounts/${account}/tokens/${expired.body.result.id}`);
+  for (const operation of operations) {
+    for (const [what, headers, status, body] of callers) {
+      const answer = await call(operation, headers);
+      const place = `${operation.method} ${operation.path} with ${what}`;
+      if (operation.permission === "public") assert.equal(answer.status, PUBLIC[operation.op], `${place}: ${JSON.stringify(answer)}`);
+      else assert.deepEqual(answer, { status, body }, place);
+    }
+  }
+  assert.deepEqual(await state(), beforehand);
+});
+
+test("a token with every permission but the one that is needed gets 403, and nothing changes", async () => {
+  const beforehand = await state();
+  const tokens = new Map<string, Token>();
+  for (const operation of operations) {
+    const { permission } = operation;
+    if (permission === "public" || permission.length === 0) continue;
+    const key = permission.join();
+    const token = tokens.get(key) ?? (await platform.token(groups.filter((group) => !implies(group, permission))));
+    tokens.set(key, token);
+    const answer = await call(operation, bearer(token.value));
+    assert.deepEqual(answer, { status: 403, body: refusal(10000, "Authentication error") }, `${operation.method} ${operation.path}`);
+  }
+  for (const { id } of tokens.values()) await platform.rest("DELETE", `/accounts/${account}/tokens/${id}`);
+  assert.deepEqual(await state(), beforehand);
+});
+
+/** Writing includes reading. */
+const implies = (group: string, needed: readonly string[]): boolean =>
+  needed.some((one) => one === group || one.replace(/ Read$/, " Write") === group || one.replace(/ Read$/, " Edit") === group);
+
+test("a token of another account, or for one bucket alone, does not reach the account", async () => {
+  const strangers = await Promise.all([
+    platform.token(groups, { [`com.cloudflare.api.account.${"f".repeat(32)}`]: "*" }),
+    platform.token(groups, { [`com.cloudflare.edge.r2.bucket.${"f".repeat(32)}_default_${BUCKET}`]: "*" }),
+  ]);
+  const beforehand = await state();
+  for (const operation of operations) {
+    if (operation.permission === "public" || operation.permission.length === 0) continue;
+    for (const { value } of strangers) {
+      const answer = await call(operation, bearer(value));
+      assert.deepEqual(answer, { status: 403, body: refusal(10000, "Authentication error") }, `${operation.method} ${operation.path}`);
+    }
+  }
+  assert.deepEqual(await state(), beforehand);
+});
+
+test("a token for one bucket does nothing to another, and shows nothing of it", async () => {
+  const stranger = await platform.token(groups, { [`com.cloudflare.edge.r2.bucket.${account}_default_other`]: "*" });
+  const beforehand = await state();
+  for (const operation of operations) {
+    if (operation.permission === "public" || operation.permission.length === 0) continue;
+    const { status, body } = await call(operation, bearer(stranger.value));
+    const place = `${operation.method} ${operation.path}: ${status} ${JSON.stringify(body)}`;
+    if (status === 200) assert.doesNotMatch(JSON.stringify((body as Envelope).result), new RegExp(BUCKET), place);
+    // Temporary credentials name their bucket in the body, which is empty here.
+    else if (operation.op !== "r2.temporaryCredentials.create") assert.equal(status, 403, place);
+  }
+  assert.deepEqual(await state(), beforehand);
+});
+
+test("another account's id is refused on every operation", async () => {
+  const other = "f".repeat(32);
+  for (const operation of operations) {
+    if (operation.permission === "public" || !operation.path.startsWith("/accounts/:account")) continue;
+    const answer = await call({ ...operation, path: operation.path.replace(":account", other) }, bearer(root));
+    assert.equal(answer.status, 403, operation.path);
+    assert.equal((answer.body as Envelope).errors[0]?.code, 7403, operation.path);
+  }
+});
+
+// --- hosts -------------------------------------------------------------------------------------------------
+
+interface Probe {
+  readonly what: string;
+  readonly method: string;
+  readonly url: string;
+  readonly body?: unknown;
+  /** The token's permissions that it needs, none of which the weak token has. */
+  readonly needs: readonly string[];
+}
+
+/** Status and body of a refusal, by caller. */
+interface Refusals {
+  readonly none: readonly [number, unknown];
+  readonly garbage: readonly [number, unknown];
+  readonly weak: readonly [number, unknown];
+}
+
+async function refusals(probes: readonly Probe[], expected: Refusals): Promise<void> {
+  for (const { what, method, url, body, needs } of probes) {
+    const weak = await platform.token(groups.filter((group) => !implies(group, needs)));
+    const callers: [string, Record<string, string>, readonly [number, unknown]][] = [
+      ["no token", {}, expected.none],
+      ["a garbage token", bearer(garbage.value), expected.garbage],
+      ["a revoked token", bearer(revoked.value), expected.garbage],
+      ["a weak token", bearer(weak.value), expected.weak],
+    ];
+    for (const [who, headers, [status, text]] of callers) {
+      const answer = await platform.fetch(url, {
+        method,
+        headers: { ...headers, ...(body !== undefined && { "content-type": "application/json" }) },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      });
+      const raw = await answer.text();
+      const got = answer.headers.get("content-type")?.startsWith("application/json") ? JSON.parse(raw) : raw;
+      assert.deepEqual([answer.status, got], [status, text], `${what} with ${who}`);
+    }
+    await platform.rest("DELETE", `/accounts/${account}/tokens/${weak.id}`);
+  }
+}
+
+const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
+  async ingest() {
+    const url = platform.host("ingest", { stream: ids.streams as string });
+    const error = (code: number, message: string) => ({ success: false, errors: [{ code, message }], messages: [], result: null });
+    await refusals([{ what: "ingest", method: "POST", url, body: [{ id: 1 }], needs: ["Workers Pipelines Send"] }], {
+      none: [401, error(10000, "Authentication error")],
+      garbage: [401, error(10000, "Authentication error")],
+      weak: [403, error(10000, "The token does not have the Workers Pipelines Send permission")],
+    });
+  },
+  async catalog() {
+    const base = platform.host("catalog", { bucket: BUCKET });
+    const config = await platform.fetch(`${base}/v1/config?warehouse=${account}_${BUCKET}`, { headers: bearer(root) });
+    const { overrides } = (await config.json()) as { overrides: { prefix: string } };
+    const prefix = `${base}/v1/${encodeURIComponent(overrides.prefix)}`;
+    const needs = ["Workers R2 Data Catalog Read", "Workers R2 Data Catalog Write"];
+    const table = { name: "t", schema: { type: "struct", fields: [] } };
+    const probes: Probe[] = [
+      { what: "config", method: "GET", url: `${base}/v1/config?warehouse=${account}_${BUCKET}`, needs },
+      { what: "list namespaces", method: "GET", url: `${prefix}/namespaces`, needs },
+      { what: "create a namespace", method: "POST", url: `${prefix}/namespaces`, body: { namespace: ["stolen"] }, needs },
+      { what: "drop a namespace", method: "DELETE", url: `${prefix}/namespaces/guarded`, needs },
+      { what: "create a table", method: "POST", url: `${prefix}/namespaces/guarded/tables`, body: table, needs },
+      { what: "load a table", method: "GET", url: `${prefix}/namespaces/guarded/tables/guarded`, needs },
+      { what: "vend credentials", method: "GET", url: `${prefix}/namespaces/guarded/tables/guarded/credentials`, needs },
+      { what: "commit a transaction", method: "POST", url: `${prefix}/transactions/commit`, body: { "table-changes": [] }, needs },
+    ];
+    await refusals(probes, { none: [401, "Unauthorized"], garbage: [401, "Unauthorized"], weak: [403, "Forbidden"] });
+  },
+  async sql() {
+    const error = (code: number, message: string) => ({ success: false, errors: [{ code, message }], messages: [], result: null });
+    const probes = ["r2-sql", "basin-sql"].map((path) => ({
+      what: path,
+      method: "POST",
+      url: `${platform.host("sql")}/${path}/query/${BUCKET}`,
+      body: { query: "SHOW DATABASES" },
+      needs: ["Workers R2 SQL Read"],
+    }));
+    await refusals(probes, {
+      none: [401, error(80007, "Unauthenticated.")],
+      garbage: [403, error(80011, "Invalid token.")],
+      weak: [403, error(10000, "Authentication error")],
+    });
+  },
+  async r2() {
+    const weak = await platform.token(groups.filter((group) => !group.startsWith("Workers R2 Storage")));
+    const reader = await platform.token(["Workers R2 Storage Read"]);
+    const forged: Token = { ...reader, s3: { ...reader.s3, secretAccessKey: "0".repeat(64) } };
+    const commands = {
+      read: () => new GetObjectCommand({ Bucket: BUCKET, Key: "kept" }),
+      list: () => new ListBucketsCommand({}),
+      write: () => new PutObjectCommand({ Bucket: BUCKET, Key: "kept", Body: "2" }),
+      delete: () => new DeleteObjectCommand({ Bucket: BUCKET, Key: "kept" }),
+    };
+    const expected: [string, Token, number, string, readonly (keyof typeof commands)[]][] = [
+      ["a garbage key", garbage, 401, "Unauthorized", ["read", "list", "write", "delete"]],
+      ["a revoked key", revoked, 401, "Unauthorized", ["read", "list", "write", "delete"]],
+      ["a wrong secret", forged, 403, "SignatureDoesNotMatch", ["read", "list", "write", "delete"]],
+      ["a weak key", weak, 403, "AccessDenied", ["read", "list", "write", "delete"]],
+      ["a key for reading", reader, 403, "AccessDenied", ["write", "delete"]],
+    ];
+    for (const [who, token, status, code, names] of expected) {
+      for (const name of names) {
+        // The commands differ in their types only.
+        await assert.rejects(platform.s3(token).send(commands[name]() as GetObjectCommand), (error: S3ServiceException) => {
+          assert.deepEqual([error.$metadata.httpStatusCode, error.name], [status, code], `${name} with ${who}`);
+          return true;
+        });
+      }
+    }
+    for (const method of ["GET", "PUT", "DELETE"]) {
+      // R2's own answer to a request that carries no credentials at all is 400 InvalidArgument: Authorization.
+      const url = `${platform.host("r2")}/${BUCKET}/kept`;
+      const answer = await platform.fetch(url, { method, ...(method === "PUT" && { body: "2" }) });
+      const error = /<Code>(.*)<\/Code><Message>(.*)<\/Message>/.exec(await answer.text());
+      assert.deepEqual([answer.status, error?.[1], error?.[2]], [400, "InvalidArgument", "Authorization"], `${method} unsigned`);
+    }
+    for (const { id } of [weak, reader]) await platform.rest("DELETE", `/accounts/${account}/tokens/${id}`);
+    const kept = await platform.s3().send(new GetObjectCommand({ Bucket: BUCKET, Key: "kept" }));
+    assert.equal(await kept.Body?.transformToString(), "1");
+  },
+  // Public by their nature; only names that somebody made public lead anywhere.
+  r2_public: () => nothingAt(platform.host("r2_public", { public: `pub-${"0".repeat(32)}` })),
+  workers: () => nothingAt(platform.host("workers", { worker: "nobody", subdomain: "nowhere" })),
+  // A live tail's id is its secret.
+  async tail() {
+    const socket = platform.webSocket(platform.host("tail", { id: "0".repeat(32) }).replace(/^http/, "ws"), ["trace-v1"]);
+    const [, answer] = (await once(socket, "unexpected-response")) as [unknown, IncomingMessage];
+    assert.equal(answer.statusCode, 404);
+    answer.destroy();
+  },
+};
+
+async function nothingAt(url: string): Promise<void> {
+  for (const headers of [{}, bearer(garbage.value), bearer(revoked.value)]) {
+    const answer = await platform.fetch(url, { headers });
+    await answer.text();
+    assert.equal(answer.status, 404, url);
+  }
+}
+
+test("every host refuses callers without the permission in its own format", async (t) => {
+  assert.deepEqual(Object.keys(HOSTS).sort(), Object.keys(platform.ready.hosts).sort(), "add the new host's probes to this file");
+  const beforehand = await state();
+  for (const [name, probe] of Object.entries(HOSTS)) await t.test(name, probe);
+  assert.deepEqual(await state(), beforehand);
+});
+
+async function groupIds(): Promise<Map<string, string>> {
+  const all = (await platform.rest("GET", `/accounts/${account}/tokens/permission_groups`)).body.result as { id: string; name: string }[];
+  return new Map(all.map(({ id, name }) => [name, id]));
+}
