@@ -343,7 +343,7 @@ catalog.create_table("ns.t", pa.schema([("id", pa.int64())])).append(pa.table({"
   await own.py(`assert catalog.load_table("ns.t").scan().to_arrow()["id"].to_pylist() == [1]`);
 });
 
-test("an acknowledged commit survives SIGKILL", async (t) => {
+test("commits that were acknowledged survive SIGKILL in the middle of others", async (t) => {
   const victim = await startPlatform(t);
   const own = await lake(victim, "durable");
   await own.py(`
@@ -352,7 +352,35 @@ table = catalog.create_table("ns.t", pa.schema([("id", pa.int64())]))
 for n in range(3):
     table.append(pa.table({"id": [n]}))
 `);
+  const { prefix } = (await own.request("GET", `/config?warehouse=${own.warehouse}`)).json.overrides as { prefix: string };
+  const path = `/${prefix}/namespaces/ns/tables/t`;
+  const acknowledged: string[] = [];
+  const enough = Promise.withResolvers<void>();
+  const writers = Array.from({ length: 4 }, async (_, writer) => {
+    for (let n = 0; ; n++) {
+      const key = `w${writer}.${n}`;
+      const answer = await own.request("POST", path, {
+        requirements: [],
+        updates: [{ action: "set-properties", updates: { [key]: "v" } }],
+      });
+      assert.equal(answer.status, 200, answer.text);
+      if (acknowledged.push(key) === 40) enough.resolve();
+    }
+  });
+  // Writers end with the connection, when the platform is killed under them.
+  const ended = Promise.allSettled(writers);
+  await Promise.race([enough.promise, ...writers]);
   await victim.kill9();
+  await ended;
   await victim.restart();
-  await own.py(`assert sorted(catalog.load_table("ns.t").scan().to_arrow()["id"].to_pylist()) == [0, 1, 2]`);
+  const { properties } = (await own.request("GET", path)).json.metadata as { properties: Record<string, string> };
+  assert.deepEqual(
+    acknowledged.filter((key) => properties[key] !== "v"),
+    [],
+  );
+  await own.py(`
+table = catalog.load_table("ns.t")
+assert sorted(table.scan().to_arrow()["id"].to_pylist()) == [0, 1, 2]
+table.append(pa.table({"id": [3]}))
+`);
 });
