@@ -36,6 +36,11 @@ export const configKeys = {
   "runtime.idle_timeout_s": key(120, "A Worker's process stops after this long without work", positive),
   "runtime.start_timeout_ms": key(10_000, "A Worker's process must serve within this time", positive),
   "runtime.drain_timeout_ms": key(30_000, "On deploy, requests in flight on the old version may take this long", positive),
+  "runtime.system_hang_timeout_ms": key(
+    35_000,
+    "The process with the engines (D1) is restarted after answering nothing for this long; no query may run longer",
+    positive,
+  ),
   "runtime.memory_mb": key(128, "Heap of one Worker's process", positive),
   "runtime.processes_max": key(500, "Most Worker processes at a time", positive),
   "runtime.outbound_allow": key(

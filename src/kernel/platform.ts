@@ -137,6 +137,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
     products: order,
     key,
     log: log.scope("system"),
+    hangTimeoutMs: config["runtime.system_hang_timeout_ms"],
   });
   onStop(() => system.stop());
   const runtime = createSupervisor({

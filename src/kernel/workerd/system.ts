@@ -7,7 +7,8 @@
  */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Pool } from "undici";
+import { setTimeout as delay } from "node:timers/promises";
+import { Client, Pool } from "undici";
 import { platformError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Claims, Product, SystemRequest, SystemResponse } from "../product.ts";
@@ -30,6 +31,8 @@ interface SystemOptions {
   readonly products: readonly Product[];
   readonly key: CapabilityKey;
   readonly log: Log;
+  /** A process that answers nothing for this long is ended and started anew. */
+  readonly hangTimeoutMs: number;
 }
 
 const START_TIMEOUT_MS = 20_000;
@@ -38,6 +41,8 @@ const BACKOFF_MAX_MS = 5_000;
 /** How long a request waits for the process to come back before it fails. */
 const RESTART_WAIT_MS = 10_000;
 const CONNECTIONS_MAX = 128;
+/** Pause between two looks at whether the process still answers. */
+const LOOK_MS = 1_000;
 
 export async function startSystemWorkerd(options: SystemOptions): Promise<SystemWorkerd> {
   const socket = (product: string) => join(options.runDirectory, `${product}.sock`);
@@ -64,6 +69,28 @@ export async function startSystemWorkerd(options: SystemOptions): Promise<System
       options.log.warn("system.died", { why });
       ready = restart();
     });
+    void watch(process, config.sockets[0]?.name as string);
+  }
+
+  /**
+   * Ends the process when it hangs. One thread serves every engine, workerd limits nothing, and a query that never ends
+   * would otherwise take all databases with it.
+   */
+  async function watch(watched: WorkerdProcess, product: string): Promise<void> {
+    const client = new Client("http://system", { socketPath: socket(product), headersTimeout: options.hangTimeoutMs });
+    try {
+      while (process === watched && !stopping) {
+        // Without a capability the engine refuses at once, if it is able to.
+        await client.request({ method: "GET", path: "/" }).then(({ body }) => body.dump());
+        await delay(LOOK_MS, undefined, { ref: false });
+      }
+    } catch (cause) {
+      if (process !== watched || stopping) return;
+      options.log.error("system.hung", { error: cause });
+      await watched.stop(0);
+    } finally {
+      await client.destroy();
+    }
   }
 
   async function restart(): Promise<void> {

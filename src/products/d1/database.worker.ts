@@ -9,6 +9,13 @@ import { StatementScanner, splitStatements, startsReadOnly, statementEnd } from 
 
 /** Answers of one batch: past this much text the rest is left for the next batch. RPC carries at most 32 MiB. */
 const ANSWERS_MAX_CHARS = 8 * 1024 * 1024;
+/** Of one result, as it lies in memory or goes out as text, whichever is more: about what one RPC message carries. */
+const RESULT_MAX_BYTES = 24 * 1024 * 1024;
+const CELL_BYTES = 16;
+/** A BLOB's byte becomes a number in an array: "255,". */
+const BLOB_BYTE_BYTES = 4;
+/** docs/d1/platform/limits. A statement that yields no rows meanwhile is ended with the process, by the kernel's watch. */
+const QUERY_MAX_MS = 30_000;
 /** workerd ends an asynchronous transaction after 30 s; ended by ourselves before, it rolls back and can say why. */
 const IMPORT_MAX_MS = 25_000;
 /** Other databases of the process get their turn this often during an import. */
@@ -155,7 +162,20 @@ export class D1Database extends DurableObject {
     const before = this.#totals ?? this.#readTotals();
     const start = performance.now();
     const cursor = this.#sql.exec(text, ...params.map(bindable));
-    const rows = Array.from(cursor.raw(), (row) => row.map((value) => (value instanceof ArrayBuffer ? [...new Uint8Array(value)] : value)));
+    const rows: unknown[][] = [];
+    let size = 0;
+    for (const row of cursor.raw()) {
+      size += row.length * CELL_BYTES;
+      const cells = row.map((value) => {
+        if (typeof value === "string") size += value.length;
+        if (!(value instanceof ArrayBuffer)) return value;
+        size += value.byteLength * BLOB_BYTE_BYTES;
+        return [...new Uint8Array(value)];
+      });
+      if (size > RESULT_MAX_BYTES) throw new Error(`The query's result is larger than ${RESULT_MAX_BYTES / 1024 / 1024} MiB`);
+      if (rows.push(cells) % 1024 === 0 && performance.now() - start > QUERY_MAX_MS)
+        throw new Error("D1 DB exceeded its CPU time limit and was reset.");
+    }
     // Steps of 3 ms: workerd's clock is that coarse, on purpose.
     const duration = performance.now() - start;
     const { rowsRead, rowsWritten } = cursor;

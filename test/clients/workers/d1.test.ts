@@ -4,7 +4,7 @@ import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
 
-const platform = await startPlatform({ after });
+const platform = await startPlatform({ after }, { config: { "runtime.system_hang_timeout_ms": 4_000 } });
 const base = `/accounts/${platform.ready.account_id}/d1/database`;
 const database = async (name: string): Promise<string> => (await platform.rest("POST", base, { name })).body.result.uuid;
 const ids = { DB: await database("workers-db"), OTHER: await database("workers-other") };
@@ -165,6 +165,20 @@ const code = {
     for (let i = 0; i < 4; i++) await DB.prepare("INSERT INTO l (v) VALUES (?)").bind(value).run();
     const all = await Promise.all(Array.from({ length: 12 }, () => DB.prepare("SELECT v FROM l").raw()));
     return all.map((rows) => rows.length === 4 && rows.every(([v]) => v === value));
+  },
+  async abandon({ DB }) {
+    const slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT count(*) FROM n";
+    // Not awaited: the response ends the Worker's request, and with it the connections of these queries.
+    for (let i = 0; i < 20; i++) DB.prepare(slow).all().catch(() => undefined);
+    await DB.prepare("SELECT 1").first();
+    return "gone";
+  },
+  async one({ OTHER, DB }) { return [await OTHER.prepare("SELECT 1 AS n").first("n"), await DB.prepare("SELECT 1 AS n").first("n")]; },
+  async endless({ DB }) {
+    return thrown(() => DB.prepare("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n").all());
+  },
+  async huge({ DB }) {
+    return thrown(() => DB.prepare("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n").all());
   },
   async durable({ DB }) {
     await DB.exec("CREATE TABLE IF NOT EXISTS d (v)");
@@ -345,6 +359,26 @@ test("calls that arrive together succeed and fail each by itself", async () => {
 
 test("answers of many megabytes that arrive together are all whole", { timeout: 60_000 }, async () => {
   assert.deepEqual(await run("large"), Array(12).fill(true));
+});
+
+test("requests that are given up do not hold up the others", { timeout: 60_000 }, async () => {
+  for (let i = 0; i < 5; i++) {
+    assert.equal(await run("abandon"), "gone");
+    assert.deepEqual(await run("one"), [1, 1]);
+  }
+});
+
+test("a result that never ends is cut off", { timeout: 60_000 }, async () => {
+  assert.equal((await run("huge")).message, "D1_ERROR: The query's result is larger than 24 MiB");
+  assert.deepEqual(await run("one"), [1, 1]);
+});
+
+test("a query that never ends is ended, and every database serves on", { timeout: 60_000 }, async () => {
+  platform.expectErrors(/system\.hung/);
+  assert.match((await run("endless")).message, /Network connection lost/);
+  const deadline = Date.now() + 20_000;
+  const again = async (): Promise<unknown> => run("one").catch((error) => (Date.now() < deadline ? again() : Promise.reject(error)));
+  assert.deepEqual(await again(), [1, 1]);
 });
 
 test("[d1-43] a row whose insert was answered is there after SIGKILL", { timeout: 60_000 }, async () => {
