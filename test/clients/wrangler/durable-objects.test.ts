@@ -73,7 +73,11 @@ test("[durable-objects-01] the get-started Worker answers from SQL", async (t) =
           return new Response(await stub.sayHello());
         } };`,
     },
-    config: { name: "get-started", durable_objects: { bindings: [binding("MY_DURABLE_OBJECT", "MyDurableObject")] }, migrations: sqlite("MyDurableObject") },
+    config: {
+      name: "get-started",
+      durable_objects: { bindings: [binding("MY_DURABLE_OBJECT", "MyDurableObject")] },
+      migrations: sqlite("MyDurableObject"),
+    },
   });
   assert.equal(await text(`${project.url}/x`), "Hello, World!");
 });
@@ -92,7 +96,12 @@ test("[durable-objects-02] [durable-objects-03] [durable-objects-04] ids by name
 });
 
 test("[durable-objects-05] [durable-objects-06] [durable-objects-07] RPC with errors, fetch with streams, order of calls", async () => {
-  assert.deepEqual(await json(`${counters.url}/error`), { name: "RangeError", message: "user code failed", remote: true, retryable: false });
+  assert.deepEqual(await json(`${counters.url}/error`), {
+    name: "RangeError",
+    message: "user code failed",
+    remote: true,
+    retryable: false,
+  });
   assert.deepEqual(
     await json(`${counters.url}/order?name=ordered`),
     Array.from({ length: 100 }, (_, i) => i),
@@ -235,7 +244,11 @@ test("[durable-objects-36] [durable-objects-37] [durable-objects-39] migrations:
   const source = (name: string): string => counter.replaceAll("class Counter", `class ${name}`);
   const project = await workerProject(t, platform, {
     files: { "index.js": source("First") },
-    config: { name: "evolving", durable_objects: { bindings: [binding("Counter", "First")] }, migrations: [{ tag: "v1", new_sqlite_classes: ["First"] }] },
+    config: {
+      name: "evolving",
+      durable_objects: { bindings: [binding("Counter", "First")] },
+      migrations: [{ tag: "v1", new_sqlite_classes: ["First"] }],
+    },
   });
   const configure = (config: object): Promise<void> =>
     project.write({ "wrangler.json": JSON.stringify({ name: "evolving", main: "index.js", compatibility_date: "2026-11-01", ...config }) });
@@ -258,7 +271,10 @@ test("[durable-objects-36] [durable-objects-37] [durable-objects-39] migrations:
   assert.equal(refused.status, 400);
   assert.match(await refused.text(), /does not export class 'First' which is depended on by existing Durable Objects[^}]*/);
   assert.equal(await json(`${project.url}/value`), 2);
-  const renamed = [{ tag: "v1", new_sqlite_classes: ["First"] }, { tag: "v2", renamed_classes: [{ from: "First", to: "Second" }] }];
+  const renamed = [
+    { tag: "v1", new_sqlite_classes: ["First"] },
+    { tag: "v2", renamed_classes: [{ from: "First", to: "Second" }] },
+  ];
   await configure({ durable_objects: { bindings: [binding("Counter", "Second")] }, migrations: renamed });
   await project.deploy();
   assert.equal(await json(`${project.url}/increment`), 3);
@@ -274,13 +290,19 @@ test("[durable-objects-36] [durable-objects-37] [durable-objects-39] migrations:
   assert.equal(await json(project.url), "without objects");
   // The same class again starts empty.
   await project.write({ "index.js": source("Second") });
-  await configure({ durable_objects: { bindings: [binding("Counter", "Second")] }, migrations: [...deleting, { tag: "v4", new_sqlite_classes: ["Second"] }] });
+  await configure({
+    durable_objects: { bindings: [binding("Counter", "Second")] },
+    migrations: [...deleting, { tag: "v4", new_sqlite_classes: ["Second"] }],
+  });
   await project.deploy();
   assert.equal(await json(`${project.url}/value`), 0);
 });
 
 test("bindings to classes that no migration made, and to other Workers' classes, are refused by name", async (t) => {
-  const missing = await workerProject(t, platform, { files: { "index.js": counter }, config: { name: "forgetful", durable_objects: { bindings: [binding("Counter")] } } });
+  const missing = await workerProject(t, platform, {
+    files: { "index.js": counter },
+    config: { name: "forgetful", durable_objects: { bindings: [binding("Counter")] } },
+  });
   const first = await missing.wrangler(["deploy"], { code: 1 });
   assert.match(first.stdout + first.stderr, /not currently configured to implement Durable Objects[\s\S]*code: 10061/);
   const foreign = await workerProject(t, platform, {
@@ -320,13 +342,18 @@ test("[durable-objects-19] a class made with new_classes has key-value storage o
 test("[durable-objects-51] the SDK lists namespaces and the objects that have stored something", async () => {
   const client = platform.sdk();
   const namespaces = [];
-  for await (const namespace of client.durableObjects.namespaces.list({ account_id: platform.ready.account_id })) namespaces.push(namespace);
+  for await (const namespace of client.durableObjects.namespaces.list({ account_id: platform.ready.account_id }))
+    namespaces.push(namespace);
   const found = namespaces.find((namespace) => namespace.script === "counters");
   assert.deepEqual([found?.class, found?.use_sqlite], ["Counter", true]);
   const [id] = await json(`${counters.url}/id?name=listed`);
   await json(`${counters.url}/increment?name=listed`);
   const objects: { id?: string; hasStoredData?: boolean }[] = [];
-  for await (const object of client.durableObjects.namespaces.objects.list(found?.id as string, { account_id: platform.ready.account_id, limit: 10 })) objects.push(object);
+  for await (const object of client.durableObjects.namespaces.objects.list(found?.id as string, {
+    account_id: platform.ready.account_id,
+    limit: 10,
+  }))
+    objects.push(object);
   assert.deepEqual(
     objects.find((object) => object.id === id),
     { id, hasStoredData: true },
@@ -358,7 +385,10 @@ test("a deploy while objects are in use loses no acknowledged write and fails no
 });
 
 test("deleting the Worker deletes its objects; a new one of the same name starts empty", async (t) => {
-  const options = { files: { "index.js": counter }, config: { name: "ephemeral", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") } };
+  const options = {
+    files: { "index.js": counter },
+    config: { name: "ephemeral", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") },
+  };
   const first = await deployWorker(t, platform, options);
   assert.equal(await json(`${first.url}/increment`), 1);
   await first.wrangler(["delete", "--force"]);
