@@ -71,7 +71,7 @@ export async function holdDataDirectory(directory: string): Promise<HeldDirector
     // Left behind by a process that was killed: its addresses are no longer true.
     rmSync(readyPath, { force: true });
     writeJson(join(path, "lock.json"), thisProcess());
-    writeJson(join(path, "version.json"), { format: DATA_FORMAT });
+    writeJson(join(path, "format.json"), { format: DATA_FORMAT });
   } catch (error) {
     lock.close();
     throw error;
@@ -131,7 +131,7 @@ async function lockHolder(path: string): Promise<number | undefined> {
 }
 
 function checkFormat(path: string): void {
-  const file = join(path, "version.json");
+  const file = join(path, "format.json");
   if (!existsSync(file)) return;
   const version = readJson(file) as { format?: unknown } | undefined;
   if (typeof version?.format !== "number") throw new CliError(`${file} is damaged; restore it from a backup.`);

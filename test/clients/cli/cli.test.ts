@@ -110,9 +110,9 @@ test("a port in use is named, with its holder and the remedy", async (t) => {
 
 test("a data directory of a newer version is refused and not touched", async (t) => {
   const dir = await temporary(t);
-  await writeFile(join(dir, "version.json"), '{"format":999}');
+  await writeFile(join(dir, "format.json"), '{"format":999}');
   await refused(["up", "--data", dir, "--port", "0"], 1, /written by a newer version of Freehold \(format 999/);
-  assert.equal(await readFile(join(dir, "version.json"), "utf8"), '{"format":999}');
+  assert.equal(await readFile(join(dir, "format.json"), "utf8"), '{"format":999}');
   assert.equal(existsSync(join(dir, "meta.sqlite")), false);
 });
 
