@@ -26,7 +26,7 @@ function apiError(status: number, code: number, message: string | RegExp) {
   };
 }
 
-test("databases are created, listed, fetched by id and name, edited and deleted by the SDK", async () => {
+test("[d1-30] databases are created, fetched by id and name, edited and deleted by the SDK", async () => {
   const created = await client.d1.database.create({ account_id, name: "sdk-life", primary_location_hint: "weur" });
   const uuid = created.uuid as string;
   assert.match(uuid, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
@@ -41,7 +41,10 @@ test("databases are created, listed, fetched by id and name, edited and deleted 
   assert.deepEqual((await client.d1.database.update(uuid, { account_id, read_replication: { mode: "auto" } })).read_replication, {
     mode: "auto",
   });
-  assert.deepEqual((await client.d1.database.edit(uuid, { account_id })).read_replication, { mode: "auto" });
+  assert.deepEqual((await client.d1.database.get(uuid, { account_id })).read_replication, { mode: "auto" });
+  await client.d1.database.edit(uuid, { account_id, read_replication: { mode: "disabled" } });
+  assert.deepEqual((await client.d1.database.get(uuid, { account_id })).read_replication, { mode: "disabled" });
+  assert.deepEqual((await client.d1.database.edit(uuid, { account_id })).read_replication, { mode: "disabled" });
   await client.d1.database.delete(uuid, { account_id });
   await assert.rejects(client.d1.database.get(uuid, { account_id }), apiError(404, 7404, `The database ${uuid} could not be found`));
 });
@@ -154,6 +157,30 @@ test("[d1-27] wrong requests answer 4xx with the API's codes", async () => {
       10501,
       /Time Travel is not implemented/,
     );
+  }
+});
+
+test("[d1-13] SQLite's limits are D1's", async () => {
+  const uuid = await database("limits");
+  const list = (length: number, item: (i: number) => string) => Array.from({ length }, (_, i) => item(i)).join();
+  const allowed: [string, unknown[]?][] = [
+    [`CREATE TABLE c (${list(100, (i) => `c${i}`)})`],
+    [`SELECT ${list(100, () => "?")}`, Array(100).fill(1)],
+    [`SELECT '${"x".repeat(99_000)}'`],
+    [`SELECT 'a' LIKE '${"%".repeat(50)}'`],
+    ["CREATE TABLE v AS SELECT ? AS v", ["x".repeat(2_000_000)]],
+  ];
+  const refused: [string, RegExp, unknown[]?][] = [
+    [`CREATE TABLE d (${list(101, (i) => `c${i}`)})`, /too many columns on d/],
+    [`SELECT ${list(101, () => "?")}`, /too many SQL variables/, Array(101).fill(1)],
+    [`SELECT '${"x".repeat(100_001)}'`, /statement too long: SQLITE_TOOBIG/],
+    [`SELECT 'a' LIKE '${"%".repeat(51)}'`, /LIKE or GLOB pattern too complex/],
+  ];
+  for (const [sql, params] of allowed) assert.equal((await query(uuid, sql, params)).status, 200, sql.slice(0, 60));
+  for (const [sql, message, params] of refused) {
+    const { status, body } = await query(uuid, sql, params);
+    assert.equal(status, 400);
+    assert.match(body.errors[0]?.message ?? "", message);
   }
 });
 

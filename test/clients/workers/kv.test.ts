@@ -104,7 +104,7 @@ const code = {
       there: await NS.get("soon"),
     };
   },
-  async soon({ NS }) { return { value: await NS.get("soon"), listed: (await NS.list({ prefix: "soon" })).keys.length }; },
+  async soon({ NS }) { return { value: await NS.get("soon", { cacheTtl: 3600 }), listed: (await NS.list({ prefix: "soon" })).keys.length }; },
   async keys({ NS }) {
     const out = {};
     for (const [name, key] of Object.entries({ empty: "", dot: ".", dots: "..", long: "x".repeat(513), wide: "é".repeat(257) }))
@@ -126,6 +126,11 @@ const code = {
     return wrong;
   },
   async object(env) { return env.OBJECT.get(env.OBJECT.idFromName("o")).viaObject(); },
+  async burst({ NS }) {
+    const outcomes = await Promise.all(Array.from({ length: 20 }, (_, i) => thrown(() => NS.put("burst", String(i)))));
+    const others = await Promise.all(Array.from({ length: 20 }, (_, i) => thrown(() => NS.put("burst-" + i, "v"))));
+    return { accepted: outcomes.filter((o) => o === null).length, refusals: [...new Set(outcomes.filter((o) => o !== null))], others: others.every((o) => o === null) };
+  },
   async where({ NS }) { await NS.put("where", "written"); return "ok"; },
 };
 export class Holder extends DurableObject {
@@ -248,7 +253,7 @@ test("[kv-07] lists show absolute expirations and metadata", async () => {
   assert(Math.abs(expiration - now - 3600) <= 5);
 });
 
-test("[kv-08] a key is gone after its 60 s; shorter times are refused", { timeout: 120_000 }, async () => {
+test("[kv-08] [kv-09] a key is gone after its 60 s, whatever its cacheTtl; shorter times are refused", { timeout: 120_000 }, async () => {
   const started = Date.now();
   const { ttl, at, past, cacheTtl, none, there } = await run("expire");
   assert.equal(ttl, "Error: KV PUT failed: 400 Invalid expiration_ttl of 59. Expiration TTL must be at least 60.");
@@ -299,8 +304,21 @@ test("[kv-17] an environment writes to its own namespace", async () => {
   assert.deepEqual([await value(ids.STAGING), await value(ids.NS)], [200, 404]);
 });
 
+test("[kv-13] with the limit of writes to one key on, 20 parallel puts give the exact message", async (t) => {
+  const limited = await startPlatform(t, { config: { "kv.write_per_key_per_s": 1 } });
+  const path = `/accounts/${limited.ready.account_id}/storage/kv/namespaces`;
+  const { id } = (await limited.rest("POST", path, { title: "limited" })).body.result;
+  const config = { name: "kv-limited", kv_namespaces: [{ binding: "NS", id }], ...objects };
+  const worker = await deployWorker(t, limited, { files: { "index.js": source }, config });
+  const { accepted, refusals, others } = JSON.parse(await (await limited.fetch(`${worker.url}/burst`)).text());
+  assert.deepEqual([accepted, others], [1, true]);
+  assert.deepEqual(refusals, ["Error: KV PUT failed: 429 Too Many Requests"]);
+});
+
 test("a Worker that binds a namespace which does not exist is refused", async (t) => {
-  const { deployWorker: deploy } = await import("../../harness/worker-project.ts");
   const config = { name: "kv-unbound", kv_namespaces: [{ binding: "NS", id: "f".repeat(32) }] };
-  await assert.rejects(deploy(t, platform, { files: { "index.js": source }, config }), /KV namespace 'f{32}' not found\.[\s\S]*10041/);
+  await assert.rejects(
+    deployWorker(t, platform, { files: { "index.js": source }, config }),
+    /KV namespace 'f{32}' not found\.[\s\S]*10041/,
+  );
 });
