@@ -2,6 +2,7 @@
  * Python clients (boto3, pyiceberg, pyarrow, duckdb, requests) in one virtual environment under `.venv`, made on first
  * use and again when requirements.txt changes. Test files run in parallel, so making it is guarded by a lock.
  */
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -12,6 +13,11 @@ import { projectRoot, type RunOptions, type RunResult, runProcess, type TestPlat
 
 const REQUIREMENTS = new URL("./requirements.txt", import.meta.url);
 const INSTALL_DEADLINE_MS = 10 * 60_000;
+
+/** Why Python clients cannot run here, or false: for `test(…, { skip: noPython })`. */
+export const noPython: string | false =
+  spawnSync("python3", ["-c", "import ensurepip, sys, venv; assert sys.version_info >= (3, 11)"]).status !== 0 &&
+  "python3 (3.11 or newer) with venv is not installed";
 
 let interpreter: Promise<string> | undefined;
 
