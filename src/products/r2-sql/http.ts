@@ -27,7 +27,7 @@ export function queryHandler(kernel: KernelSlice, deps: QueryDependencies) {
     response.once("close", () => {
       if (!response.writableFinished) gone.abort(new Error("the client is gone"));
     });
-    const answer = new Answer(response);
+    const answer = new Answer(request, response);
     try {
       await handle(kernel, deps, request, answer, gone.signal);
     } catch (cause) {
@@ -121,13 +121,15 @@ async function timed(kernel: KernelSlice, gone: AbortSignal, work: (signal: Abor
 
 /** One JSON document, written as its parts become known. */
 class Answer implements ResultSink {
+  readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #pending: string[] = [];
   #pendingBytes = 0;
   #rows = false;
   #opened = false;
 
-  constructor(response: ServerResponse) {
+  constructor(request: IncomingMessage, response: ServerResponse) {
+    this.#request = request;
     this.#response = response;
   }
 
@@ -164,7 +166,9 @@ class Answer implements ResultSink {
     }
     const body = `{"result":null,${errors}`;
     const retry = error.spec.retryable === true ? { "retry-after": "1" } : {};
-    const headers = { ...HEADERS, ...retry, "content-length": Buffer.byteLength(body) };
+    // A body that was refused unread would be taken for the next request of the connection.
+    const close = this.#request.complete ? {} : { connection: "close" };
+    const headers = { ...HEADERS, ...retry, ...close, "content-length": Buffer.byteLength(body) };
     this.#response.writeHead(error.spec.status, headers).end(body);
   }
 

@@ -137,6 +137,23 @@ test("columns without an alias have the real engine's names", async (t) => {
   );
 });
 
+test("names that DuckDB reserves are names, and columns win over functions without parentheses", async (t) => {
+  const lake = await openLake(t);
+  const names = ["user", "default", "order", "table", "current_date", "select", "timestamp", "offset"];
+  await lake.create(
+    "default.order",
+    names.map((name, i) => field(i + 1, name, "long")),
+  );
+  await lake.append("default.order", `SELECT ${names.map((name, i) => `${i} AS "${name}"`).join(", ")}`);
+  const { rows } = await lake.query(
+    `SELECT user, default, table, timestamp, current_date, order.order, default.order.offset, "select" FROM default.order -- default.
+     WHERE default.order.select = 5 AND 'default.order' != "order"::VARCHAR /* table */ AND default = 1;`,
+  );
+  assert.deepEqual(rows, [{ user: 0, default: 1, table: 3, timestamp: 6, current_date: 4, order: 2, offset: 7, select: 5 }]);
+  assert.match((await lake.query("EXPLAIN SELECT default FROM default.order")).rows[0].plan, /default\.order/);
+  assert.equal((await lake.query("DESCRIBE default.order")).rows.length, names.length);
+});
+
 /** Queries of the dialect; the oracle runs the same text on a copy of the table, unless it needs another. */
 const SAME: readonly (string | readonly [string, string])[] = [
   "SELECT id, region FROM ns.sales WHERE quantity = 3 AND is_completed = true ORDER BY id",

@@ -2,6 +2,7 @@
  * What kind of statement a text is. The catalog statements (SHOW, DESCRIBE) are read here; SELECT is passed on whole;
  * everything else is refused with the documented text.
  */
+import { identifier } from "../../../kernel/duckdb/engine.ts";
 import { invalidSql, unsupported } from "../errors.ts";
 import { type Token, tokenize } from "./tokens.ts";
 
@@ -33,15 +34,16 @@ export function readStatement(sql: string): Statement {
   const semicolon = tokens.findIndex((token) => token.kind === "symbol" && token.text === ";");
   if (semicolon !== -1 && tokens.slice(semicolon).some((token) => token.text !== ";" || token.kind !== "symbol"))
     throw unsupported("more than one statement in a query");
-  const body = semicolon === -1 ? sql : sql.slice(0, tokens[semicolon]?.start);
+  const end = semicolon === -1 ? sql.length : (tokens[semicolon]?.start as number);
   const words = semicolon === -1 ? tokens : tokens.slice(0, semicolon);
   const first = words[0];
   if (first === undefined) throw invalidSql("the query is empty");
   checkOperators(words);
 
   const keyword = upper(first);
-  if (keyword === "SELECT" || keyword === "WITH" || first.text === "(") return { kind: "select", sql: body };
-  if (keyword === "EXPLAIN") return explain(words, body);
+  if (keyword === "SELECT" || keyword === "WITH" || first.text === "(")
+    return { kind: "select", sql: withPlainNames(sql, words, first.start, end) };
+  if (keyword === "EXPLAIN") return explain(words, sql, end);
   if (keyword === "SHOW") return show(words);
   if (keyword === "DESCRIBE" || keyword === "DESC") {
     const from = upper(words[1]) === "TABLE" && words.length > 2 ? 2 : 1;
@@ -51,7 +53,7 @@ export function readStatement(sql: string): Statement {
   throw invalidSql(`expected SELECT, SHOW, DESCRIBE or EXPLAIN, found "${first.text}"`);
 }
 
-function explain(words: readonly Token[], sql: string): Statement {
+function explain(words: readonly Token[], sql: string, end: number): Statement {
   let at = 1;
   let format: "text" | "json" = "text";
   if (upper(words[at]) === "ANALYZE") throw unsupported("EXPLAIN ANALYZE");
@@ -63,7 +65,30 @@ function explain(words: readonly Token[], sql: string): Statement {
   const next = words[at];
   if (next === undefined || (upper(next) !== "SELECT" && upper(next) !== "WITH" && next.text !== "("))
     throw invalidSql("EXPLAIN needs a SELECT");
-  return { kind: "explain", format, sql: sql.slice(next.start) };
+  return { kind: "explain", format, sql: withPlainNames(sql, words.slice(at), next.start, end) };
+}
+
+// Reserved by DuckDB's parser, but plain names to the real engine's; none has a meaning of its own in a SELECT.
+const PLAIN_NAMES = new Set(
+  "ANALYSE ANALYZE CHECK COLUMN CONSTRAINT CREATE DEFAULT DEFERRABLE DO FOREIGN GRANT INITIALLY ONLY PRIMARY REFERENCES RETURNING TABLE VARIADIC".split(
+    " ",
+  ),
+);
+
+/**
+ * The text from `start` to `end` with names in quotes where DuckDB's parser would take them for keywords: every word next
+ * to a point (`default.events`, `events.order`) and the words of `PLAIN_NAMES`.
+ */
+function withPlainNames(sql: string, tokens: readonly Token[], start: number, end: number): string {
+  const parts: string[] = [];
+  let at = start;
+  tokens.forEach((token, i) => {
+    const qualified = tokens[i - 1]?.text === "." || tokens[i + 1]?.text === ".";
+    if (token.kind !== "word" || !(qualified || PLAIN_NAMES.has(upper(token)))) return;
+    parts.push(sql.slice(at, token.start), identifier(token.text));
+    at = token.start + token.text.length;
+  });
+  return parts.join("") + sql.slice(at, end);
 }
 
 function show(words: readonly Token[]): Statement {
