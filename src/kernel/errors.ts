@@ -50,6 +50,8 @@ export const platformError = defineErrors("platform", {
   unsupportedMediaType: { status: 415, apiCode: 10415, message: "Unsupported content type" },
   requestTimeout: { status: 408, apiCode: 10408, message: "Request body was not received in time" },
   notImplemented: { status: 501, apiCode: 10501, message: "Not implemented by this version of Freehold" },
+  /** Nobody reads this answer; it keeps a client's going away apart from failures of ours. */
+  clientGone: { status: 499, apiCode: 10499, message: "The client ended the connection before its request was complete" },
   storageFull: {
     status: 507,
     apiCode: 10507,

@@ -9,7 +9,7 @@ export interface BodyLimits {
   readonly idleTimeoutMs: number;
 }
 
-/** The whole body. Throws `platform.bodyTooLarge` (413) or `platform.requestTimeout` (408). */
+/** The whole body. Throws `platform.bodyTooLarge` (413), `platform.requestTimeout` (408) or `platform.clientGone`. */
 export async function readBody(body: AsyncIterable<Uint8Array> | null, limits: BodyLimits): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of bodyChunks(body, limits)) chunks.push(chunk);
@@ -40,7 +40,11 @@ async function withinIdleTime<T>(next: Promise<T>, ms: number): Promise<T> {
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(platformError("requestTimeout")), ms);
   });
-  return Promise.race([next, late]).finally(() => clearTimeout(timer));
+  // The bytes come from the client: what fails before they have come is its connection.
+  const came = next.catch((cause: unknown) => {
+    throw platformError("clientGone", undefined, { cause });
+  });
+  return Promise.race([came, late]).finally(() => clearTimeout(timer));
 }
 
 /** Parses JSON text; throws `platform.invalidJson`. */

@@ -62,11 +62,17 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
   const isBare = (host: string): boolean => host === "localhost" || host === config.domain || isIP(host.replace(/^\[|\]$/g, "")) !== 0;
 
+  // Node hands on what a client sent behind a request before the answer to that request has closed the connection.
+  const refused = new WeakSet<Duplex>();
+
   function request(incoming: IncomingMessage, response: ServerResponse): void {
+    if (refused.has(incoming.socket)) return;
     if (!normalizeTarget(incoming)) {
+      refused.add(incoming.socket);
       response.writeHead(400, { "content-type": "text/plain; charset=utf-8", connection: "close" }).end("Bad Request\n");
       return;
     }
+    if (hasBody(incoming)) response.once("finish", () => endUnread(incoming));
     const to = destination(incoming);
     if (to === undefined || to === "api") {
       if (to === undefined) notFoundPage(incoming, response);
@@ -79,6 +85,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     } catch (error) {
       failed(error, to.route.name, incoming, response);
     }
+  }
+
+  /** Answered before its body had come: the client may finish sending, but not keep the connection by never doing so. */
+  function endUnread(incoming: IncomingMessage): void {
+    if (incoming.complete) return;
+    const timer = setTimeout(() => {
+      if (!incoming.complete) incoming.socket.destroy();
+    }, config["gateway.body_idle_timeout_ms"]);
+    timer.unref();
+    incoming.socket.once("close", () => clearTimeout(timer));
   }
 
   function failed(error: unknown, route: string, incoming: IncomingMessage, response: ServerResponse): void {
@@ -148,6 +164,9 @@ function hostName(header: string | undefined): string {
   const colon = host.lastIndexOf(":");
   return colon > host.lastIndexOf("]") ? host.slice(0, colon) : host;
 }
+
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers["transfer-encoding"] !== undefined || (headers["content-length"] !== undefined && headers["content-length"] !== "0");
 
 function isSigned(request: IncomingMessage): boolean {
   if (request.headers.authorization?.startsWith("AWS4-") === true) return true;

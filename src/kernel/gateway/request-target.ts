@@ -50,8 +50,13 @@ export function toOriginForm(request: IncomingMessage, target: AbsoluteTarget): 
   for (let i = 0; i < rawHeaders.length; i += 2) if (isHost(rawHeaders[i] as string)) rawHeaders[i + 1] = target.authority;
 }
 
-/** Brings a request into the origin form; false when its target is malformed or its Host is not unique. */
+/**
+ * Brings a request into the origin form. False: its target is malformed, its Host is not unique, or its body is coded in a
+ * way that we do not read. Node hands on such requests before it closes their connection.
+ */
 export function normalizeTarget(request: IncomingMessage): boolean {
+  const coding = request.headers["transfer-encoding"];
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") return false;
   if (request.url?.startsWith("/") !== true) {
     const target = absoluteTarget(request.url);
     if (target === undefined) return false;
