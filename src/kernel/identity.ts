@@ -2,10 +2,11 @@
  * Who this installation is: account, user, root token, encryption key. Made at the first start, the same ever after.
  */
 import { randomBytes } from "node:crypto";
-import { open, readFile } from "node:fs/promises";
+import { open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import type { TokenStore } from "./api/tokens.ts";
 import type { Clock } from "./clock.ts";
+import { syncDirectory } from "./durable-files.ts";
 import type { MetaStore, Migration } from "./meta/meta.ts";
 import type { SecretBox } from "./secrets.ts";
 
@@ -67,13 +68,15 @@ export async function encryptionKey(dataDirectory: string): Promise<Buffer> {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
   const key = randomBytes(32);
-  const file = await open(path, "wx", 0o600);
+  // Whole and durable under its name before anything is sealed with it: what is sealed under a lost key is lost.
+  const file = await open(`${path}.new`, "w", 0o600);
   try {
     await file.writeFile(`${key.toString("hex")}\n`);
-    // Durable before anything is sealed with it: what is sealed under a lost key is lost.
     await file.sync();
   } finally {
     await file.close();
   }
+  await rename(`${path}.new`, path);
+  await syncDirectory(dataDirectory);
   return key;
 }
