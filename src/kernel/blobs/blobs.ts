@@ -38,7 +38,7 @@ export interface BlobStore {
   put(bytes: Uint8Array): Promise<{ id: BlobId; size: number }>;
   /** Takes over a finished file of this machine (it is moved where possible) and returns its blob. */
   adopt(path: string): Promise<{ id: BlobId; size: number }>;
-  /** Streams the blob, or a range of it. Throws `blobs.notFound` when there is none. */
+  /** Streams the blob, or a range of it. The chunks are the caller's alone. Throws `blobs.notFound` when there is none. */
   read(id: BlobId, range?: BlobRange): Promise<Readable>;
   /** The whole blob in memory; for small ones. */
   bytes(id: BlobId): Promise<Uint8Array>;

@@ -14,6 +14,7 @@ import { requireBucket } from "./buckets.ts";
 import type { R2 } from "./context.ts";
 import { r2Error } from "./errors.ts";
 import type { Jurisdiction } from "./model.ts";
+import { recycle } from "./recycle.ts";
 
 /** A thousand longest keys, escaped. */
 const METADATA_MAX_BYTES = 16 * 1024 * 1024;
@@ -67,6 +68,7 @@ async function splitPrefix(request: IncomingMessage, size: number): Promise<{ pr
       const { done, value } = await chunks.next();
       if (done) return;
       yield value;
+      recycle(value);
     }
   }
   return { prefix: all.subarray(0, size), rest: rest() };

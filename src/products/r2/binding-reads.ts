@@ -1,6 +1,5 @@
 /** The binding's reads: head, get, list. */
 import type { ServerResponse } from "node:http";
-import { pipeline } from "node:stream/promises";
 import type { BlobRange } from "../../kernel/blobs/blobs.ts";
 import { ConditionFailed, headResponse, sendJson } from "./binding-wire.ts";
 import { type Condition, type Etag, evaluate } from "./conditions.ts";
@@ -10,6 +9,7 @@ import { LIST_MAX } from "./limits.ts";
 import { listObjects } from "./list.ts";
 import type { Bucket, StoredObject } from "./model.ts";
 import { getObject, headObject, wholeObject } from "./objects.ts";
+import { sendBody } from "./send-body.ts";
 import { ssecKey } from "./ssec.ts";
 
 /** 64-bit numbers are decimal text on the wire. */
@@ -96,7 +96,7 @@ async function get(r2: R2, bucket: Bucket, request: ReadRequest & { method: "get
     "content-length": metadata.length + range.length,
   });
   response.write(metadata);
-  await pipeline(body, response);
+  await sendBody(body, response);
 }
 
 /** Ranges of the binding are cut to the object; a header that is not one range means the whole. */

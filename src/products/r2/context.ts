@@ -6,6 +6,7 @@ import type { Log } from "../../kernel/log.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Garbage } from "./garbage.ts";
+import type { HashPool } from "./hash-pool.ts";
 
 export interface R2 {
   readonly log: Log;
@@ -16,4 +17,5 @@ export interface R2 {
   readonly accountId: string;
   readonly commits: CommitQueue;
   readonly garbage: Garbage;
+  readonly hashes: HashPool;
 }

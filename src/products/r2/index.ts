@@ -10,6 +10,7 @@ import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
 import { openCustomDomains } from "./domains.ts";
 import { garbage } from "./garbage.ts";
+import { hashPool } from "./hash-pool.ts";
 import { startLifecycle } from "./lifecycle.ts";
 import { migrations } from "./migrations.ts";
 import { permissions } from "./permissions.ts";
@@ -35,6 +36,7 @@ export const r2 = {
       accountId,
       commits: commitQueue(meta),
       garbage: garbage(meta, blobs, log),
+      hashes: hashPool(),
     };
     context.garbage.kick();
     const lifecycle = startLifecycle(context, config["r2.lifecycle_interval_s"] * 1000);
@@ -72,6 +74,7 @@ export const r2 = {
       async stop() {
         await lifecycle.stop();
         await context.garbage.stop();
+        await context.hashes.stop();
       },
     };
   },

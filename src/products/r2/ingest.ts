@@ -1,17 +1,22 @@
 /**
  * A body on its way into a blob: written while it arrives, hashed on the way, checked before it becomes durable.
- * Memory stays flat: a chunk is not asked for before the one before it is with the blob store. A body that is
- * cut off, too long or not what its sender said leaves nothing behind.
+ * Memory stays flat: nothing more is asked for than there is room for. A body that is cut off, too long or not what
+ * its sender said leaves nothing behind.
+ *
+ * Small bodies are hashed as they pass. Large ones are gathered into a few slots of shared memory; while a slot is
+ * written and hashed by other threads, the next fills. (Measured for 1 GiB with MD5 and CRC-32: the main thread
+ * spends 1.2 s instead of 3.3 s.)
  */
-import { createHash } from "node:crypto";
-import type { BlobId, BlobWriter } from "../../kernel/blobs/blobs.ts";
-import { checksum, type Digest } from "../../protocols/s3/index.ts";
+import type { BlobId, BlobStore, BlobWriter } from "../../kernel/blobs/blobs.ts";
 import type { R2 } from "./context.ts";
+import { digest } from "./digest.ts";
 import { r2Error } from "./errors.ts";
+import type { HashLane } from "./hash-pool.ts";
 import type { DigestName, Digests, SsecMark } from "./model.ts";
-import { encryption, type SsecKey } from "./ssec.ts";
+import { type Encryption, encryption, type SsecKey } from "./ssec.ts";
 
 export interface Body {
+  /** A chunk is valid until the next one is asked for: its sender may take the memory back then. */
   readonly chunks: AsyncIterable<Uint8Array>;
   /** Bytes that must come; undefined when the sender did not say. */
   readonly length: number | undefined;
@@ -36,49 +41,155 @@ export interface Ingested {
 }
 
 const HEAD_BYTES = 512;
-
-export function digest(name: DigestName): Digest {
-  switch (name) {
-    case "crc32":
-    case "crc32c":
-    case "crc64nvme":
-      return checksum(name);
-    default:
-      return createHash(name);
-  }
-}
+/** From this length on the other threads are worth their messages. */
+const LARGE_BYTES = 4 * 1024 * 1024;
+const SLOT_BYTES = 1024 * 1024;
+/** One fills while the others are written and hashed. */
+const SLOTS = 4;
+/** Slots that are kept for the next upload. */
+const FREE_SLOTS_MAX = 32;
 
 export async function ingest(r2: R2, body: Body, options: IngestOptions): Promise<Ingested> {
-  if (body.length !== undefined && body.length > options.maxBytes) throw r2Error("entityTooLarge");
-  const digests = options.digests.map((name) => [name, digest(name)] as const);
+  const { length } = body;
+  if (length !== undefined && length > options.maxBytes) throw r2Error("entityTooLarge");
   const encrypt = options.ssecKey && encryption(options.ssecKey);
+  // The bytes that are hashed are not those that are written then, so the slots cannot be shared.
+  const large = encrypt === undefined && (length === undefined || length >= LARGE_BYTES);
+  const sink = large ? new SlotSink(r2.blobs, r2.hashes.open(options.digests)) : new DirectSink(r2.blobs, options.digests, encrypt);
   let head: Buffer = Buffer.alloc(0);
   let size = 0;
-  let writer: BlobWriter | undefined;
+  let blob: BlobId | null | undefined;
   try {
-    let writing: Promise<void> | undefined;
     for await (const chunk of body.chunks) {
       if (chunk.length === 0) continue;
       size += chunk.length;
       if (size > options.maxBytes) throw r2Error("entityTooLarge");
-      if (body.length !== undefined && size > body.length) throw r2Error("incompleteBody");
+      if (length !== undefined && size > length) throw r2Error("incompleteBody");
       if (head.length < HEAD_BYTES) head = Buffer.concat([head, chunk.subarray(0, HEAD_BYTES - head.length)]);
-      writer ??= await r2.blobs.create();
-      await writing;
-      // The write goes on while this thread hashes; its failure is seen at the next await of `writing`.
-      writing = writer.write(encrypt === undefined ? chunk : encrypt.cipher.update(chunk));
-      writing.catch(() => undefined);
-      for (const [, one] of digests) one.update(chunk);
+      await sink.write(chunk);
     }
-    await writing;
-    if (body.length !== undefined && size !== body.length) throw r2Error("incompleteBody");
-    const result: Digests = Object.fromEntries(digests.map(([name, one]) => [name, one.digest().toString("hex")]));
-    options.verify?.(result);
-    const ended = writer;
-    writer = undefined;
-    const blob = ended === undefined ? null : (await ended.commit()).id;
-    return { blob, size, digests: result, head, ssec: encrypt?.mark ?? null };
+    if (length !== undefined && size !== length) throw r2Error("incompleteBody");
+    const digests = await sink.digests();
+    options.verify?.(digests);
+    blob = await sink.commit();
+    return { blob, size, digests, head, ssec: encrypt?.mark ?? null };
   } finally {
-    await writer?.abort();
+    if (blob === undefined) await sink.abort();
+  }
+}
+
+interface Sink {
+  /** Resolves when it has no more need of the chunk. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** After the last chunk. */
+  digests(): Promise<Digests>;
+  /** Makes the bytes durable; null when there are none. */
+  commit(): Promise<BlobId | null>;
+  /** Drops everything. */
+  abort(): Promise<void>;
+}
+
+class DirectSink implements Sink {
+  readonly #blobs: BlobStore;
+  readonly #digests;
+  readonly #encryption: Encryption | undefined;
+  #writer: BlobWriter | undefined;
+
+  constructor(blobs: BlobStore, names: readonly DigestName[], encrypt: Encryption | undefined) {
+    this.#blobs = blobs;
+    this.#digests = names.map((name) => [name, digest(name)] as const);
+    this.#encryption = encrypt;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#writer ??= await this.#blobs.create();
+    const written = this.#writer.write(this.#encryption === undefined ? chunk : this.#encryption.cipher.update(chunk));
+    for (const [, one] of this.#digests) one.update(chunk);
+    await written;
+  }
+
+  async digests(): Promise<Digests> {
+    return Object.fromEntries(this.#digests.map(([name, one]) => [name, one.digest().toString("hex")]));
+  }
+
+  async commit(): Promise<BlobId | null> {
+    return this.#writer === undefined ? null : (await this.#writer.commit()).id;
+  }
+
+  async abort(): Promise<void> {
+    await this.#writer?.abort();
+  }
+}
+
+const freeSlots: SharedArrayBuffer[] = [];
+
+class SlotSink implements Sink {
+  readonly #blobs: BlobStore;
+  readonly #lane: HashLane;
+  #writer: BlobWriter | undefined;
+  #slots: SharedArrayBuffer[] = [];
+  #filling: Buffer | undefined;
+  #filled = 0;
+  /** The write, and the hashing, of the slot before; each waits for its own only. */
+  #writing: Promise<void> = Promise.resolve();
+  #hashing: Promise<void> = Promise.resolve();
+  /** Full slots under way, in order. */
+  readonly #busy: Promise<SharedArrayBuffer>[] = [];
+
+  constructor(blobs: BlobStore, lane: HashLane) {
+    this.#blobs = blobs;
+    this.#lane = lane;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    for (let at = 0; at < chunk.length; ) {
+      this.#filling ??= Buffer.from(await this.#takeSlot());
+      const piece = chunk.subarray(at, at + SLOT_BYTES - this.#filled);
+      this.#filling.set(piece, this.#filled);
+      this.#filled += piece.length;
+      at += piece.length;
+      if (this.#filled === SLOT_BYTES) this.#send();
+    }
+  }
+
+  async #takeSlot(): Promise<SharedArrayBuffer> {
+    this.#writer ??= await this.#blobs.create();
+    if (this.#slots.length + this.#busy.length < SLOTS) return freeSlots.pop() ?? new SharedArrayBuffer(SLOT_BYTES);
+    return this.#slots.pop() ?? ((await this.#busy.shift()) as SharedArrayBuffer);
+  }
+
+  /** Gives the filling slot to the disk and to the hashing thread. */
+  #send(): void {
+    const bytes = (this.#filling as Buffer).subarray(0, this.#filled);
+    const memory = bytes.buffer as SharedArrayBuffer;
+    const writer = this.#writer as BlobWriter;
+    this.#filling = undefined;
+    this.#filled = 0;
+    this.#writing = this.#writing.then(() => writer.write(bytes));
+    this.#hashing = this.#hashing.then(() => this.#lane.update(memory, bytes.length));
+    const done = Promise.all([this.#writing, this.#hashing]).then(() => memory);
+    // A failure is met where the slot is taken again, or at the end; until then it is not an unhandled one.
+    done.catch(() => undefined);
+    this.#busy.push(done);
+  }
+
+  async digests(): Promise<Digests> {
+    if (this.#filled > 0) this.#send();
+    else if (this.#filling !== undefined) this.#slots.push(this.#filling.buffer as SharedArrayBuffer);
+    for (const one of this.#busy.splice(0)) this.#slots.push(await one);
+    return this.#lane.digest();
+  }
+
+  async commit(): Promise<BlobId | null> {
+    const id = this.#writer === undefined ? null : (await this.#writer.commit()).id;
+    freeSlots.push(...this.#slots.splice(0, FREE_SLOTS_MAX - freeSlots.length));
+    return id;
+  }
+
+  async abort(): Promise<void> {
+    // What is under way still uses the slots, and the writer: they are left to it and to the garbage collector.
+    await Promise.allSettled([this.#writing, this.#hashing]);
+    this.#lane.drop();
+    await this.#writer?.abort();
   }
 }

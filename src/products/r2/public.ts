@@ -3,7 +3,6 @@
  * development URL or a custom domain. No listing, no writing, errors as small pages.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { pipeline } from "node:stream/promises";
 import { PlatformError } from "../../kernel/errors.ts";
 import { parseRange, S3Error } from "../../protocols/s3/index.ts";
 import { readSetting } from "./buckets.ts";
@@ -15,6 +14,7 @@ import type { Bucket } from "./model.ts";
 import { getObject, wholeObject } from "./objects.ts";
 import { httpHeaders } from "./public-headers.ts";
 import { type BucketRow, toBucket } from "./rows.ts";
+import { sendBody } from "./send-body.ts";
 
 /** First labels of a bucket's development URL under the platform's domain. */
 export const publicName = (bucket: Bucket): string => `pub-${bucket.id}.r2dev`;
@@ -136,5 +136,5 @@ async function serve(r2: R2, bucket: Bucket, request: IncomingMessage, response:
     response.end();
     return;
   }
-  await pipeline(body, response);
+  await sendBody(body, response);
 }

@@ -18,6 +18,7 @@ import { bucketUsage, createBucket, deleteBucket, findBucket, listBuckets, write
 import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
 import { garbage } from "./garbage.ts";
+import { hashPool } from "./hash-pool.ts";
 import { listObjects } from "./list.ts";
 import { migrations } from "./migrations.ts";
 import type { Bucket, StoredObject } from "./model.ts";
@@ -49,9 +50,11 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
     accountId: "a".repeat(32),
     commits: commitQueue(meta),
     garbage: garbage(meta, blobs, log),
+    hashes: hashPool(),
   };
   t.after(async () => {
     await r2.garbage.stop();
+    await r2.hashes.stop();
     await meta.close();
     await rm(directory, { recursive: true });
   });

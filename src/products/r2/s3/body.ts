@@ -11,9 +11,11 @@ import {
   XML_BODY_MAX_BYTES,
 } from "../../../protocols/s3/index.ts";
 import { ChunkedDecoder, payloadHashMismatch } from "../../../protocols/sigv4/index.ts";
+import { digest } from "../digest.ts";
 import { r2Error } from "../errors.ts";
-import { type Body, digest } from "../ingest.ts";
+import type { Body } from "../ingest.ts";
 import type { DigestName, Digests } from "../model.ts";
+import { recycle } from "../recycle.ts";
 import { header, type S3Request } from "./request.ts";
 import { sendFailure } from "./respond.ts";
 
@@ -47,6 +49,7 @@ export function requestBody(c: S3Request): CheckedBody {
       for await (const chunk of c.request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         if (decoder === undefined) yield chunk;
         else yield* decoder.push(chunk);
+        recycle(chunk);
       }
       if (decoder !== undefined) trailers = decoder.finish();
     } finally {
@@ -147,7 +150,7 @@ export async function readText(c: S3Request): Promise<string> {
     size += chunk.length;
     if (size > (body.length as number)) throw r2Error("incompleteBody");
     for (const [, one] of running) one.update(chunk);
-    chunks.push(chunk);
+    chunks.push(Buffer.from(chunk));
   }
   if (size !== body.length) throw r2Error("incompleteBody");
   verify(Object.fromEntries(running.map(([name, one]) => [name, one.digest().toString("hex")])));

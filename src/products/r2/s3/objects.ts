@@ -1,5 +1,4 @@
 /** Operations on objects: get, head, put, copy, delete. */
-import { pipeline } from "node:stream/promises";
 import type { BlobRange } from "../../../kernel/blobs/blobs.ts";
 import { invalidArgument, notImplemented, parseDelete, parseRange, S3Error, type XmlElement } from "../../../protocols/s3/index.ts";
 import { createBucket, findBucket, requireBucket } from "../buckets.ts";
@@ -8,6 +7,7 @@ import { r2Error } from "../errors.ts";
 import { keyIdentity } from "../limits.ts";
 import type { Bucket, ObjectMetadata, S3Checksum, StoredObject } from "../model.ts";
 import { copyObject, deleteObjects, getObject, headObject, putObject, wholeObject } from "../objects.ts";
+import { sendBody } from "../send-body.ts";
 import { checkKey } from "../ssec.ts";
 import { type ClaimedChecksum, readText, requestBody } from "./body.ts";
 import { isoDate } from "./buckets.ts";
@@ -131,7 +131,7 @@ export async function getObjectOperation(c: ObjectRequest): Promise<void> {
       opened.body.destroy();
       throw error;
     }
-    await pipeline(opened.body, c.response);
+    await sendBody(opened.body, c.response);
   } catch (error) {
     if (error instanceof NotModified) return sendNotModified(c, error.object);
     throw error;
