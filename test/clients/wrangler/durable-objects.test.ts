@@ -15,7 +15,8 @@ async function text(url: string, init: Parameters<typeof platform.fetch>[1] = {}
   assert.equal(response.status, 200, body);
   return body;
 }
-const json = async (url: string, init = {}): Promise<any> => JSON.parse(await text(url, init)); // biome-ignore lint/suspicious/noExplicitAny: answers of the Workers below.
+// biome-ignore lint/suspicious/noExplicitAny: answers of the Workers below.
+const json = async (url: string, init = {}): Promise<any> => JSON.parse(await text(url, init));
 
 const sqlite = (...classes: string[]) => [{ tag: "v1", new_sqlite_classes: classes }];
 const binding = (name: string, class_name = name) => ({ name, class_name });
