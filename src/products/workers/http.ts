@@ -240,7 +240,9 @@ function headersFor(request: IncomingMessage, ray: string): string {
     if ((first === 99 || first === 116 || first === 120) && PLATFORM_HEADERS.test(lower)) continue;
     lines += `${name}: ${rawHeaders[i + 1]}\r\n`;
   }
-  return `${lines}CF-Connecting-IP: ${ip}\r\nX-Real-IP: ${ip}\r\nX-Forwarded-For: ${forwarded}${ip}\r\nX-Forwarded-Proto: ${proto}\r\nCF-Ray: ${ray}\r\nCF-Visitor: {"scheme":"${proto}"}\r\n${PROTO_HEADER}: ${proto}\r\n${CF_HEADER}: ${https ? cfHttps(socket as TLSSocket) : cfHttp}\r\n`;
+  // Without the header workerd takes the connection's own protocol, which is HTTP.
+  const secured = https ? `${PROTO_HEADER}: https\r\n` : "";
+  return `${lines}CF-Connecting-IP: ${ip}\r\nX-Real-IP: ${ip}\r\nX-Forwarded-For: ${forwarded}${ip}\r\nX-Forwarded-Proto: ${proto}\r\nCF-Ray: ${ray}\r\nCF-Visitor: {"scheme":"${proto}"}\r\n${secured}${CF_HEADER}: ${https ? cfHttps(socket as TLSSocket) : cfHttp}\r\n`;
 }
 
 /** An IPv4 address that came on an IPv6 socket is written as IPv4. */

@@ -1,5 +1,6 @@
 /** REST routes of scripts: upload, versions, deployments, settings, secrets, schedules, tails, assets. */
 import { z } from "zod";
+import { parseJson, parseWith } from "../../kernel/api/body.ts";
 import { numberedPage } from "../../kernel/api/envelope.ts";
 import { platformError } from "../../kernel/errors.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
@@ -326,7 +327,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       path: `${SCRIPT}/tails`,
       permission: TAIL,
       async handle(c) {
-        const { filters } = filtersSchema.parse(parseOptional(await c.bytes(1024 * 1024)));
+        const { filters } = parseWith(filtersSchema, parseOptional(await c.bytes(1024 * 1024)));
         return tails.create(named(c).script, filters, "127.0.0.1");
       },
     },
@@ -426,9 +427,5 @@ const uploaded = (jwt: string, complete: boolean): Response =>
 /** A JSON body that may be missing. */
 function parseOptional(bytes: Uint8Array): unknown {
   if (bytes.byteLength === 0) return {};
-  try {
-    return JSON.parse(Buffer.from(bytes).toString("utf8"));
-  } catch (cause) {
-    throw platformError("invalidJson", undefined, { cause });
-  }
+  return parseJson(Buffer.from(bytes).toString("utf8"));
 }
