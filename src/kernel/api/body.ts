@@ -9,6 +9,9 @@ export interface BodyLimits {
   readonly idleTimeoutMs: number;
 }
 
+/** How much of a body that is too large is still read, so that its sender hears why and can go on with the connection. */
+const DISCARD_MAX_BYTES = 64 * 1024 * 1024;
+
 /** The whole body. Throws `platform.bodyTooLarge` (413), `platform.requestTimeout` (408) or `platform.clientGone`. */
 export async function readBody(body: AsyncIterable<Uint8Array> | null, limits: BodyLimits): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
@@ -26,12 +29,23 @@ export async function* bodyChunks(body: AsyncIterable<Uint8Array> | null, limits
       const { done, value } = await withinIdleTime(iterator.next(), limits.idleTimeoutMs);
       if (done) return;
       size += value.byteLength;
-      if (size > limits.maxBytes) throw platformError("bodyTooLarge");
+      if (size > limits.maxBytes) {
+        await discard(iterator, limits.idleTimeoutMs);
+        throw platformError("bodyTooLarge");
+      }
       yield value;
     }
   } finally {
     // Not awaited: an iterator that waits for a stuck client would not return either. At the body's end it does nothing.
     void iterator.return?.().catch(() => undefined);
+  }
+}
+
+async function discard(body: AsyncIterator<Uint8Array>, idleTimeoutMs: number): Promise<void> {
+  for (let left = DISCARD_MAX_BYTES; left > 0; ) {
+    const { done, value } = await withinIdleTime(body.next(), idleTimeoutMs);
+    if (done) return;
+    left -= value.byteLength;
   }
 }
 
@@ -53,5 +67,19 @@ export function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch (cause) {
     throw platformError("invalidJson", undefined, { cause });
+  }
+}
+
+/** What a client sent, checked: throws `platform.badRequest` with what is wrong and where, which schemas of Zod tell in `issues`. */
+export function parseWith<T>(schema: { parse(value: unknown): T }, value: unknown): T {
+  try {
+    return schema.parse(value);
+  } catch (cause) {
+    const issues = (cause as { issues?: readonly { path: readonly PropertyKey[]; message: string }[] }).issues;
+    if (issues === undefined) throw cause;
+    const text = issues
+      .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.map(String).join(".")}: ${issue.message}`))
+      .join("; ");
+    throw platformError("badRequest", text, { cause });
   }
 }

@@ -62,7 +62,9 @@ export function failure(status: number, errors: readonly ApiError[], headers: Re
 export function failureOf(error: unknown, op: string, log: Log): Response {
   if (error instanceof PlatformError) {
     if (error.spec.status >= 500) log.warn("api.failed", { op, code: error.code, message: error.message, cause: error.cause });
-    return failure(error.spec.status, [{ code: error.spec.apiCode, message: error.message }]);
+    // A client that stopped in the middle of its body cannot use the connection again.
+    const headers = error.spec.status === 408 ? { connection: "close" } : {};
+    return failure(error.spec.status, [{ code: error.spec.apiCode, message: error.message }], headers);
   }
   const id = randomBytes(4).toString("hex");
   log.error("api.internal_error", { op, id, error });

@@ -7,7 +7,7 @@ import type { Config } from "../config.ts";
 import { platformError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Auth, RequestContext, Route } from "../product.ts";
-import { bodyChunks, parseJson, readBody } from "./body.ts";
+import { bodyChunks, parseJson, parseWith, readBody } from "./body.ts";
 import { failureOf, success } from "./envelope.ts";
 import type { Principal } from "./tokens.ts";
 
@@ -79,20 +79,6 @@ export function createApi(options: ApiOptions): ApiHandler {
   }
 
   return async (request) => app.fetch(request);
-}
-
-/** Schemas of Zod tell in `issues` what is wrong and where. */
-function parseWith<T>(schema: { parse(value: unknown): T }, value: unknown): T {
-  try {
-    return schema.parse(value);
-  } catch (cause) {
-    const issues = (cause as { issues?: readonly { path: readonly PropertyKey[]; message: string }[] }).issues;
-    if (issues === undefined) throw cause;
-    const text = issues
-      .map((issue) => (issue.path.length === 0 ? issue.message : `${issue.path.map(String).join(".")}: ${issue.message}`))
-      .join("; ");
-    throw platformError("badRequest", text, { cause });
-  }
 }
 
 const anonymous: Principal = { tokenId: "", tokenName: "anonymous", policies: [], can: () => false };
