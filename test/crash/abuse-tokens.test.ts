@@ -13,60 +13,25 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { after, before, test } from "node:test";
 import { DeleteObjectCommand, GetObjectCommand, ListBucketsCommand, PutObjectCommand, type S3ServiceException } from "@aws-sdk/client-s3";
-import { type Envelope, startPlatform, type TestPlatform, type Token } from "../harness/platform.ts";
-
-interface Operation {
-  readonly op: string;
-  readonly method: string;
-  readonly path: string;
-  readonly permission: readonly string[] | "public";
-}
+import { type Envelope, startPlatform, type Token } from "../harness/platform.ts";
+import { bearer, NAME, type Operation, openSurface } from "./surface.ts";
 
 const platform = await startPlatform({ after });
 const { account_id: account, api_token: root } = platform.ready;
-const BUCKET = "guarded";
-const ids: Record<string, string> = {};
-let operations: Operation[];
+const surface = await openSurface(platform);
+const { operations } = surface;
 let groups: string[];
 let revoked: Token;
 let garbage: Token;
 
 before(async () => {
-  const create = async (path: string, body?: unknown): Promise<Record<string, string>> => {
-    const answer = await platform.rest("POST", `/accounts/${account}${path}`, body);
-    assert.equal(answer.status, 200, `${path}: ${JSON.stringify(answer.body)}`);
-    return answer.body.result;
-  };
-  operations = (await platform.rest("GET", "/freehold/routes")).body.result;
   groups = (await platform.rest("GET", `/accounts/${account}/tokens/permission_groups`)).body.result.map(
     ({ name }: { name: string }) => name,
   );
-  ids.namespace = (await create("/storage/kv/namespaces", { title: "guarded" })).id as string;
-  const kept = `/accounts/${account}/storage/kv/namespaces/${ids.namespace}/values/kept`;
-  assert.equal((await platform.fetch(`${platform.ready.api}${kept}`, { method: "PUT", headers: bearer(root), body: "1" })).status, 200);
-  ids.database = (await create("/d1/database", { name: "guarded" })).uuid as string;
-  await create("/r2/buckets", { name: BUCKET });
-  await platform.s3().send(new PutObjectCommand({ Bucket: BUCKET, Key: "kept", Body: "1" }));
-  await create(`/r2-catalog/${BUCKET}/enable`);
-  const http = { enabled: true, authentication: true, cors: { origins: [] } };
-  ids.streams = (
-    await create("/pipelines/v1/streams", { name: "guarded", format: { type: "json" }, http, worker_binding: { enabled: true } })
-  ).id as string;
-  ids.sinks = (
-    await create("/pipelines/v1/sinks", {
-      name: "guarded_sink",
-      type: "r2_data_catalog",
-      format: { type: "parquet" },
-      config: { bucket: BUCKET, namespace: "guarded", table_name: "guarded", token: root },
-    })
-  ).id as string;
-  ids.pipelines = (await create("/pipelines/v1/pipelines", { name: "guarded", sql: "INSERT INTO guarded_sink SELECT * FROM guarded" }))
-    .id as string;
-  ids.tokens = (await platform.token(["API Tokens Read"])).id;
   revoked = await platform.token(groups);
   // Used while it is good, so that an answer from a cache would show.
-  assert.equal((await platform.rest("GET", kept.replace("values/kept", "keys"), undefined, revoked.value)).status, 200);
-  await platform.s3(revoked).send(new GetObjectCommand({ Bucket: BUCKET, Key: "kept" }));
+  assert.equal((await platform.rest("GET", `/accounts/${account}/d1/database`, undefined, revoked.value)).status, 200);
+  await platform.s3(revoked).send(new GetObjectCommand({ Bucket: NAME, Key: NAME }));
   assert.equal((await platform.rest("DELETE", `/accounts/${account}/tokens/${revoked.id}`)).status, 200);
   const value = randomBytes(30).toString("base64url");
   garbage = {
@@ -76,54 +41,16 @@ before(async () => {
   };
 });
 
-const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 const refusal = (code: number, message: string): Envelope => ({ result: null, success: false, errors: [{ code, message }], messages: [] });
-
-/** An operation's path with the resources that this file made, so that a hole would really change something. */
-function pathOf({ path }: Operation): string {
-  const segments = path.split("/");
-  return segments
-    .map((segment, i) => {
-      const name = /^:(\w+)/.exec(segment)?.[1];
-      if (name === undefined) return segment;
-      if (name === "account") return account;
-      if (name === "id") return ids[segments[i - 1] as string] ?? "0".repeat(32);
-      if (name === "namespace") return path.includes("/storage/kv/") ? ids.namespace : "guarded";
-      if (name === "database") return ids.database;
-      if (name === "bucket") return BUCKET;
-      return name === "key" ? "kept" : "guarded";
-    })
-    .join("/");
-}
 
 async function call(operation: Operation, headers: Record<string, string>): Promise<{ status: number; body: unknown }> {
   const withBody = operation.method !== "GET" && operation.method !== "DELETE";
-  const answer = await platform.fetch(`${platform.ready.api}${pathOf(operation)}`, {
-    method: operation.method,
-    headers: { ...headers, ...(withBody && { "content-type": "application/json" }) },
-    ...(withBody && { body: "{}" }),
-  });
-  const text = await answer.text();
-  return { status: answer.status, body: text === "" ? "" : JSON.parse(text) };
+  const type = withBody ? { "content-type": "application/json" } : {};
+  const { status, text } = await surface.send(operation, surface.pathOf(operation), { ...headers, ...type }, withBody ? "{}" : undefined);
+  return { status, body: text === "" ? "" : parsed(text) };
 }
 
-/** Everything that GET shows to the root token, without what changes by itself. */
-async function state(): Promise<Map<string, unknown>> {
-  const shown = new Map<string, unknown>();
-  const moving = /^(freehold\.|(user|accounts)\.tokens\.(list|get|verify)|d1\.timeTravel|.*\.metrics)/;
-  for (const operation of operations) {
-    if (operation.method === "GET" && operation.permission !== "public" && !moving.test(operation.op))
-      shown.set(operation.op, (await rawCall(platform, operation)).slice(0, 100_000));
-  }
-  const tokens = (await platform.rest("GET", `/accounts/${account}/tokens?per_page=1000`)).body.result as { id: string }[];
-  shown.set("tokens", tokens.map(({ id }) => id).sort());
-  return shown;
-}
-
-async function rawCall(from: TestPlatform, operation: Operation): Promise<string> {
-  const answer = await from.fetch(`${from.ready.api}${pathOf(operation)}`, { headers: bearer(root) });
-  return `${answer.status} ${await answer.text()}`;
-}
+const parsed = (text: string): unknown => (/^[{[]/.test(text) ? JSON.parse(text) : text);
 
 /** Operations that need no token of the API, with what proves their caller instead and what a stranger gets. */
 const PUBLIC: Readonly<Record<string, number>> = {
@@ -136,8 +63,7 @@ const PUBLIC: Readonly<Record<string, number>> = {
 };
 
 test("without a good token every REST operation answers 401, and nothing changes", async () => {
-  assert.ok(operations.length > 100, "the platform lists its operations");
-  const beforehand = await state();
+  const beforehand = await surface.state();
   const expired = await platform.rest("POST", `/accounts/${account}/tokens`, {
     name: "expired",
     expires_on: "2020-01-01T00:00:00Z",
@@ -168,11 +94,11 @@ test("without a good token every REST operation answers 401, and nothing changes
       else assert.deepEqual(answer, { status, body }, place);
     }
   }
-  assert.deepEqual(await state(), beforehand);
+  assert.deepEqual(await surface.state(), beforehand);
 });
 
 test("a token with every permission but the one that is needed gets 403, and nothing changes", async () => {
-  const beforehand = await state();
+  const beforehand = await surface.state();
   const tokens = new Map<string, Token>();
   for (const operation of operations) {
     const { permission } = operation;
@@ -184,7 +110,7 @@ test("a token with every permission but the one that is needed gets 403, and not
     assert.deepEqual(answer, { status: 403, body: refusal(10000, "Authentication error") }, `${operation.method} ${operation.path}`);
   }
   for (const { id } of tokens.values()) await platform.rest("DELETE", `/accounts/${account}/tokens/${id}`);
-  assert.deepEqual(await state(), beforehand);
+  assert.deepEqual(await surface.state(), beforehand);
 });
 
 /** Writing includes reading. */
@@ -194,9 +120,9 @@ const implies = (group: string, needed: readonly string[]): boolean =>
 test("a token of another account, or for one bucket alone, does not reach the account", async () => {
   const strangers = await Promise.all([
     platform.token(groups, { [`com.cloudflare.api.account.${"f".repeat(32)}`]: "*" }),
-    platform.token(groups, { [`com.cloudflare.edge.r2.bucket.${"f".repeat(32)}_default_${BUCKET}`]: "*" }),
+    platform.token(groups, { [`com.cloudflare.edge.r2.bucket.${"f".repeat(32)}_default_${NAME}`]: "*" }),
   ]);
-  const beforehand = await state();
+  const beforehand = await surface.state();
   for (const operation of operations) {
     if (operation.permission === "public" || operation.permission.length === 0) continue;
     for (const { value } of strangers) {
@@ -204,21 +130,21 @@ test("a token of another account, or for one bucket alone, does not reach the ac
       assert.deepEqual(answer, { status: 403, body: refusal(10000, "Authentication error") }, `${operation.method} ${operation.path}`);
     }
   }
-  assert.deepEqual(await state(), beforehand);
+  assert.deepEqual(await surface.state(), beforehand);
 });
 
 test("a token for one bucket does nothing to another, and shows nothing of it", async () => {
   const stranger = await platform.token(groups, { [`com.cloudflare.edge.r2.bucket.${account}_default_other`]: "*" });
-  const beforehand = await state();
+  const beforehand = await surface.state();
   for (const operation of operations) {
     if (operation.permission === "public" || operation.permission.length === 0) continue;
     const { status, body } = await call(operation, bearer(stranger.value));
     const place = `${operation.method} ${operation.path}: ${status} ${JSON.stringify(body)}`;
-    if (status === 200) assert.doesNotMatch(JSON.stringify((body as Envelope).result), new RegExp(BUCKET), place);
+    if (status === 200) assert.doesNotMatch(JSON.stringify((body as Envelope).result), new RegExp(NAME), place);
     // Temporary credentials name their bucket in the body, which is empty here.
     else if (operation.op !== "r2.temporaryCredentials.create") assert.equal(status, 403, place);
   }
-  assert.deepEqual(await state(), beforehand);
+  assert.deepEqual(await surface.state(), beforehand);
 });
 
 test("another account's id is refused on every operation", async () => {
@@ -274,7 +200,7 @@ async function refusals(probes: readonly Probe[], expected: Refusals): Promise<v
 
 const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
   async ingest() {
-    const url = platform.host("ingest", { stream: ids.streams as string });
+    const url = platform.host("ingest", { stream: surface.stream });
     const error = (code: number, message: string) => ({ success: false, errors: [{ code, message }], messages: [], result: null });
     await refusals([{ what: "ingest", method: "POST", url, body: [{ id: 1 }], needs: ["Workers Pipelines Send"] }], {
       none: [401, error(10000, "Authentication error")],
@@ -283,20 +209,20 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
     });
   },
   async catalog() {
-    const base = platform.host("catalog", { bucket: BUCKET });
-    const config = await platform.fetch(`${base}/v1/config?warehouse=${account}_${BUCKET}`, { headers: bearer(root) });
+    const base = platform.host("catalog", { bucket: NAME });
+    const config = await platform.fetch(`${base}/v1/config?warehouse=${account}_${NAME}`, { headers: bearer(root) });
     const { overrides } = (await config.json()) as { overrides: { prefix: string } };
     const prefix = `${base}/v1/${encodeURIComponent(overrides.prefix)}`;
     const needs = ["Workers R2 Data Catalog Read", "Workers R2 Data Catalog Write"];
     const table = { name: "t", schema: { type: "struct", fields: [] } };
     const probes: Probe[] = [
-      { what: "config", method: "GET", url: `${base}/v1/config?warehouse=${account}_${BUCKET}`, needs },
+      { what: "config", method: "GET", url: `${base}/v1/config?warehouse=${account}_${NAME}`, needs },
       { what: "list namespaces", method: "GET", url: `${prefix}/namespaces`, needs },
       { what: "create a namespace", method: "POST", url: `${prefix}/namespaces`, body: { namespace: ["stolen"] }, needs },
-      { what: "drop a namespace", method: "DELETE", url: `${prefix}/namespaces/guarded`, needs },
-      { what: "create a table", method: "POST", url: `${prefix}/namespaces/guarded/tables`, body: table, needs },
-      { what: "load a table", method: "GET", url: `${prefix}/namespaces/guarded/tables/guarded`, needs },
-      { what: "vend credentials", method: "GET", url: `${prefix}/namespaces/guarded/tables/guarded/credentials`, needs },
+      { what: "drop a namespace", method: "DELETE", url: `${prefix}/namespaces/${NAME}`, needs },
+      { what: "create a table", method: "POST", url: `${prefix}/namespaces/${NAME}/tables`, body: table, needs },
+      { what: "load a table", method: "GET", url: `${prefix}/namespaces/${NAME}/tables/${NAME}`, needs },
+      { what: "vend credentials", method: "GET", url: `${prefix}/namespaces/${NAME}/tables/${NAME}/credentials`, needs },
       { what: "commit a transaction", method: "POST", url: `${prefix}/transactions/commit`, body: { "table-changes": [] }, needs },
     ];
     await refusals(probes, { none: [401, "Unauthorized"], garbage: [401, "Unauthorized"], weak: [403, "Forbidden"] });
@@ -306,7 +232,7 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
     const probes = ["r2-sql", "basin-sql"].map((path) => ({
       what: path,
       method: "POST",
-      url: `${platform.host("sql")}/${path}/query/${BUCKET}`,
+      url: `${platform.host("sql")}/${path}/query/${NAME}`,
       body: { query: "SHOW DATABASES" },
       needs: ["Workers R2 SQL Read"],
     }));
@@ -321,10 +247,10 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
     const reader = await platform.token(["Workers R2 Storage Read"]);
     const forged: Token = { ...reader, s3: { ...reader.s3, secretAccessKey: "0".repeat(64) } };
     const commands = {
-      read: () => new GetObjectCommand({ Bucket: BUCKET, Key: "kept" }),
+      read: () => new GetObjectCommand({ Bucket: NAME, Key: NAME }),
       list: () => new ListBucketsCommand({}),
-      write: () => new PutObjectCommand({ Bucket: BUCKET, Key: "kept", Body: "2" }),
-      delete: () => new DeleteObjectCommand({ Bucket: BUCKET, Key: "kept" }),
+      write: () => new PutObjectCommand({ Bucket: NAME, Key: NAME, Body: "2" }),
+      delete: () => new DeleteObjectCommand({ Bucket: NAME, Key: NAME }),
     };
     const expected: [string, Token, number, string, readonly (keyof typeof commands)[]][] = [
       ["a garbage key", garbage, 401, "Unauthorized", ["read", "list", "write", "delete"]],
@@ -344,13 +270,13 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
     }
     for (const method of ["GET", "PUT", "DELETE"]) {
       // R2's own answer to a request that carries no credentials at all is 400 InvalidArgument: Authorization.
-      const url = `${platform.host("r2")}/${BUCKET}/kept`;
+      const url = `${platform.host("r2")}/${NAME}/${NAME}`;
       const answer = await platform.fetch(url, { method, ...(method === "PUT" && { body: "2" }) });
       const error = /<Code>(.*)<\/Code><Message>(.*)<\/Message>/.exec(await answer.text());
       assert.deepEqual([answer.status, error?.[1], error?.[2]], [400, "InvalidArgument", "Authorization"], `${method} unsigned`);
     }
     for (const { id } of [weak, reader]) await platform.rest("DELETE", `/accounts/${account}/tokens/${id}`);
-    const kept = await platform.s3().send(new GetObjectCommand({ Bucket: BUCKET, Key: "kept" }));
+    const kept = await platform.s3().send(new GetObjectCommand({ Bucket: NAME, Key: NAME }));
     assert.equal(await kept.Body?.transformToString(), "1");
   },
   // Public by their nature; only names that somebody made public lead anywhere.
@@ -375,9 +301,9 @@ async function nothingAt(url: string): Promise<void> {
 
 test("every host refuses callers without the permission in its own format", async (t) => {
   assert.deepEqual(Object.keys(HOSTS).sort(), Object.keys(platform.ready.hosts).sort(), "add the new host's probes to this file");
-  const beforehand = await state();
+  const beforehand = await surface.state();
   for (const [name, probe] of Object.entries(HOSTS)) await t.test(name, probe);
-  assert.deepEqual(await state(), beforehand);
+  assert.deepEqual(await surface.state(), beforehand);
 });
 
 async function groupIds(): Promise<Map<string, string>> {
