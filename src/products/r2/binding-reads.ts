@@ -95,8 +95,7 @@ async function get(r2: R2, bucket: Bucket, request: ReadRequest & { method: "get
     "content-type": "application/octet-stream",
     "content-length": metadata.length + range.length,
   });
-  response.write(metadata);
-  await sendBody(body, response);
+  await sendBody(body, range.length, response, metadata);
 }
 
 /** Ranges of the binding are cut to the object; a header that is not one range means the whole. */

@@ -82,6 +82,7 @@ export function objectsCapability(r2: R2, auth: Auth): Objects {
       for (let attempt = 0; attempt < 10; attempt++) {
         const object = await headObject(r2, target, key);
         if (object === undefined) return undefined;
+        // Inline, in parts, empty or encrypted: there is no file that holds just its bytes.
         if (object.blob === null || object.ssec !== null) break;
         try {
           const file = await r2.blobs.localFile(object.blob);

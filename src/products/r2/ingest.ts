@@ -25,14 +25,18 @@ export interface Body {
 export interface IngestOptions {
   readonly digests: readonly DigestName[];
   readonly maxBytes: number;
+  /** Bodies that say that they are no longer than this are returned instead of written. */
+  readonly inlineMaxBytes?: number | undefined;
   readonly ssecKey?: SsecKey | undefined;
   /** Sees the digests before anything is durable; throws when they are not what the sender said. */
   readonly verify?: ((digests: Digests) => void) | undefined;
 }
 
 export interface Ingested {
-  /** Null for an empty body. */
+  /** Null for an empty body, and for one that is inline. */
   readonly blob: BlobId | null;
+  /** The bytes of a small body, encrypted where there is a key. */
+  readonly inline: Uint8Array | null;
   readonly size: number;
   readonly digests: Digests;
   /** The first bytes, at most 512. */
@@ -55,10 +59,13 @@ export async function ingest(r2: R2, body: Body, options: IngestOptions): Promis
   const encrypt = options.ssecKey && encryption(options.ssecKey);
   // The bytes that are hashed are not those that are written then, so the slots cannot be shared.
   const large = encrypt === undefined && (length === undefined || length >= LARGE_BYTES);
-  const sink = large ? new SlotSink(r2.blobs, r2.hashes.open(options.digests)) : new DirectSink(r2.blobs, options.digests, encrypt);
+  const inline = length !== undefined && length <= (options.inlineMaxBytes ?? 0);
+  const sink = large
+    ? new SlotSink(r2.blobs, r2.hashes.open(options.digests))
+    : new DirectSink(inline ? memoryWriter(length) : () => r2.blobs.create(), options.digests, encrypt);
   let head: Buffer = Buffer.alloc(0);
   let size = 0;
-  let blob: BlobId | null | undefined;
+  let kept: Kept | undefined;
   try {
     for await (const chunk of body.chunks) {
       if (chunk.length === 0) continue;
@@ -71,38 +78,61 @@ export async function ingest(r2: R2, body: Body, options: IngestOptions): Promis
     if (length !== undefined && size !== length) throw r2Error("incompleteBody");
     const digests = await sink.digests();
     options.verify?.(digests);
-    blob = await sink.commit();
-    return { blob, size, digests, head, ssec: encrypt?.mark ?? null };
+    kept = await sink.commit();
+    return { ...kept, size, digests, head, ssec: encrypt?.mark ?? null };
   } finally {
-    if (blob === undefined) await sink.abort();
+    if (kept === undefined) await sink.abort();
   }
 }
+
+type Kept = Pick<Ingested, "blob" | "inline">;
+const NOTHING: Kept = { blob: null, inline: null };
+
+/** Like a blob's writer, for bytes that will lie in a row. */
+interface Writer {
+  write(chunk: Uint8Array): Promise<void>;
+  commit(): Promise<{ id: BlobId } | { bytes: Uint8Array }>;
+  abort(): Promise<void>;
+}
+
+const memoryWriter = (length: number) => async (): Promise<Writer> => {
+  const bytes = Buffer.alloc(length);
+  let filled = 0;
+  return {
+    async write(chunk) {
+      bytes.set(chunk, filled);
+      filled += chunk.length;
+    },
+    commit: async () => ({ bytes }),
+    abort: async () => undefined,
+  };
+};
 
 interface Sink {
   /** Resolves when it has no more need of the chunk. */
   write(chunk: Uint8Array): Promise<void>;
   /** After the last chunk. */
   digests(): Promise<Digests>;
-  /** Makes the bytes durable; null when there are none. */
-  commit(): Promise<BlobId | null>;
+  /** Makes the bytes durable, or returns those that will lie in a row. */
+  commit(): Promise<Kept>;
   /** Drops everything. */
   abort(): Promise<void>;
 }
 
 class DirectSink implements Sink {
-  readonly #blobs: BlobStore;
+  readonly #create: () => Promise<Writer>;
   readonly #digests;
   readonly #encryption: Encryption | undefined;
-  #writer: BlobWriter | undefined;
+  #writer: Writer | undefined;
 
-  constructor(blobs: BlobStore, names: readonly DigestName[], encrypt: Encryption | undefined) {
-    this.#blobs = blobs;
+  constructor(create: () => Promise<Writer>, names: readonly DigestName[], encrypt: Encryption | undefined) {
+    this.#create = create;
     this.#digests = names.map((name) => [name, digest(name)] as const);
     this.#encryption = encrypt;
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    this.#writer ??= await this.#blobs.create();
+    this.#writer ??= await this.#create();
     const written = this.#writer.write(this.#encryption === undefined ? chunk : this.#encryption.cipher.update(chunk));
     for (const [, one] of this.#digests) one.update(chunk);
     await written;
@@ -112,8 +142,10 @@ class DirectSink implements Sink {
     return Object.fromEntries(this.#digests.map(([name, one]) => [name, one.digest().toString("hex")]));
   }
 
-  async commit(): Promise<BlobId | null> {
-    return this.#writer === undefined ? null : (await this.#writer.commit()).id;
+  async commit(): Promise<Kept> {
+    if (this.#writer === undefined) return NOTHING;
+    const kept = await this.#writer.commit();
+    return "id" in kept ? { blob: kept.id, inline: null } : { blob: null, inline: kept.bytes };
   }
 
   async abort(): Promise<void> {
@@ -180,10 +212,10 @@ class SlotSink implements Sink {
     return this.#lane.digest();
   }
 
-  async commit(): Promise<BlobId | null> {
-    const id = this.#writer === undefined ? null : (await this.#writer.commit()).id;
+  async commit(): Promise<Kept> {
+    const kept = this.#writer === undefined ? NOTHING : { blob: (await this.#writer.commit()).id, inline: null };
     freeSlots.push(...this.#slots.splice(0, FREE_SLOTS_MAX - freeSlots.length));
-    return id;
+    return kept;
   }
 
   async abort(): Promise<void> {

@@ -9,6 +9,8 @@ export const DELETE_MAX = 1000;
 export const PART_MIN_BYTES = 5 * 1024 * 1024;
 export const PARTS_MAX = 10_000;
 export const RULES_MAX = 1000;
+/** Objects up to this size lie in their row: one commit instead of a file, its name, and a commit. */
+export const INLINE_MAX_BYTES = 16 * 1024;
 
 /** Throws `r2.invalidBucketName`. */
 export function checkBucketName(name: string): void {

@@ -75,4 +75,9 @@ export const migrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    name: "0002-inline",
+    // Bytes of small objects; last, so that lists do not read past them.
+    sql: "ALTER TABLE r2_objects ADD COLUMN inline BLOB",
+  },
 ];

@@ -75,7 +75,7 @@ export interface StoredObject {
   readonly http: HttpMetadata;
   readonly custom: CustomMetadata;
   readonly checksums: Checksums;
-  /** Null when the object is empty or in parts. */
+  /** Null when the object is empty, inline or in parts. */
   readonly blob: BlobId | null;
   /** Names the parts in `r2_parts`; null when the object is one blob. */
   readonly uploadId: string | null;
@@ -83,6 +83,12 @@ export interface StoredObject {
   readonly partSize: number;
   readonly partCount: number;
   readonly ssec: SsecMark | null;
+}
+
+/** An object with what is needed to read it. */
+export interface ReadableObject extends StoredObject {
+  /** The bytes of a small object, as stored (encrypted under the customer's key). */
+  readonly inline: Uint8Array | null;
 }
 
 /** What a writer says about a new object. */

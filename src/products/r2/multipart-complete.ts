@@ -76,7 +76,7 @@ export async function completeUpload(
       ssec: upload.ssec && { keyMd5: upload.ssec.keyMd5, iv: "" },
     };
     // From this row's commit on the object is visible; the rows of its parts now belong to it.
-    await tx.run(UPSERT_OBJECT, ...objectValues(object));
+    await tx.run(UPSERT_OBJECT, ...objectValues(object, null));
     if (old !== undefined) await trashBytes(tx, old, now);
     const kept = new Set(parts.map((part) => part.number));
     const unused = size === 0 ? rows : rows.filter((row) => !kept.has(row.number));

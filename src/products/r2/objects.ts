@@ -12,11 +12,11 @@ import { type Condition, evaluate } from "./conditions.ts";
 import type { R2 } from "./context.ts";
 import { r2Error } from "./errors.ts";
 import { type Body, type Ingested, ingest } from "./ingest.ts";
-import { checkMetadata, DELETE_MAX, keyIdentity } from "./limits.ts";
+import { checkMetadata, DELETE_MAX, INLINE_MAX_BYTES, keyIdentity } from "./limits.ts";
 import { checkUnlocked, isLocked, lockRules } from "./locks.ts";
-import type { Bucket, DigestName, Digests, ObjectMetadata, S3Checksum, StoredObject } from "./model.ts";
+import type { Bucket, DigestName, Digests, ObjectMetadata, ReadableObject, S3Checksum, StoredObject } from "./model.ts";
 import { openObject } from "./reader.ts";
-import { keyBytes, OBJECT_COLUMNS, type ObjectRow, objectValues, toObject, UPSERT_OBJECT } from "./rows.ts";
+import { keyBytes, OBJECT_COLUMNS, type ObjectRow, objectValues, READABLE_COLUMNS, toObject, UPSERT_OBJECT } from "./rows.ts";
 import { sniffContentType } from "./sniff.ts";
 import { checkKey, type SsecKey } from "./ssec.ts";
 
@@ -42,16 +42,14 @@ export async function putObject(r2: R2, bucket: Bucket, name: string, body: Body
   const ingested = await ingest(r2, body, {
     digests: ["md5", ...(options.digests ?? []).filter((digest) => digest !== "md5")],
     maxBytes: options.maxBytes ?? r2.config["r2.single_put_max_bytes"],
+    inlineMaxBytes: INLINE_MAX_BYTES,
     ssecKey: options.ssecKey,
     verify: (digests) => {
       shown = options.verify?.(digests);
     },
   });
-  return commitObject(
-    r2,
-    { ...newObject(bucket, key, name, ingested, options), ...(shown && withChecksum(ingested, shown)) },
-    options.condition,
-  );
+  const object = { ...newObject(bucket, key, name, ingested, options), ...(shown && withChecksum(ingested, shown)) };
+  return commitObject(r2, object, ingested.inline, options.condition);
 }
 
 const withChecksum = (ingested: Ingested, s3: S3Checksum) => ({ checksums: { digests: ingested.digests, s3 } });
@@ -78,14 +76,22 @@ function newObject(bucket: Bucket, key: string, name: string, ingested: Ingested
   };
 }
 
-/** Makes an object of a blob that is durable already. Takes the blob over: it is deleted when the commit fails. */
-export async function commitObject(r2: R2, object: StoredObject, condition?: Condition): Promise<StoredObject> {
+/**
+ * Makes an object of a blob that is durable already, or of bytes for its row. Takes the blob over: it is deleted when the
+ * commit fails.
+ */
+export async function commitObject(
+  r2: R2,
+  object: StoredObject,
+  inline: Uint8Array | null,
+  condition: Condition | undefined,
+): Promise<StoredObject> {
   try {
     const { stored, replaced } = await r2.commits.run(async (tx) => {
       const stored: StoredObject = { ...object, uploaded: r2.clock.now() };
       const existing = await replaceable(tx, r2, stored.bucketId, stored.key, condition);
       // From this row's commit on the object is visible.
-      await tx.run(UPSERT_OBJECT, ...objectValues(stored));
+      await tx.run(UPSERT_OBJECT, ...objectValues(stored, inline));
       if (existing !== undefined) await trashBytes(tx, existing, stored.uploaded);
       return { stored, replaced: existing !== undefined };
     });
@@ -151,6 +157,15 @@ export async function headObject(r2: R2, bucket: Bucket, name: string): Promise<
   return row && toObject(row);
 }
 
+async function readableObject(r2: R2, bucket: Bucket, name: string): Promise<ReadableObject | undefined> {
+  const row = await r2.meta.get<ObjectRow & { inline: Uint8Array | null }>(
+    `SELECT ${READABLE_COLUMNS} FROM r2_objects WHERE bucket_id = ? AND key = ?`,
+    bucket.id,
+    keyBytes(keyIdentity(name)),
+  );
+  return row && { ...toObject(row), inline: row.inline };
+}
+
 export interface Opened {
   readonly object: StoredObject;
   readonly range: BlobRange;
@@ -172,7 +187,7 @@ export async function getObject(
   key?: SsecKey,
 ): Promise<Opened | { object: StoredObject; body: undefined } | undefined> {
   for (let attempt = 1; ; attempt++) {
-    const object = await headObject(r2, bucket, name);
+    const object = await readableObject(r2, bucket, name);
     if (object === undefined) return undefined;
     const range = choose(object);
     if (range === undefined) return { object, body: undefined };
@@ -298,6 +313,6 @@ export async function putBlob(
   options: Pick<PutOptions, "http" | "condition">,
 ): Promise<StoredObject> {
   const key = keyIdentity(name);
-  const whole: Ingested = { ...ingested, head: new Uint8Array(0), ssec: null };
-  return commitObject(r2, newObject(bucket, key, name, whole, { ...options, custom: {} }), options.condition);
+  const whole: Ingested = { ...ingested, inline: null, head: new Uint8Array(0), ssec: null };
+  return commitObject(r2, newObject(bucket, key, name, whole, { ...options, custom: {} }), null, options.condition);
 }

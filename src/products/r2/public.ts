@@ -136,5 +136,5 @@ async function serve(r2: R2, bucket: Bucket, request: IncomingMessage, response:
     response.end();
     return;
   }
-  await sendBody(body, response);
+  await sendBody(body, range.length, response);
 }

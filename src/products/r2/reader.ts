@@ -6,12 +6,16 @@
 import { Readable } from "node:stream";
 import type { BlobId, BlobRange } from "../../kernel/blobs/blobs.ts";
 import type { R2 } from "./context.ts";
-import type { SsecMark, StoredObject } from "./model.ts";
+import type { ReadableObject, SsecMark, StoredObject } from "./model.ts";
 import { decryption, type SsecKey } from "./ssec.ts";
 
 /** Opens the range. Rejects with `blobs.notFound` when the object was replaced since its row was read. */
-export async function openObject(r2: R2, object: StoredObject, range: BlobRange, key: SsecKey | undefined): Promise<Readable> {
+export async function openObject(r2: R2, object: ReadableObject, range: BlobRange, key: SsecKey | undefined): Promise<Readable> {
   if (range.length === 0) return Readable.from([]);
+  if (object.inline !== null) {
+    const stored = Buffer.from(object.inline).subarray(range.offset, range.offset + range.length);
+    return Readable.from([object.ssec === null ? stored : decryption(key as SsecKey, object.ssec, range.offset).update(stored)]);
+  }
   if (object.uploadId === null) {
     const release = r2.garbage.pin([object.blob as BlobId]);
     try {

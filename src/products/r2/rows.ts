@@ -43,6 +43,9 @@ export interface ObjectRow {
 export const OBJECT_COLUMNS =
   "bucket_id, key, name, version, size, etag, uploaded, storage_class, http, custom, checksums, blob, upload_id, part_size, part_count, ssec";
 
+/** What reading an object's bytes needs besides. */
+export const READABLE_COLUMNS = `${OBJECT_COLUMNS}, inline`;
+
 export const keyBytes = (key: string): Buffer => Buffer.from(key, "utf8");
 
 export const keyText = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
@@ -66,8 +69,8 @@ export const toObject = (row: ObjectRow): StoredObject => ({
   ssec: row.ssec === null ? null : JSON.parse(row.ssec),
 });
 
-/** Values in the order of `OBJECT_COLUMNS`. */
-export const objectValues = (object: StoredObject): SqlValue[] => [
+/** Values in the order of `READABLE_COLUMNS`. */
+export const objectValues = (object: StoredObject, inline: Uint8Array | null): SqlValue[] => [
   object.bucketId,
   keyBytes(object.key),
   object.name,
@@ -84,12 +87,13 @@ export const objectValues = (object: StoredObject): SqlValue[] => [
   object.partSize,
   object.partCount,
   object.ssec === null ? null : JSON.stringify(object.ssec),
+  inline,
 ];
 
-const columns = OBJECT_COLUMNS.split(", ");
+const columns = READABLE_COLUMNS.split(", ");
 
 /** Inserts an object or replaces the one under its key. */
-export const UPSERT_OBJECT = `INSERT INTO r2_objects (${OBJECT_COLUMNS}) VALUES (${columns.map(() => "?").join(", ")})
+export const UPSERT_OBJECT = `INSERT INTO r2_objects (${READABLE_COLUMNS}) VALUES (${columns.map(() => "?").join(", ")})
   ON CONFLICT (bucket_id, key) DO UPDATE SET ${columns
     .slice(2)
     .map((column) => `${column} = excluded.${column}`)

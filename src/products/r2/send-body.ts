@@ -3,12 +3,23 @@ import type { ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import { recycle } from "./recycle.ts";
 
+/** Up to this length everything goes out in one write. */
+const SMALL_BYTES = 64 * 1024;
+
 /**
- * Resolves when everything is handed to the connection, or the client has gone; rejects when the bytes cannot be read.
- * Like `pipeline`, but gives each chunk's memory back as soon as it is written: a third less time for each gigabyte.
+ * Sends `head`, if any, and then `length` bytes of `body`. Resolves when everything is handed to the connection, or the
+ * client has gone; rejects when the bytes cannot be read. Like `pipeline`, but gives each chunk's memory back as soon as
+ * it is written: a third less time for each gigabyte.
  */
-export async function sendBody(body: Readable, response: ServerResponse): Promise<void> {
+export async function sendBody(body: Readable, length: number, response: ServerResponse, head?: Buffer): Promise<void> {
   try {
+    if (length <= SMALL_BYTES) {
+      const chunks: Buffer[] = head === undefined ? [] : [head];
+      for await (const chunk of body as AsyncIterable<Buffer>) chunks.push(chunk);
+      response.end(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+      return;
+    }
+    if (head !== undefined) response.write(head);
     for await (const chunk of body as AsyncIterable<Buffer>) {
       if (response.destroyed) return;
       if (!response.write(chunk, () => recycle(chunk))) await writable(response);

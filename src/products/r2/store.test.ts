@@ -19,12 +19,14 @@ import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
 import { garbage } from "./garbage.ts";
 import { hashPool } from "./hash-pool.ts";
+import { INLINE_MAX_BYTES } from "./limits.ts";
 import { listObjects } from "./list.ts";
 import { migrations } from "./migrations.ts";
 import type { Bucket, StoredObject } from "./model.ts";
 import { abortUpload, createUpload, listParts, listUploads, openUpload, uploadPart } from "./multipart.ts";
 import { completeUpload } from "./multipart-complete.ts";
 import { copyObject, deleteObjects, getObject, headObject, type PutOptions, putObject, wholeObject } from "./objects.ts";
+import { ssecKey } from "./ssec.ts";
 
 interface Store {
   readonly r2: R2;
@@ -87,7 +89,11 @@ async function blobCount(store: Store): Promise<number> {
   return files.filter((file) => file.isFile()).length;
 }
 
+/** Too large for a row, so that it has a blob. */
+const long = (text: string) => text.padEnd(INLINE_MAX_BYTES + 1, ".");
+
 const md5 = (data: string | Uint8Array) => createHash("md5").update(data).digest("hex");
+const key = ssecKey(Buffer.alloc(32, 7));
 const code = (name: string) => ({ code: `r2.${name}` });
 
 test("what was put is read back, with its metadata and its MD5 as ETag", async (t) => {
@@ -109,12 +115,41 @@ test("an empty object has no blob and reads as nothing", async (t) => {
   assert.equal(await blobCount(store), 0);
 });
 
+test("objects of every size around the border between row and blob read back the same, whole and in ranges", async (t) => {
+  const store = await openStore(t);
+  let blobs = 0;
+  for (const size of [1, INLINE_MAX_BYTES - 1, INLINE_MAX_BYTES, INLINE_MAX_BYTES + 1, 4 * 1024 * 1024 - 1, 4 * 1024 * 1024, 9_000_001]) {
+    const data = randomBytes(size);
+    for (const [name, ssecKey] of [
+      ["plain", undefined],
+      ["secret", key],
+    ] as const) {
+      const stored = await put(store, `${name}/${size}`, data, { ssecKey, digests: ["sha256", "crc32"] });
+      if (size > INLINE_MAX_BYTES) blobs++;
+      assert.equal(stored.etag, md5(data));
+      assert.equal(stored.checksums.digests.sha256, createHash("sha256").update(data).digest("hex"));
+      for (const [offset, length] of [
+        [0, size],
+        [Math.floor(size / 2), Math.ceil(size / 3)],
+        [size - 1, 1],
+      ] as const) {
+        const opened = await getObject(store.r2, store.bucket, `${name}/${size}`, () => ({ offset, length }), ssecKey);
+        assert.ok(
+          opened?.body && data.subarray(offset, offset + length).equals(await buffer(opened.body)),
+          `${name} ${size}: ${offset}+${length}`,
+        );
+      }
+    }
+  }
+  assert.equal(await blobCount(store), blobs);
+});
+
 test("a replaced or deleted object's blob goes, and only then", async (t) => {
   const store = await openStore(t);
-  await put(store, "k", "one");
-  await put(store, "k", "two");
+  await put(store, "k", long("one"));
+  await put(store, "k", long("two"));
   assert.equal(await blobCount(store), 1);
-  assert.equal(await read(store, "k"), "two");
+  assert.equal(await read(store, "k"), long("two"));
   await deleteObjects(store.r2, store.bucket, ["k", "missing"]);
   assert.equal(await blobCount(store), 0);
   assert.equal(await read(store, "k"), undefined);
@@ -126,14 +161,14 @@ test("a reader finishes what it has begun when the object is replaced meanwhile"
   await put(store, "k", old);
   const opened = await getObject(store.r2, store.bucket, "k", wholeObject);
   assert.ok(opened?.body);
-  await put(store, "k", "new");
+  await put(store, "k", long("new"));
   assert.deepEqual(await buffer(opened.body), old);
   assert.equal(await blobCount(store), 1);
 });
 
 test("a body that is cut off, too long or not what was said changes nothing", async (t) => {
   const store = await openStore(t);
-  await put(store, "k", "before");
+  await put(store, "k", long("before"));
   const { r2, bucket } = store;
   async function* broken() {
     yield Buffer.from("half");
@@ -147,8 +182,8 @@ test("a body that is cut off, too long or not what was said changes nothing", as
   const verify = () => {
     throw new Error("wrong digest");
   };
-  await assert.rejects(put(store, "k", "abc", { verify }), { message: "wrong digest" });
-  assert.equal(await read(store, "k"), "before");
+  await assert.rejects(put(store, "k", long("abc"), { verify }), { message: "wrong digest" });
+  assert.equal(await read(store, "k"), long("before"));
   assert.equal(await blobCount(store), 1);
   assert.deepEqual(await readdir(join(store.directory, "blobs", "writing")), []);
 });
@@ -176,7 +211,7 @@ test("keys are bytes, never paths, and at most 1,024 of them", async (t) => {
 
 test("metadata is bounded before anything is written", async (t) => {
   const store = await openStore(t);
-  await put(store, "k", "x", { custom: { a: "b".repeat(8191) } });
+  await put(store, "k", long("x"), { custom: { a: "b".repeat(8191) } });
   await assert.rejects(put(store, "l", "x", { custom: { a: "b".repeat(8192) } }), code("metadataTooLarge"));
   assert.equal(await blobCount(store), 1);
 });
@@ -184,16 +219,16 @@ test("metadata is bounded before anything is written", async (t) => {
 test("a conditional put looks at what is there when it commits", async (t) => {
   const store = await openStore(t);
   const absent = { etagDoesNotMatch: [{ type: "wildcard" as const }] };
-  const results = await Promise.allSettled(Array.from({ length: 10 }, (_, i) => put(store, "lock", `${i}`, { condition: absent })));
+  const results = await Promise.allSettled(Array.from({ length: 10 }, (_, i) => put(store, "lock", long(`${i}`), { condition: absent })));
   assert.equal(results.filter((result) => result.status === "fulfilled").length, 1);
   for (const result of results) if (result.status === "rejected") assert.equal(result.reason.code, "r2.preconditionFailed");
   const { etag } = (await headObject(store.r2, store.bucket, "lock")) as StoredObject;
-  await put(store, "lock", "next", { condition: { etagMatches: [{ type: "strong", value: etag }] } });
+  await put(store, "lock", long("next"), { condition: { etagMatches: [{ type: "strong", value: etag }] } });
   await assert.rejects(
-    put(store, "lock", "stale", { condition: { etagMatches: [{ type: "strong", value: etag }] } }),
+    put(store, "lock", long("stale"), { condition: { etagMatches: [{ type: "strong", value: etag }] } }),
     code("preconditionFailed"),
   );
-  assert.equal(await read(store, "lock"), "next");
+  assert.equal(await read(store, "lock"), long("next"));
   assert.equal(await blobCount(store), 1);
 });
 
@@ -387,12 +422,12 @@ test("a part uploaded again replaces the first; unused and aborted parts go", as
 test("a failed condition on completion ends the upload", async (t) => {
   const store = await openStore(t);
   const { r2, bucket } = store;
-  await put(store, "k", "there");
+  await put(store, "k", long("there"));
   const { id, etags } = await upload(store, "k", [10]);
   const condition = { etagDoesNotMatch: [{ type: "wildcard" as const }] };
   await assert.rejects(completeUpload(r2, bucket, "k", id, selected(etags), { condition }), code("preconditionFailed"));
   await assert.rejects(completeUpload(r2, bucket, "k", id, selected(etags)), code("noSuchUpload"));
-  assert.equal(await read(store, "k"), "there");
+  assert.equal(await read(store, "k"), long("there"));
   assert.equal(await blobCount(store), 1);
 });
 

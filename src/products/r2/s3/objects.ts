@@ -131,7 +131,7 @@ export async function getObjectOperation(c: ObjectRequest): Promise<void> {
       opened.body.destroy();
       throw error;
     }
-    await sendBody(opened.body, c.response);
+    await sendBody(opened.body, opened.range.length, c.response);
   } catch (error) {
     if (error instanceof NotModified) return sendNotModified(c, error.object);
     throw error;
