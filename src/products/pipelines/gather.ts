@@ -3,15 +3,15 @@
  * journal as it grows, while the bytes are still in the page cache. All events of a roll belong to one time partition,
  * so that a roll is one file of the sink.
  */
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rm } from "node:fs/promises";
-import { join } from "node:path";
 import type { JournalEntry } from "../../kernel/journal/journal.ts";
 import { readPayload } from "./payload.ts";
 import type { RecordError } from "./record-check.ts";
+import type { ScratchFile, ScratchFiles } from "./scratch-files.ts";
 
 /** Where a file ends and the next begins: DuckDB's threads share the files. */
 const FILE_BYTES = 32 * 1024 * 1024;
+/** Entries that are written one by one. */
+const PARTS_MAX = 16;
 
 export class Gathering {
   /** First offset, and the one after the last. */
@@ -28,18 +28,20 @@ export class Gathering {
   firstTime = 0;
   lastTime = 0;
   partition = "";
-  readonly files: string[] = [];
-  readonly #directory: string;
+  readonly #files: ScratchFile[] = [];
+  readonly #scratch: ScratchFiles;
   readonly #partitionOf: (time: number) => string;
-  #handle: FileHandle | undefined;
-  #fileBytes = 0;
 
-  /** Files go to `directory`. */
-  constructor(from: number, directory: string, partitionOf: (time: number) => string) {
+  constructor(from: number, scratch: ScratchFiles, partitionOf: (time: number) => string) {
     this.from = from;
     this.to = from;
-    this.#directory = directory;
+    this.#scratch = scratch;
     this.#partitionOf = partitionOf;
+  }
+
+  /** Paths of the files of lines; complete after `close`. */
+  get files(): string[] {
+    return this.#files.map((file) => file.path);
   }
 
   get empty(): boolean {
@@ -78,29 +80,24 @@ export class Gathering {
   async #write(lines: readonly Uint8Array[]): Promise<void> {
     const bytes = lines.reduce((sum, part) => sum + part.byteLength, 0);
     if (bytes === 0) return;
-    if (this.#handle === undefined || this.#fileBytes >= FILE_BYTES) {
-      await this.#handle?.close();
-      const path = join(this.#directory, `${randomBytes(8).toString("hex")}.ndjson`);
-      this.#handle = await open(path, "wx");
-      this.files.push(path);
-      this.#fileBytes = 0;
+    let file = this.#files.at(-1);
+    if (file === undefined || file.size >= FILE_BYTES) {
+      await file?.close();
+      file = await this.#scratch.take();
+      this.#files.push(file);
     }
     // One write for many small entries; large ones go as they are.
-    if (lines.length <= 16) for (const part of lines) await this.#handle.writeFile(part);
-    else await this.#handle.writeFile(Buffer.concat(lines, bytes));
-    this.#fileBytes += bytes;
+    if (lines.length > PARTS_MAX) await file.write(Buffer.concat(lines, bytes));
+    else for (const part of lines) await file.write(part);
   }
 
   /** Ends the writing; the files can be read. */
   async close(): Promise<void> {
-    await this.#handle?.close();
-    this.#handle = undefined;
-    this.#fileBytes = FILE_BYTES;
+    await this.#files.at(-1)?.close();
   }
 
-  /** Deletes the files. */
+  /** Gives the files back. */
   async discard(): Promise<void> {
-    await this.close();
-    await Promise.all(this.files.map((file) => rm(file, { force: true })));
+    await Promise.all(this.#files.splice(0).map((file) => file.release()));
   }
 }

@@ -20,6 +20,8 @@ export interface RollMetrics {
 }
 
 const MINUTE_MS = 60_000;
+/** Minutes older than this are deleted. */
+const KEPT_MS = 31 * 86_400_000;
 
 export async function addMetrics(
   tx: MetaTransaction,
@@ -72,4 +74,6 @@ export async function addMetrics(
       roll.example?.type === type ? roll.example.message : "",
     );
   }
+  for (const table of ["pipelines_operator_metrics", "pipelines_sink_metrics", "pipelines_user_errors"])
+    await tx.run(`DELETE FROM ${table} WHERE pipeline = ? AND minute < ?`, ids.pipeline, minute - KEPT_MS);
 }

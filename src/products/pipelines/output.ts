@@ -82,6 +82,7 @@ function parquetType(type: DuckDBType, name: string): string {
     case DuckDBTypeId.DATE:
     case DuckDBTypeId.TIME:
     case DuckDBTypeId.TIMESTAMP:
+    case DuckDBTypeId.TIMESTAMP_NS:
     case DuckDBTypeId.TIMESTAMP_TZ:
     case DuckDBTypeId.INTERVAL:
       return String(type);
@@ -120,6 +121,8 @@ const catalogTypes: Partial<Record<DuckDBTypeId, CatalogType>> = {
   [DuckDBTypeId.DATE]: { sql: "DATE", iceberg: "date" },
   [DuckDBTypeId.TIME]: { sql: "TIME", iceberg: "time" },
   [DuckDBTypeId.TIMESTAMP]: { sql: "TIMESTAMP", iceberg: "timestamp" },
+  // Tables of format version 2 have microseconds.
+  [DuckDBTypeId.TIMESTAMP_NS]: { sql: "TIMESTAMP", iceberg: "timestamp" },
   [DuckDBTypeId.TIMESTAMP_TZ]: { sql: "TIMESTAMP WITH TIME ZONE", iceberg: "timestamptz" },
 };
 
@@ -149,6 +152,7 @@ function catalogType(type: DuckDBType, name: string): CatalogType {
 // --- NDJSON ------------------------------------------------------------------------------------------------
 
 const RFC3339 = "%Y-%m-%dT%H:%M:%S.%fZ";
+const textTypes = new Set([DuckDBTypeId.BLOB, DuckDBTypeId.TIMESTAMP, DuckDBTypeId.TIMESTAMP_NS, DuckDBTypeId.TIMESTAMP_TZ]);
 
 function jsonValue(sql: string, type: DuckDBType, format: TimestampFormat, depth: number): string {
   if (!needsText(type)) return sql;
@@ -165,12 +169,20 @@ function jsonValue(sql: string, type: DuckDBType, format: TimestampFormat, depth
       return `CASE WHEN ${sql} IS NOT NULL THEN struct_pack(${members.join(", ")}) END`;
     }
     default:
-      return format === "unix_millis" ? `epoch_ms(${sql})` : `strftime(${sql}, '${RFC3339}')`;
+      if (format === "unix_millis") return `epoch_ms(${sql})`;
+      return type.typeId === DuckDBTypeId.TIMESTAMP_NS ? nanosText(sql) : `strftime(${sql}, '${RFC3339}')`;
   }
+}
+
+/** DuckDB 1.5.6 writes past the text's end for %n: the fraction is made from the number. */
+function nanosText(sql: string): string {
+  const fraction = `((epoch_ns(${sql}) % 1000000000 + 1000000000) % 1000000000)`;
+  const second = `make_timestamp((epoch_ns(${sql}) - ${fraction}) // 1000)`;
+  return `strftime(${second}, '%Y-%m-%dT%H:%M:%S.') || lpad(${fraction}::VARCHAR, 9, '0') || 'Z'`;
 }
 
 function needsText(type: DuckDBType): boolean {
   if (type.typeId === DuckDBTypeId.LIST) return needsText((type as DuckDBListType).valueType);
   if (type.typeId === DuckDBTypeId.STRUCT) return (type as DuckDBStructType).entryTypes.some(needsText);
-  return type.typeId === DuckDBTypeId.BLOB || type.typeId === DuckDBTypeId.TIMESTAMP || type.typeId === DuckDBTypeId.TIMESTAMP_TZ;
+  return textTypes.has(type.typeId);
 }

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Objects, Tables } from "../../kernel/capabilities.ts";
 import { type DuckDb, openDuckDb } from "../../kernel/duckdb/engine.ts";
@@ -19,6 +20,7 @@ import { addMetrics } from "./metrics.ts";
 import { catalogList, icebergFields, jsonList, parquetList } from "./output.ts";
 import { r2Target } from "./r2-target.ts";
 import { type Intent, type Reader, type ReaderState, startReader } from "./reader.ts";
+import { scratchFiles } from "./scratch-files.ts";
 import type { Sink, Sinks } from "./sinks.ts";
 import { type CompiledStatement, compilePipeline } from "./sql/compile.ts";
 import { SqlError } from "./sql/sql-error.ts";
@@ -100,9 +102,12 @@ export async function openPipelines(
     directories: [directory, blobs.scratch],
     spill: join(kernel.directory, "spill"),
     memoryMb: config["pipelines.memory_mb"],
+    // One core is the event loop's: with all of them taken, ingest and gathering wait for SQL.
+    threads: Math.max(1, availableParallelism() - 1),
     setup: macros,
   });
   const writer: FileWriter = fileWriter(db, blobs.scratch, (error) => log.warn("roll.guarded", { reason: error.message }));
+  const scratch = scratchFiles(directory);
   const limit = limiter(ROLLS_AT_A_TIME);
   const exclusive = limiter(1);
   const byId = new Map<string, Pipeline>();
@@ -142,7 +147,7 @@ export async function openPipelines(
         rolling: sink.settings.rolling,
         target: targetOf(sink, plan),
         writer,
-        directory,
+        scratch,
         state,
         limit,
         clock,
@@ -321,6 +326,7 @@ export async function openPipelines(
       }),
     async stop() {
       await stopReaders([...running.keys()]);
+      await scratch.clear();
       db.close();
     },
   };

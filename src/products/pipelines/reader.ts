@@ -15,6 +15,7 @@ import type { FileFormat, FileWriter, Plan, WrittenFile } from "./file-writer.ts
 import { Gathering } from "./gather.ts";
 import type { RollMetrics } from "./metrics.ts";
 import type { FileIdentity } from "./naming.ts";
+import type { ScratchFiles } from "./scratch-files.ts";
 import type { RollingPolicy } from "./sink-config.ts";
 import type { Delivered, Target } from "./target.ts";
 
@@ -46,8 +47,7 @@ export interface ReaderOptions {
   readonly rolling: RollingPolicy;
   readonly target: Target;
   readonly writer: FileWriter;
-  /** For files of lines. */
-  readonly directory: string;
+  readonly scratch: ScratchFiles;
   readonly state: ReaderState;
   /** Bounds the rolls that are written at a time, over all readers. */
   limit<T>(work: () => Promise<T>): Promise<T>;
@@ -83,9 +83,9 @@ export function startReader(options: ReaderOptions): Reader {
   // Bytes of the sink's file for each byte of lines, as learnt; 1 until a file was written.
   let ratio = 1;
 
-  /** Gathers the next roll. Undefined when stopped. */
-  async function gather(): Promise<Gathering | undefined> {
-    const roll = new Gathering(state.position, options.directory, (time) => target.partitionOf(time));
+  /** Gathers the roll that begins at the offset. Undefined when stopped. */
+  async function gather(from: number): Promise<Gathering | undefined> {
+    const roll = new Gathering(from, options.scratch, (time) => target.partitionOf(time));
     try {
       const begun = clock.now();
       for (;;) {
@@ -135,7 +135,7 @@ export function startReader(options: ReaderOptions): Reader {
 
   /** Exactly the events of an intent that a crash left behind. */
   async function regather(intent: Intent): Promise<Gathering> {
-    const roll = new Gathering(intent.from, options.directory, () => "");
+    const roll = new Gathering(intent.from, options.scratch, () => "");
     try {
       while (roll.to < intent.to) {
         const entries = await journal.read(roll.to, READ_BYTES);
@@ -202,38 +202,47 @@ export function startReader(options: ReaderOptions): Reader {
     state = next;
   }
 
-  /** Repeats the work until it succeeds; false when stopped before. */
-  async function insist(what: string, work: () => Promise<void>): Promise<boolean> {
+  const failures: { gather?: string | undefined; deliver?: string | undefined } = {};
+
+  /** Repeats the work until it succeeds; undefined when stopped before. */
+  async function insist<T>(what: keyof typeof failures, work: () => Promise<T>): Promise<T | undefined> {
+    const tell = (reason: string | undefined): void => {
+      failures[what] = reason;
+      options.onHealth(failures.deliver ?? failures.gather);
+    };
     for (let wait = BACKOFF_MS[0] as number; !stopping.signal.aborted; wait = Math.min(2 * wait, BACKOFF_MS[1])) {
       try {
-        await work();
-        options.onHealth(undefined);
-        return true;
+        const result = await work();
+        tell(undefined);
+        return result;
       } catch (error) {
-        if (stopping.signal.aborted) return false;
+        if (stopping.signal.aborted) return undefined;
         const reason = error instanceof Error ? error.message : String(error);
-        options.onHealth(reason);
+        tell(reason);
         log.warn("reader.failed", { what, reason, retry_ms: wait, error });
         await pause(wait, stopping.signal);
       }
     }
-    return false;
+    return undefined;
   }
 
+  /** While one roll is being written, the next one is gathered. */
   async function run(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      let roll: Gathering | undefined;
-      const { intent } = state;
-      const gathered = await insist("gather", async () => {
-        roll = intent === undefined ? await gather() : await regather(intent);
-      });
-      const complete = roll as Gathering | undefined;
-      if (!gathered || complete === undefined) return;
+    const { intent } = state;
+    let next = insist("gather", () => (intent === undefined ? gather(state.position) : regather(intent)));
+    for (;;) {
+      const roll = await next;
+      if (roll === undefined) return;
+      next = insist("gather", () => gather(roll.to));
       try {
-        // An intent that this very loop has saved is repeated with its own roll.
-        if (!(await insist("deliver", () => options.limit(() => deliver(complete, state.intent))))) return;
+        // An intent that this loop has saved in an earlier attempt is the roll's own.
+        await insist("deliver", () => options.limit(() => deliver(roll, state.intent)));
       } finally {
-        await complete.discard();
+        await roll.discard();
+      }
+      if (stopping.signal.aborted) {
+        await (await next)?.discard();
+        return;
       }
     }
   }

@@ -160,15 +160,22 @@ const msPerUnit: Readonly<Record<TimestampUnit, number>> = { second: 1000, milli
 const [MS_MIN, MS_MAX] = [Date.parse("0000-01-01T00:00:00Z"), Date.UTC(10_000, 0, 1) - 1];
 const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(?:[Zz]|[+-](\d\d):(\d\d))?)?$/;
 
+/** What 64 bits of nanoseconds hold: 1677 to 2262. */
+const NANOS_MS_MAX = 9_223_372_036_854;
+
 /** "RFC 3339 timestamps, or numeric values parsed as Unix seconds, milliseconds, …" (docs/pipelines/streams/manage-streams). */
 function timestampCheck(unit: TimestampUnit, mismatch: Mismatch, unparsable: Unparsable): ValueCheck {
   const factor = msPerUnit[unit];
+  const [min, max] = unit === "nanosecond" ? [-NANOS_MS_MAX, NANOS_MS_MAX] : [MS_MIN, MS_MAX];
+  const fits = (ms: number): RecordError | undefined => (ms >= min && ms <= max ? undefined : unparsable("out of range"));
   return (value) => {
-    if (typeof value === "string") return isTimestamp(value) ? undefined : unparsable("not an RFC 3339 timestamp");
+    if (typeof value === "string") {
+      if (!isTimestamp(value)) return unparsable("not an RFC 3339 timestamp");
+      return unit === "nanosecond" ? fits(Date.parse(value.toUpperCase())) : undefined;
+    }
     if (typeof value !== "number" && typeof value !== "bigint") return mismatch(value);
     if (typeof value === "number" && !Number.isInteger(value)) return mismatch(value);
-    const ms = Number(value) * factor;
-    return ms >= MS_MIN && ms <= MS_MAX ? undefined : unparsable("out of range");
+    return fits(Number(value) * factor);
   };
 }
 
@@ -179,7 +186,8 @@ function isTimestamp(text: string): boolean {
   return (
     inRange(year, 1, 9999) &&
     inRange(month, 1, 12) &&
-    inRange(day, 1, daysInMonth(year as number, month as number)) &&
+    inRange(day, 1, 31) &&
+    ((day as number) <= 28 || (day as number) <= daysInMonth(year as number, month as number)) &&
     inRange(hour, 0, 23) &&
     inRange(minute, 0, 59) &&
     inRange(second, 0, 59) &&

@@ -70,7 +70,7 @@ function readType(type: FieldType): string {
   }
 }
 
-const microsPerUnit = { second: "* 1000000", millisecond: "* 1000", microsecond: "", nanosecond: "// 1000" } as const;
+const microsPerUnit = { second: "* 1000000", millisecond: "* 1000", microsecond: "" } as const;
 
 /** The column's value from what was read. */
 function convert(sql: string, type: FieldType, depth: number): string {
@@ -78,13 +78,14 @@ function convert(sql: string, type: FieldType, depth: number): string {
   switch (type.kind) {
     case "binary":
       return `from_base64(${sql})`;
-    case "timestamp":
+    case "timestamp": {
+      const text = `coalesce(TRY_CAST(${sql} AS TIMESTAMPTZ), TRY_CAST(upper(${sql}) AS TIMESTAMPTZ))::TIMESTAMP`;
       // Numbers arrive as their text. A year has four digits, so only a date has a dash in fifth place.
-      return (
-        `CASE WHEN substr(${sql}, 5, 1) = '-' ` +
-        `THEN coalesce(TRY_CAST(${sql} AS TIMESTAMPTZ), TRY_CAST(upper(${sql}) AS TIMESTAMPTZ))::TIMESTAMP ` +
-        `ELSE make_timestamp(TRY_CAST(${sql} AS BIGINT) ${microsPerUnit[type.unit]}) END`
-      );
+      const isText = `substr(${sql}, 5, 1) = '-'`;
+      if (type.unit === "nanosecond")
+        return `CASE WHEN ${isText} THEN ${text}::TIMESTAMP_NS ELSE make_timestamp_ns(TRY_CAST(${sql} AS BIGINT)) END`;
+      return `CASE WHEN ${isText} THEN ${text} ELSE make_timestamp(TRY_CAST(${sql} AS BIGINT) ${microsPerUnit[type.unit]}) END`;
+    }
     case "list":
       return `list_transform(${sql}, lambda e${depth}: ${convert(`e${depth}`, type.items.type, depth + 1)})`;
     case "struct": {

@@ -117,12 +117,22 @@ test("[pipelines-26] a JSON sink writes one line per row, gzip when asked", asyn
   const { endpoint } = await world.stream("json_stream", [
     ...eventFields,
     { name: "at", type: "timestamp" },
+    { name: "nano", type: "timestamp", unit: "nanosecond" },
+    { name: "times", type: "list", items: { type: "timestamp" } },
     { name: "more", type: "json" },
   ]);
   await world.r2Sink("json_sink", plain, {}, { type: "json" });
   await world.r2Sink("json_gz_sink", packed, {}, { type: "json", compression: "gzip" });
   await world.pipeline("json", "INSERT INTO json_sink SELECT * FROM json_stream; INSERT INTO json_gz_sink SELECT user_id FROM json_stream");
-  const event = { user_id: 'é\n"', event_type: "x", amount: 1e3, at: "2025-11-21T08:00:00.25+02:00", more: { nested: [1, { a: null }] } };
+  const event = {
+    user_id: 'é\n"',
+    event_type: "x",
+    amount: 1e3,
+    at: "2025-11-21T08:00:00.25+02:00",
+    nano: -1,
+    times: [0, null],
+    more: { nested: [1, { a: null }] },
+  };
   await world.ingest(endpoint, [event, { user_id: "b", event_type: "y", at: 1_700_000_000_000 }]);
   const rows = await eventually("rows in the bucket", async () => {
     const found = await world.jsonRows(plain);
@@ -130,8 +140,24 @@ test("[pipelines-26] a JSON sink writes one line per row, gzip when asked", asyn
     return found;
   });
   assert.deepEqual(rows, [
-    { ...event, product_id: null, amount: 1000, at: "2025-11-21T06:00:00.250000Z" },
-    { user_id: "b", event_type: "y", product_id: null, amount: null, at: "2023-11-14T22:13:20.000000Z", more: null },
+    {
+      ...event,
+      product_id: null,
+      amount: 1000,
+      at: "2025-11-21T06:00:00.250000Z",
+      nano: "1969-12-31T23:59:59.999999999Z",
+      times: ["1970-01-01T00:00:00.000000Z", null],
+    },
+    {
+      user_id: "b",
+      event_type: "y",
+      product_id: null,
+      amount: null,
+      at: "2023-11-14T22:13:20.000000Z",
+      nano: null,
+      times: null,
+      more: null,
+    },
   ]);
   const lines = await eventually("rows of the other INSERT", async () => {
     const [key] = await world.keys(packed);
@@ -208,4 +234,95 @@ test("[pipelines-22] two pipelines on one stream both get every row", async () =
   await world.ingest(endpoint, sampleEvents);
   for (const bucket of [one, two])
     await eventually("rows", async () => assert.equal((await world.parquetRows(bucket, "amount")).length, sampleEvents.length));
+});
+
+test("[pipelines-23] one pipeline with two INSERTs routes a stream to two sinks", async () => {
+  const [purchases, rest] = [await world.bucket("delivery-route-1"), await world.bucket("delivery-route-2")];
+  const { endpoint } = await world.stream("route_stream", eventFields);
+  await world.r2Sink("route_purchases", purchases);
+  await world.r2Sink("route_rest", rest);
+  await world.pipeline(
+    "route",
+    `INSERT INTO route_purchases SELECT user_id, amount FROM route_stream WHERE event_type = 'purchase';
+     INSERT INTO route_rest SELECT * FROM route_stream WHERE event_type <> 'purchase';`,
+  );
+  await world.ingest(endpoint, sampleEvents);
+  await eventually("purchases", async () =>
+    assert.deepEqual(await world.parquetRows(purchases, "user_id"), [{ user_id: "user_12345", amount: 29.99 }]),
+  );
+  await eventually("the rest", async () => {
+    const rows = await world.parquetRows(rest, "product_id");
+    assert.deepEqual(
+      rows.map((row) => row.event_type),
+      ["view_product", "add_to_cart"],
+    );
+  });
+});
+
+test("[pipelines-03] every schema type, lists and structs in them, comes back from Parquet as it was sent", async () => {
+  const bucket = await world.bucket("delivery-types");
+  const { endpoint } = await world.stream("types_stream", [
+    { name: "string", type: "string" },
+    { name: "int32", type: "int32" },
+    { name: "int64", type: "int64" },
+    { name: "float32", type: "float32" },
+    { name: "float64", type: "float64" },
+    { name: "bool", type: "bool" },
+    { name: "second", type: "timestamp", unit: "second" },
+    { name: "milli", type: "timestamp", unit: "millisecond" },
+    { name: "micro", type: "timestamp", unit: "microsecond" },
+    { name: "nano", type: "timestamp", unit: "nanosecond" },
+    { name: "text_time", type: "timestamp" },
+    { name: "json", type: "json" },
+    { name: "binary", type: "binary" },
+    { name: "bytes", type: "bytes" },
+    { name: "uint32", type: "uint32" },
+    { name: "uint64", type: "uint64" },
+    { name: "decimal", type: "decimal128", precision: 20, scale: 4 },
+    { name: "list", type: "list", items: { type: "list", items: { type: "int32" } } },
+    {
+      name: "struct",
+      type: "struct",
+      fields: [
+        { name: "source", type: "string" },
+        { name: "at", type: "timestamp", unit: "second" },
+        { name: "deep", type: "struct", fields: [{ name: "n", type: "int32" }] },
+      ],
+    },
+  ]);
+  await world.r2Sink("types_sink", bucket);
+  await world.pipeline("types", "INSERT INTO types_sink SELECT * FROM types_stream");
+  const body =
+    '[{"string":"é\\"x","int32":-2147483648,"int64":9223372036854775807,"float32":1.5,"float64":1e-300,"bool":true,' +
+    '"second":1700000000,"milli":1700000000123,"micro":1700000000123456,"nano":1700000000123456789,"text_time":"2023-11-14T22:13:20.123456+00:00",' +
+    '"json":{"k":[1,{"z":null}]},"binary":"AP8=","bytes":"aGk=","uint32":4294967295,"uint64":"18446744073709551615","decimal":"1234567890123456.7891",' +
+    '"list":[[1,2],[],[null]],"struct":{"source":"web","at":1700000000,"deep":{"n":7},"extra":1},"not_in_schema":1},{}]';
+  assert.deepEqual((await world.send(endpoint, body)).body, { success: true, result: { committed: 2 } });
+  const [row, empty] = await eventually("rows in the bucket", async () => {
+    const found = await world.parquetRows(bucket, "string");
+    assert.equal(found.length, 2);
+    return found as [Record<string, unknown>, Record<string, unknown>];
+  });
+  assert.deepEqual(row, {
+    string: 'é"x',
+    int32: -2147483648,
+    int64: "9223372036854775807",
+    float32: 1.5,
+    float64: 1e-300,
+    bool: true,
+    second: "2023-11-14 22:13:20",
+    milli: "2023-11-14 22:13:20.123",
+    micro: "2023-11-14 22:13:20.123456",
+    nano: "2023-11-14 22:13:20.123456789",
+    text_time: "2023-11-14 22:13:20.123456",
+    json: '{"k":[1,{"z":null}]}',
+    binary: "\\x00\\xFF",
+    bytes: "hi",
+    uint32: 4294967295,
+    uint64: "18446744073709551615",
+    decimal: "1234567890123456.7891",
+    list: [[1, 2], [], [null]],
+    struct: { source: "web", at: "2023-11-14 22:13:20", deep: { n: 7 } },
+  });
+  assert.ok(Object.values(empty).every((value) => value === null));
 });
