@@ -7,6 +7,7 @@ import type { Principal } from "./api/tokens.ts";
 import type { BlobId } from "./blobs/blobs.ts";
 import type { MetaTransaction } from "./meta/meta.ts";
 import type { BindingConfig, WorkerdParts } from "./product.ts";
+import type { Module } from "./workerd/config.ts";
 
 export interface Capabilities {
   readonly objects: Objects;
@@ -135,6 +136,11 @@ export interface DurableObjects {
   migrate(tx: MetaTransaction, script: ScriptRef, migrations: unknown, exportedClasses: readonly string[] | undefined): Promise<void>;
   /** Every namespace that the script implements, as workerd configuration. */
   namespaces(script: ScriptRef): Promise<WorkerdParts>;
+  /**
+   * Modules to put before those of a Worker that implements Durable Objects, the first as the new main module: they give
+   * its classes the documented limits that workerd does not enforce. Empty when it implements none.
+   */
+  modules(script: ScriptRef, main: string, exported: readonly string[]): Promise<readonly Module[]>;
   /** Tag of the last migration that was applied. */
   migrationTag(script: ScriptRef): Promise<string | undefined>;
   /** Directory service in which the objects live, for `durableObjectStorage`. */

@@ -11,6 +11,7 @@ import type { KernelSlice } from "../../kernel/product.ts";
 import { applyMigrations, type ClassState } from "./class-migrations.ts";
 import { durableObjectsError } from "./errors.ts";
 import { deleteFiles, earliestAlarm } from "./files.ts";
+import { limitingModules } from "./main-module.ts";
 
 export interface NamespaceRow {
   readonly id: string;
@@ -130,6 +131,10 @@ export async function openNamespaces(kernel: KernelSlice): Promise<DurableObject
         services: [{ name: STORAGE_SERVICE, disk: { path: directory, writable: true } }],
         durableObjectNamespaces: rows.map((row) => ({ className: row.class_name, uniqueKey: row.id, enableSql: row.sqlite === 1 })),
       };
+    },
+    async modules(script, main, exported) {
+      const classes = stateOf(await rowsOf(meta, script));
+      return classes.length === 0 ? [] : limitingModules(main, exported, classes);
     },
     migrationTag: (script) => tagOf(meta, script),
     async nextAlarm(script) {

@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import type { BlobId } from "../../kernel/blobs/blobs.ts";
+import { platformError } from "../../kernel/errors.ts";
 import type { MetaTransaction } from "../../kernel/meta/meta.ts";
 import type { BindingConfig, WorkerRef } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
@@ -133,6 +134,15 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
 
   async function prepare(name: string, upload: Upload, source: string): Promise<Prepared> {
     if (!NAME.test(name)) throw workersError("invalidName");
+    for (const [key, what] of [
+      ["exports", "Declarative `exports`"],
+      ["containers", "Containers"],
+    ] as const) {
+      const value = upload.metadata[key];
+      if (value !== undefined && Object.keys(value as object).length > 0) {
+        throw platformError("notImplemented", `${what} are not implemented by this version of Freehold`);
+      }
+    }
     checkSize(upload.modules);
     const live = store.live(name);
     if (live === undefined && store.all().length >= config["workers.count_max"]) throw workersError("tooMany");
@@ -281,6 +291,13 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
         const distinct = new Set(versions.map((v) => v.version_id)).size === versions.length;
         if (versions.length < 1 || versions.length > 2 || sum !== 100 || !distinct || versions.some((v) => v.percentage < 0)) {
           throw workersError("invalidDeployment");
+        }
+        const objects = await durableObjects.namespaces(live.script);
+        if (versions.length > 1 && (objects.durableObjectNamespaces ?? []).length > 0) {
+          throw platformError(
+            "notImplemented",
+            "Gradual deployments of Workers with Durable Objects are not implemented by this version of Freehold",
+          );
         }
         for (const { version_id } of versions) {
           if ((await store.version(live.script.id, version_id)) === undefined) {

@@ -12,15 +12,13 @@ import { type ForwardOutcome, forward, forwardUpgrade } from "../../kernel/gatew
 import type { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
 import { type ErrorPage, notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
-import { isUncaught } from "./links.ts";
+import { EXCLUSIVE_DRAIN_MS, isUncaught } from "./links.ts";
 import { CF_HEADER, PROTO_HEADER } from "./process.ts";
 import type { Serving, VersionLease } from "./serving.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 
 /** Three letters in place of the data centre's; the part of a ray id after the dash. */
 const COLO = "FRE";
-/** Requests in flight on a Worker with Durable Objects get this long when a deploy needs its files. */
-const EXCLUSIVE_DRAIN_MS = 5_000;
 /** How long a process that broke off an exchange may take to die before it counts as alive. */
 const SUSPECT_MS = 1_000;
 

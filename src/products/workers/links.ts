@@ -37,12 +37,14 @@ export interface LinksOptions {
   readonly pool: ConnectionPool;
   readonly log: Log;
   /** A lease on a process that serves the Worker; throws when there is no such Worker or it does not start. */
-  lease(target: string): Promise<Lease>;
+  lease(target: string): Promise<Lease & { readonly exclusive: boolean }>;
 }
 
 /** A call's body has no limit of its own: the caller is a Worker, whose request had one. */
 const UNLIMITED = Number.MAX_SAFE_INTEGER;
 const IDLE_TIMEOUT_MS = 2 ** 31 - 1;
+/** Work in flight on a Worker with Durable Objects gets this long when a deploy needs its files. */
+export const EXCLUSIVE_DRAIN_MS = 5_000;
 
 export async function openLinks(options: LinksOptions): Promise<Links> {
   const { pool, log } = options;
@@ -67,7 +69,7 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
     return { path, server };
   }
 
-  async function leased(target: string): Promise<Lease | undefined> {
+  async function leased(target: string): Promise<(Lease & { readonly exclusive: boolean }) | undefined> {
     try {
       return await options.lease(target);
     } catch (error) {
@@ -85,6 +87,7 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
         headers: headerLines(request),
         bodyMaxBytes: UNLIMITED,
         bodyIdleTimeoutMs: IDLE_TIMEOUT_MS,
+        ...(lease.exclusive && { signal: lease.retired, signalGraceMs: EXCLUSIVE_DRAIN_MS }),
         // No answer at all makes the caller's fetch() throw, as an uncaught exception in the callee does.
         intercept: isUncaught,
       });
@@ -133,6 +136,8 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
     const outdate = (): void => {
       connection.outdated = true;
       settle();
+      // Its successor waits for the process to be gone.
+      if (lease.exclusive) setTimeout(connection.end, EXCLUSIVE_DRAIN_MS).unref();
     };
     lease.retired.addEventListener("abort", outdate);
 

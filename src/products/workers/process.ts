@@ -76,10 +76,14 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   }
   const hasCode = version.syntax !== "none";
   if (hasCode) {
+    const code = await userCode(kernel, version);
+    const exported = version.exports.map((e) => e.name);
+    const before = code.modules === undefined ? [] : await context.durableObjects.modules(script, version.main, exported);
     services.push({
       name: USER,
       worker: {
-        ...(await userCode(kernel, version)),
+        ...code,
+        ...(code.modules !== undefined && { modules: [...before, ...code.modules] }),
         bindings: parts.bindings,
         ...(hasObjects && {
           durableObjectNamespaces: parts.durableObjectNamespaces ?? [],

@@ -123,7 +123,7 @@ test("[durable-objects-08] 1,000 concurrent increments end at exactly 1,000", as
   assert.equal(await json(`${counters.url}/value?name=crowded`), 1000);
 });
 
-test("[durable-objects-11] SQL: cursors, counts of rows, column names, size", async (t) => {
+test("[durable-objects-11] [durable-objects-12] [durable-objects-13] [durable-objects-15] [durable-objects-18] SQL: cursors, counts, names, size, FTS5, JSON, rollback, limits", async (t) => {
   const project = await deployWorker(t, platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
@@ -148,8 +148,18 @@ test("[durable-objects-11] SQL: cursors, counts of rows, column names, size", as
             let rolledBack;
             try { this.ctx.storage.transactionSync(() => { sql.exec("DELETE FROM items"); throw new Error("undo"); }); } catch { rolledBack = sql.exec("SELECT count(*) AS n FROM items").one().n; }
             const fts = (() => { sql.exec("CREATE VIRTUAL TABLE docs USING fts5(body)"); sql.exec("INSERT INTO docs VALUES ('the quick brown fox')"); return sql.exec("SELECT body FROM docs WHERE docs MATCH 'quick'").one().body; })();
+            const limits = {};
+            const limit = (name, query, ...bound) => { try { sql.exec(query, ...bound).toArray(); limits[name] = "accepted"; } catch (e) { limits[name] = "refused"; } };
+            const columns_ = (n) => Array.from({ length: n }, (_, i) => "c" + i).join(",");
+            limit("100 columns", "CREATE TABLE wide (" + columns_(100) + ")");
+            limit("101 columns", "CREATE TABLE wider (" + columns_(101) + ")");
+            limit("100 parameters", "SELECT " + Array(100).fill("?").join(","), ...Array(100).fill(1));
+            limit("101 parameters", "SELECT " + Array(101).fill("?").join(","), ...Array(101).fill(1));
+            limit("statement of 101 KB", "SELECT 1 /*" + "x".repeat(101 * 1024) + "*/");
+            limit("pattern of 50", "SELECT 'a' LIKE '" + "a".repeat(50) + "'");
+            limit("pattern of 51", "SELECT 'a' LIKE '" + "a".repeat(51) + "'");
             const math = sql.exec("SELECT pow(2, 10) AS p, json_extract('{\\"a\\":5}', '$.a') AS j").one();
-            return { columns, rows, raw, one, errors, blob: [...new Uint8Array(blob)], written: insert.rowsWritten, read: cursor.rowsRead, grew: sql.databaseSize > empty, refused, rolledBack, fts, math };
+            return { columns, rows, raw, one, errors, blob: [...new Uint8Array(blob)], written: insert.rowsWritten, read: cursor.rowsRead, grew: sql.databaseSize > empty, refused, rolledBack, fts, math, limits };
           }
         }
         export default { fetch: async (request, env) => Response.json(await env.Sql.getByName("x").run()) };`,
@@ -175,6 +185,15 @@ test("[durable-objects-11] SQL: cursors, counts of rows, column names, size", as
     rolledBack: 3,
     fts: "the quick brown fox",
     math: { p: 1024, j: 5 },
+    limits: {
+      "100 columns": "accepted",
+      "101 columns": "refused",
+      "100 parameters": "accepted",
+      "101 parameters": "refused",
+      "statement of 101 KB": "refused",
+      "pattern of 50": "accepted",
+      "pattern of 51": "refused",
+    },
   });
   assert(written >= 2);
   assert.match(refused[0], /transactionSync/);
@@ -190,7 +209,10 @@ test("[durable-objects-16] [durable-objects-17] key-value storage, asynchronous 
           async run() {
             const { storage } = this.ctx;
             await storage.put({ "b": 2, "a": 1, "c/1": { deep: [new Date(0)] }, "c/2": "two", "é": 5, "z": 6 });
-            const tooMany = await storage.get(Array.from({ length: 129 }, (_, i) => "k" + i)).then(() => "accepted", (e) => "refused");
+            const many = Array.from({ length: 129 }, (_, i) => "k" + i), pairs = Object.fromEntries(many.map((key) => [key, 1]));
+            const outcome = (promise) => promise.then(() => "accepted", (e) => e.constructor.name + ": " + e.message);
+            const tooMany = [await outcome(storage.get(many)), await outcome(storage.put(pairs)), await outcome(storage.delete(many)), await outcome(storage.transaction((txn) => txn.put(pairs)))];
+            const enough = [(await storage.get(many.slice(1))).size, await outcome(storage.put(Object.fromEntries(many.slice(1).map((key) => [key, 1])))), await storage.delete(many.slice(1))];
             const all = [...(await storage.list()).keys()];
             const some = await storage.get(["b", "missing", "a"]);
             const listed = {
@@ -203,7 +225,7 @@ test("[durable-objects-16] [durable-objects-17] key-value storage, asynchronous 
             storage.kv.put("sync", { v: 1 });
             const sync = [storage.kv.get("sync"), [...storage.kv.list({ prefix: "s" })], storage.kv.delete("sync"), storage.kv.get("sync") ?? null];
             const rolled = await storage.transaction(async (txn) => { await txn.put("t", 1); txn.rollback(); }).then(() => storage.get("t"));
-            return { tooMany, all, some: [...some], listed, deleted, sync, rolled: rolled ?? null, left: [...(await storage.list()).keys()] };
+            return { tooMany, enough, all, some: [...some], listed, deleted, sync, rolled: rolled ?? null, left: [...(await storage.list()).keys()] };
           }
         }
         export default { fetch: async (request, env) => Response.json(await env.Kv.getByName("x").run()) };`,
@@ -211,7 +233,13 @@ test("[durable-objects-16] [durable-objects-17] key-value storage, asynchronous 
     config: { name: "do-kv", durable_objects: { bindings: [binding("Kv")] }, migrations: sqlite("Kv") },
   });
   assert.deepEqual(await json(project.url), {
-    tooMany: "refused",
+    tooMany: [
+      "RangeError: Maximum number of keys is 128.",
+      "RangeError: Maximum number of pairs is 128.",
+      "RangeError: Maximum number of keys is 128.",
+      "RangeError: Maximum number of pairs is 128.",
+    ],
+    enough: [0, "accepted", 128],
     all: ["a", "b", "c/1", "c/2", "z", "é"],
     some: [
       ["a", 1],
@@ -331,13 +359,25 @@ test("[durable-objects-19] a class made with new_classes has key-value storage o
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Legacy extends DurableObject {
-          async run() { await this.ctx.storage.put("k", 1); let sql; try { sql = String(this.ctx.storage.sql.exec("SELECT 1")); } catch (e) { sql = "refused"; } return [await this.ctx.storage.get("k"), sql]; }
+          async run() {
+            const { storage } = this.ctx;
+            await storage.put("k", 1);
+            let sql;
+            try { sql = String(storage.sql.exec("SELECT 1")); } catch (e) { sql = "refused"; }
+            const outcome = (key, value) => storage.put(key, value).then(() => "accepted", (e) => e.message);
+            return [await storage.get("k"), sql, await outcome("x".repeat(2048), 1), await outcome("x".repeat(2049), 1),
+              await outcome("v", "x".repeat(131000)), await outcome("v", new Uint8Array(131073)), await storage.get("v").then((v) => v.length)];
+          }
         }
         export default { fetch: async (request, env) => Response.json(await env.Legacy.getByName("x").run()) };`,
     },
     config: { name: "legacy", durable_objects: { bindings: [binding("Legacy")] }, migrations: [{ tag: "v1", new_classes: ["Legacy"] }] },
   });
-  assert.deepEqual(await json(project.url), [1, "refused"]);
+  const [value, sql, ...limits] = await json(project.url);
+  assert.deepEqual([value, sql], [1, "refused"]);
+  assert.deepEqual([limits[0], limits[2], limits[4]], ["accepted", "accepted", 131000]);
+  assert.match(limits[1], /^Keys cannot be larger than 2048 bytes\./);
+  assert.match(limits[3], /^Values cannot be larger than 131072 bytes\./);
 });
 
 test("[durable-objects-51] the SDK lists namespaces and the objects that have stored something", async () => {
