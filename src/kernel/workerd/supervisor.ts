@@ -165,18 +165,30 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
     const { spec } = entry;
     const wait = entry.notBefore - clock.now();
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-    if (spec.exclusive !== undefined) await groups.get(spec.exclusive);
+    const turn = spec.exclusive === undefined ? undefined : joinGroup(spec.exclusive);
+    await turn?.ready;
     try {
       const item = await start(spec);
-      if (spec.exclusive !== undefined) groups.set(spec.exclusive, item.process.exited);
+      void item.process.exited.then(() => turn?.over());
       // A newer spec may have come while this process started: then it serves whoever waited for it, and goes.
       if (entries.get(spec.id)?.spec === spec) entry.current = item;
       else retireInBackground(item);
       return item;
     } catch (error) {
+      turn?.over();
       failed(entry, false);
       throw error;
     }
+  }
+
+  /** Queues up for an exclusive group at once, so that a process which is still starting counts too. */
+  function joinGroup(name: string): { ready: Promise<unknown>; over(): void } {
+    const before = groups.get(name) ?? Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const mine = before.then(() => promise);
+    groups.set(name, mine);
+    void mine.then(() => groups.get(name) === mine && groups.delete(name));
+    return { ready: before, over: resolve };
   }
 
   function retireInBackground(item: Running): void {
