@@ -72,7 +72,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       response.writeHead(400, { "content-type": "text/plain; charset=utf-8", connection: "close" }).end("Bad Request\n");
       return;
     }
-    if (hasBody(incoming)) response.once("finish", () => endUnread(incoming));
+    if (hasBody(incoming)) {
+      // Kept now: an answer with "Connection: close" takes the socket away from its request.
+      const { socket } = incoming;
+      response.once("finish", () => endUnread(incoming, socket));
+    }
     const to = destination(incoming);
     if (to === undefined || to === "api") {
       if (to === undefined) notFoundPage(incoming, response);
@@ -88,13 +92,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   /** Answered before its body had come: the client may finish sending, but not keep the connection by never doing so. */
-  function endUnread(incoming: IncomingMessage): void {
-    if (incoming.complete) return;
+  function endUnread(incoming: IncomingMessage, socket: Duplex): void {
+    if (incoming.complete || socket.destroyed) return;
     const timer = setTimeout(() => {
-      if (!incoming.complete) incoming.socket.destroy();
+      if (!incoming.complete) socket.destroy();
     }, config["gateway.body_idle_timeout_ms"]);
     timer.unref();
-    incoming.socket.once("close", () => clearTimeout(timer));
+    socket.once("close", () => clearTimeout(timer));
   }
 
   function failed(error: unknown, route: string, incoming: IncomingMessage, response: ServerResponse): void {
