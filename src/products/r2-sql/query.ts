@@ -96,17 +96,20 @@ async function select(
   deps: QueryDependencies,
 ): Promise<void> {
   const files = new HeldFiles(deps.objects, query.bucket);
+  const phase = phases(deps.log);
   try {
     const root = await parse(engine, sql, query.signal);
+    phase("parsed");
     const requests = { count: 0 };
     const planned = await planTables(root, query, deps, requests);
+    phase("planned");
     const scans = [...planned.values()];
     for (const { plan } of scans) await files.hold([...plan.data, ...plan.positionDeletes, ...plan.equalityDeletes]);
+    phase("held");
     const rendered = renderQuery(root, ({ item }) => {
       const { table, plan } = planned.get(item.node) as PlannedTable;
       return scanSql(table, plan, files);
     });
-    deps.log.debug("r2_sql.rendered", { sql: rendered.sql });
     if (explain !== undefined) {
       const plan = await engine.explain(rendered.sql, files.paths, query.signal);
       return await giveStatic(explainRows(files.withoutPaths(plan), scans, explain), sink);
@@ -120,11 +123,22 @@ async function select(
       const atMost = held.reduce((sum, { file }) => sum + file.fileSize, 0);
       sink.done({ bytesScanned: Math.min(bytes, atMost), filesScanned: opened, requests: opened + requests.count });
     });
+    phase("ran", { files: files.paths.length, sql: rendered.sql });
   } catch (cause) {
     throw queryError(cause, files, deps.log);
   } finally {
     await files.release();
   }
+}
+
+/** Logs, at the level "debug", how long each step of a query took. */
+function phases(log: Log): (name: string, fields?: Readonly<Record<string, unknown>>) => void {
+  let last = performance.now();
+  return (name, fields) => {
+    const now = performance.now();
+    log.debug(`r2_sql.${name}`, { ms: Math.round((now - last) * 10) / 10, ...fields });
+    last = now;
+  };
 }
 
 async function parse(engine: Engine, sql: string, signal: AbortSignal): Promise<SyntaxNode> {

@@ -135,7 +135,7 @@ export function encoder(type: DuckDBType): Encoder {
       return nullable((value) => `"${timeText((value as DuckDBTimeValue).micros)}"`);
     case DuckDBTypeId.TIMESTAMP:
     case DuckDBTypeId.TIMESTAMP_TZ:
-      return nullable((value) => instantText((value as DuckDBTimestampValue).micros, 6));
+      return nullable((value) => microsText((value as DuckDBTimestampValue).micros));
     case DuckDBTypeId.TIMESTAMP_MS:
       return nullable((value) => instantText((value as DuckDBTimestampMillisecondsValue).millis * 1000n, 6));
     case DuckDBTypeId.TIMESTAMP_S:
@@ -206,6 +206,15 @@ function timeText(micros: bigint): string {
   const two = (n: number): string => String(n).padStart(2, "0");
   const fraction = String(micros % MICROS_PER_SECOND).padStart(6, "0");
   return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}.${fraction}`;
+}
+
+/** The common case of `instantText` without arithmetic on big integers: the years 1684 to 2255. */
+function microsText(micros: bigint): string {
+  const units = Number(micros);
+  if (!Number.isSafeInteger(units)) return instantText(micros, 6);
+  const ms = Math.floor(units / 1000);
+  const iso = new Date(ms).toISOString();
+  return `"${iso.slice(0, -1)}${String(units - ms * 1000).padStart(3, "0")}Z"`;
 }
 
 /** `units` since the epoch, `digits` of them behind the point of a second. */
