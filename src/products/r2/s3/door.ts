@@ -29,7 +29,7 @@ import {
   targetOf,
   withBucket,
 } from "./request.ts";
-import { failureOf, sendFailure, sendHead } from "./respond.ts";
+import { drain, failureOf, sendFailure, sendHead } from "./respond.ts";
 
 export interface S3Door {
   handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): Promise<void>;
@@ -65,7 +65,9 @@ export function s3Door(r2: R2, auth: Auth): S3Door {
           response.destroy();
           return;
         }
-        sendFailure(response, failureOf(r2, error), head);
+        const failure = failureOf(r2, error);
+        if (!response.headersSent) await drain(request);
+        sendFailure(response, failure, head);
       }
     },
   };

@@ -1,5 +1,5 @@
 /** Answers of the S3 door. */
-import type { ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { PlatformError } from "../../../kernel/errors.ts";
 import { S3Error, type S3Failure, XML_TYPE, type XmlContent, xmlDocument, xmlError } from "../../../protocols/s3/index.ts";
 import { SignatureError } from "../../../protocols/sigv4/index.ts";
@@ -44,4 +44,30 @@ export function sendFailure(response: ServerResponse, failure: S3Failure, head: 
   sendHead(response, failure.status, { "content-type": XML_TYPE, "content-length": head ? undefined : body.length });
   if (head) response.end();
   else response.end(body);
+}
+
+const DRAIN_MAX_BYTES = 32 * 1024 * 1024;
+const DRAIN_MAX_MS = 2_000;
+
+/**
+ * Reads what is left of a refused body, within bounds: a client that is still sending would find its connection reset
+ * and never see the answer. Resolves when the body has ended, or it is not worth waiting for.
+ */
+export function drain(request: IncomingMessage): Promise<void> {
+  const announced = Number(request.headers["content-length"] ?? 0);
+  if (request.complete || request.destroyed || announced > DRAIN_MAX_BYTES) return Promise.resolve();
+  return new Promise((resolve) => {
+    let bytes = 0;
+    const done = () => {
+      clearTimeout(timer);
+      request.off("data", count).off("end", done).off("close", done);
+      resolve();
+    };
+    const count = (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > DRAIN_MAX_BYTES) done();
+    };
+    const timer = setTimeout(done, DRAIN_MAX_MS);
+    request.on("data", count).on("end", done).on("close", done).resume();
+  });
 }
