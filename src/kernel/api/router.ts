@@ -30,7 +30,8 @@ export function createApi(options: ApiOptions): ApiHandler {
   const { log, auth } = options;
   const app = new Hono();
   for (const route of options.routes) {
-    app.on(route.method, `${API_PREFIX}${route.path}`, async (c) => {
+    // A dot would not match the line breaks that keys may have.
+    app.on(route.method, `${API_PREFIX}${route.path.replace("{.+}", "{[\\s\\S]+}")}`, async (c) => {
       try {
         const principal = route.permission === "public" ? anonymous : await authorize(route, c.req.param("account"), c.req.raw);
         const value = await route.handle(context(c.req.raw, c.req.param() as Record<string, string>, principal));
