@@ -75,6 +75,10 @@ const FIELDS_MAX = 1000;
 const DEPTH_MAX = 32;
 /** Column that a catalog sink adds by itself (docs/r2-sql tutorial). */
 export const INGEST_COLUMN = "__ingest_ts";
+/** Hidden column of the time of ingest in compiled SQL. */
+export const TIME = "__freehold_time";
+/** Names that no column of a user may have. */
+export const reservedColumns: ReadonlySet<string> = new Set([INGEST_COLUMN, TIME]);
 
 /** The fields of a schema; throws `pipelines.invalidSchema` with the field's path. */
 export function parseFields(schema: WireSchema): Field[] {
@@ -92,7 +96,7 @@ export function parseFields(schema: WireSchema): Field[] {
       const key = column.toLowerCase();
       if (seen.has(key)) throw pipelinesError("invalidSchema", `${at}: duplicate field name "${column}"`);
       seen.add(key);
-      if (depth === 0 && key === INGEST_COLUMN) throw pipelinesError("invalidSchema", `${at}: the name ${INGEST_COLUMN} is reserved`);
+      if (depth === 0 && reservedColumns.has(key)) throw pipelinesError("invalidSchema", `${at}: the name ${column} is reserved`);
       return { name: wire.name, column, required: wire.required ?? false, type: type(wire, at, depth) };
     });
   };

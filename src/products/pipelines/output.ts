@@ -5,12 +5,15 @@
 import { type DuckDBDecimalType, type DuckDBListType, type DuckDBStructType, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
 import { identifier, literal } from "../../kernel/duckdb/engine.ts";
 import type { IcebergType, NestedField } from "../../protocols/iceberg/types.ts";
-import { INGEST_COLUMN } from "./fields.ts";
-import { TIME } from "./source.ts";
+import { INGEST_COLUMN, TIME } from "./fields.ts";
 import type { Column } from "./sql/compile.ts";
 import { SqlError } from "./sql/sql-error.ts";
 
-export type TimestampFormat = "rfc3339" | "unix_millis";
+/** How NDJSON shows what JSON has no type for. */
+export interface JsonEncoding {
+  readonly timestamps: "rfc3339" | "unix_millis";
+  readonly decimals: "number" | "string";
+}
 
 /** The select list for Parquet files of an R2 sink. Throws `SqlError` for a column that cannot be written. */
 export function parquetList(columns: readonly Column[]): string {
@@ -18,8 +21,8 @@ export function parquetList(columns: readonly Column[]): string {
 }
 
 /** The select list for NDJSON files: times as text or numbers, bytes as base64, JSON as it is. */
-export function jsonList(columns: readonly Column[], format: TimestampFormat): string {
-  return columns.map(({ name, type }) => `${jsonValue(identifier(name), type, format, 0)} AS ${identifier(name)}`).join(", ");
+export function jsonList(columns: readonly Column[], encoding: JsonEncoding): string {
+  return columns.map(({ name, type }) => `${jsonValue(identifier(name), type, encoding, 0)} AS ${identifier(name)}`).join(", ");
 }
 
 /** The select list for files of a catalog table: the time of ingest first, as the service's own tables have it. */
@@ -37,8 +40,6 @@ export function icebergFields(columns: readonly Column[]): NestedField[] {
     const fields = type.fields.map((field) => ({ ...field, id: next++ }));
     return { ...type, fields: fields.map((field) => ({ ...field, type: numbered(field.type) })) };
   };
-  if (columns.some((column) => column.name.toLowerCase() === INGEST_COLUMN))
-    throw new SqlError(`the column name ${INGEST_COLUMN} is reserved: the sink adds it`);
   const own = columns.map(({ name, type }) => ({ name, type: catalogType(type, name).iceberg }));
   const top = [{ name: INGEST_COLUMN, type: "timestamptz" as IcebergType }, ...own].map((field) => ({
     ...field,
@@ -152,24 +153,32 @@ function catalogType(type: DuckDBType, name: string): CatalogType {
 // --- NDJSON ------------------------------------------------------------------------------------------------
 
 const RFC3339 = "%Y-%m-%dT%H:%M:%S.%fZ";
-const textTypes = new Set([DuckDBTypeId.BLOB, DuckDBTypeId.TIMESTAMP, DuckDBTypeId.TIMESTAMP_NS, DuckDBTypeId.TIMESTAMP_TZ]);
+const textTypes = new Set([
+  DuckDBTypeId.BLOB,
+  DuckDBTypeId.DECIMAL,
+  DuckDBTypeId.TIMESTAMP,
+  DuckDBTypeId.TIMESTAMP_NS,
+  DuckDBTypeId.TIMESTAMP_TZ,
+]);
 
-function jsonValue(sql: string, type: DuckDBType, format: TimestampFormat, depth: number): string {
+function jsonValue(sql: string, type: DuckDBType, encoding: JsonEncoding, depth: number): string {
   if (!needsText(type)) return sql;
   switch (type.typeId) {
     case DuckDBTypeId.BLOB:
       return `to_base64(${sql})`;
     case DuckDBTypeId.LIST:
-      return `list_transform(${sql}, lambda e${depth}: ${jsonValue(`e${depth}`, (type as DuckDBListType).valueType, format, depth + 1)})`;
+      return `list_transform(${sql}, lambda e${depth}: ${jsonValue(`e${depth}`, (type as DuckDBListType).valueType, encoding, depth + 1)})`;
     case DuckDBTypeId.STRUCT: {
       const { entryNames, entryTypes } = type as DuckDBStructType;
       const members = entryNames.map(
-        (key, i) => `${identifier(key)} := ${jsonValue(`${sql}[${literal(key)}]`, entryTypes[i] as DuckDBType, format, depth)}`,
+        (key, i) => `${identifier(key)} := ${jsonValue(`${sql}[${literal(key)}]`, entryTypes[i] as DuckDBType, encoding, depth)}`,
       );
       return `CASE WHEN ${sql} IS NOT NULL THEN struct_pack(${members.join(", ")}) END`;
     }
+    case DuckDBTypeId.DECIMAL:
+      return encoding.decimals === "string" ? `${sql}::VARCHAR` : sql;
     default:
-      if (format === "unix_millis") return `epoch_ms(${sql})`;
+      if (encoding.timestamps === "unix_millis") return `epoch_ms(${sql})`;
       return type.typeId === DuckDBTypeId.TIMESTAMP_NS ? nanosText(sql) : `strftime(${sql}, '${RFC3339}')`;
   }
 }

@@ -96,11 +96,13 @@ export async function openPipelines(
 ): Promise<Pipelines> {
   const { meta, log, clock, config, blobs } = kernel;
   const directory = join(kernel.directory, "rolls");
-  await rm(directory, { recursive: true, force: true });
+  const spill = join(kernel.directory, "spill");
+  // What a crash left behind.
+  for (const path of [directory, spill]) await rm(path, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
   const db: DuckDb = await openDuckDb({
     directories: [directory, blobs.scratch],
-    spill: join(kernel.directory, "spill"),
+    spill,
     memoryMb: config["pipelines.memory_mb"],
     // One core is the event loop's: with all of them taken, ingest and gathering wait for SQL.
     threads: Math.max(1, availableParallelism() - 1),
@@ -218,9 +220,9 @@ export async function openPipelines(
   }
 
   /** Where a new reader begins: with the events that no pipeline has processed, or beside others with what comes from now on. */
-  function firstPosition(stream: Stream): number {
+  async function firstPosition(stream: Stream): Promise<number> {
     const others = readersOf((row) => row.stream === stream.id).some(({ reader }) => reader !== undefined);
-    return others ? stream.journal.end : Math.max(stream.journal.start, stream.released);
+    return others ? stream.journal.end : Math.max(stream.journal.start, await streams.released(stream.id));
   }
 
   async function create(name: string, sql: string): Promise<Pipeline> {
@@ -237,18 +239,18 @@ export async function openPipelines(
       if (target.kind === "catalog") await ensureTable(tables, target, sink.id, icebergFields(statement.columns));
     }
     const row: PipelineRow = { id: randomBytes(16).toString("hex"), name, sql, created_at: now, modified_at: now };
-    const rows = compiled.map(
-      ({ statement, sink, plan }, ordinal): ReaderRow => ({
+    const rows: ReaderRow[] = [];
+    for (const [ordinal, { statement, sink, plan }] of compiled.entries())
+      rows.push({
         pipeline: row.id,
         ordinal,
         stream: statement.stream.id,
         sink: sink.id,
         plan: JSON.stringify(plan),
-        position: firstPosition(streams.require(statement.stream.id)),
+        position: await firstPosition(streams.require(statement.stream.id)),
         rolls: 0,
         intent: null,
-      }),
-    );
+      });
     await meta.transaction(async (tx) => {
       await insertPipeline(tx, row, rows);
     });
@@ -269,7 +271,11 @@ export async function openPipelines(
   }
 
   async function deleteRows(tx: MetaTransaction, id: string): Promise<void> {
-    for (const { row, reader } of running.get(id) ?? []) if (reader !== undefined) await streams.release(tx, row.stream, reader.position);
+    const rows = await tx.all<{ stream: string; position: number }>(
+      "SELECT stream, position FROM pipelines_readers WHERE pipeline = ?",
+      id,
+    );
+    for (const { stream, position } of rows) await streams.release(tx, stream, position);
     await tx.run("DELETE FROM pipelines_readers WHERE pipeline = ?", id);
     await tx.run("DELETE FROM pipelines_pipelines WHERE id = ?", id);
   }
@@ -338,7 +344,7 @@ export async function openPipelines(
       settings.target.kind === "catalog"
         ? catalogList(statement.columns)
         : settings.format.type === "json"
-          ? jsonList(statement.columns, settings.timestamps)
+          ? jsonList(statement.columns, settings.json)
           : parquetList(statement.columns);
     if (settings.target.kind === "catalog") icebergFields(statement.columns);
     return {

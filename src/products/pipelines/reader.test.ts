@@ -51,7 +51,7 @@ async function world(t: TestContext, rolling = { intervalMs: 50, fileBytes: unde
     version: 1 as const,
     select: statement.select,
     guarded: null,
-    output: jsonList(statement.columns, "rfc3339"),
+    output: jsonList(statement.columns, { timestamps: "rfc3339", decimals: "number" }),
     columns: [],
   };
   const saved = { state: { position: 0, rolls: 0, intent: undefined } as ReaderState, health: undefined as string | undefined };

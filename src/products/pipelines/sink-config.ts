@@ -6,7 +6,7 @@ import { z } from "zod";
 import { pipelinesError } from "./errors.ts";
 import type { FileFormat } from "./file-writer.ts";
 import { checkTimePattern, type NamingStrategy } from "./naming.ts";
-import type { TimestampFormat } from "./output.ts";
+import type { JsonEncoding } from "./output.ts";
 
 const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? undefined);
 
@@ -92,7 +92,7 @@ export interface CatalogSinkConfig {
 export interface SinkSettings {
   readonly target: R2SinkConfig | CatalogSinkConfig;
   readonly format: FileFormat;
-  readonly timestamps: TimestampFormat;
+  readonly json: JsonEncoding;
   readonly rolling: RollingPolicy;
 }
 
@@ -114,10 +114,17 @@ const ROW_GROUP_BYTES = 1024 * 1024 * 1024;
 /** Checks a new sink and parts it from its secrets. Throws `pipelines.invalidSink`. */
 export function parseNewSink(sink: NewSink, accountId: string, rollMinSeconds: number): { wire: SinkWire; secrets: SinkSecrets } {
   const format = sink.format ?? { type: "parquet" as const, compression: undefined, row_group_bytes: undefined };
+  if (format.type === "json" && (format.unstructured === true || format.decimal_encoding === "bytes"))
+    throw pipelinesError(
+      "invalidSink",
+      "format: unstructured output and decimals as bytes are not implemented by this version of Freehold",
+    );
   if (sink.type === "r2") {
     const config = parse(r2Config, sink.config);
     if (config.account_id !== undefined && config.account_id !== accountId)
       throw pipelinesError("invalidSink", "config.account_id: not this account");
+    if (![undefined, "default"].includes(config.jurisdiction))
+      throw pipelinesError("invalidSink", `config.jurisdiction: only buckets of the default jurisdiction can be written to`);
     const { credentials, ...rest } = config;
     const pattern = rest.partitioning?.time_pattern ?? TIME_PATTERN;
     checkTimePattern(pattern);
@@ -174,7 +181,10 @@ export function settingsOf(wire: SinkWire): SinkSettings {
       compression: format.compression ?? (format.type === "parquet" ? "zstd" : "uncompressed"),
       rowGroupBytes: (format.type === "parquet" ? format.row_group_bytes : undefined) ?? ROW_GROUP_BYTES,
     },
-    timestamps: (format.type === "json" ? format.timestamp_format : undefined) ?? "rfc3339",
+    json: {
+      timestamps: (format.type === "json" ? format.timestamp_format : undefined) ?? "rfc3339",
+      decimals: format.type === "json" && format.decimal_encoding === "string" ? "string" : "number",
+    },
     rolling: {
       intervalMs: policy.interval_seconds * 1000,
       fileBytes: policy.file_size_bytes || undefined,

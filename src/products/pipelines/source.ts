@@ -1,15 +1,13 @@
 /**
  * A stream's lines (`payload.ts`) as an SQL table: one column per field of the schema, or one column `value`, and the
- * time of ingest. Lines were checked at ingest, so the JSON reader casts as it parses, which is three times as fast as
+ * time of ingest in the hidden column `TIME`, TIMESTAMP WITH TIME ZONE. Lines were checked at ingest, so the JSON reader casts as it parses, which is three times as fast as
  * reading JSON values and converting them with checks (1 KB events: 640 against 170 MB/s on one core).
  */
 import { identifier, literal } from "../../kernel/duckdb/engine.ts";
-import type { Field, FieldType } from "./fields.ts";
+import { type Field, type FieldType, TIME } from "./fields.ts";
 
 /** Name of the table that compiled statements read. */
 export const SOURCE = "__source";
-/** Its hidden column: TIMESTAMP WITH TIME ZONE of ingest. */
-export const TIME = "__time";
 
 /** An event is at most as long as a request; DuckDB allocates twice this per file that it reads. */
 const LINE_BYTES_MIN = 1 << 20;

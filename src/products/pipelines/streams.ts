@@ -20,11 +20,11 @@ const httpSettings = z.object({
 });
 
 const streamFormat = z.looseObject({
-  // Events arrive as JSON; the SDK's type has "parquet" too, which no document explains.
+  // Events arrive as JSON, times and decimals as text or numbers whatever these hints say; the SDK's type has "parquet" too, which no document explains.
   type: z.literal("json"),
   unstructured: optional(z.boolean()),
   timestamp_format: optional(z.enum(["rfc3339", "unix_millis"])),
-  decimal_encoding: optional(z.enum(["number", "string", "bytes"])),
+  decimal_encoding: optional(z.enum(["number", "string"])),
 });
 
 export const newStream = z.looseObject({
@@ -35,7 +35,14 @@ export const newStream = z.looseObject({
   worker_binding: optional(z.object({ enabled: z.boolean() })),
 });
 
-export const streamChange = z.looseObject({ http: optional(httpSettings), worker_binding: optional(z.object({ enabled: z.boolean() })) });
+/** What is left out stays as it is: a change of CORS must not turn off authentication. */
+const httpChange = z.object({
+  enabled: optional(z.boolean()),
+  authentication: optional(z.boolean()),
+  cors: optional(z.object({ origins: optional(z.array(z.string())) })),
+});
+
+export const streamChange = z.looseObject({ http: optional(httpChange), worker_binding: optional(z.object({ enabled: z.boolean() })) });
 
 export interface Http {
   readonly enabled: boolean;
@@ -51,8 +58,6 @@ export interface Stream {
   readonly schema: WireSchema | undefined;
   readonly http: Http;
   readonly workerBinding: boolean;
-  /** Events before it were processed by some pipeline. */
-  readonly released: number;
   readonly createdAt: number;
   readonly modifiedAt: number;
   readonly fields: readonly Field[] | undefined;
@@ -73,6 +78,8 @@ export interface Streams {
   change(id: string, given: z.infer<typeof streamChange>): Promise<Stream>;
   /** Records, inside the caller's transaction, that events before `offset` were processed. */
   release(tx: MetaTransaction, id: string, offset: number): Promise<void>;
+  /** Events before this offset were processed by a pipeline that is gone. */
+  released(id: string): Promise<number>;
   /** Deletes the stream with its buffered events; `also` runs in the transaction that does it. Its readers must have stopped. */
   remove(id: string, also: (tx: MetaTransaction) => Promise<void>): Promise<void>;
 }
@@ -110,7 +117,6 @@ export async function openStreams(meta: MetaStore, journals: JournalStore, clock
       schema,
       http: JSON.parse(row.http) as Http,
       workerBinding: row.worker_binding === 1,
-      released: row.released,
       createdAt: row.created_at,
       modifiedAt: row.modified_at,
       fields,
@@ -185,7 +191,11 @@ export async function openStreams(meta: MetaStore, journals: JournalStore, clock
       const stream = require(id);
       const changed: Stream = {
         ...stream,
-        http: given.http === undefined ? stream.http : checkHttp(given.http),
+        http: checkHttp({
+          enabled: given.http?.enabled ?? stream.http.enabled,
+          authentication: given.http?.authentication ?? stream.http.authentication,
+          cors: given.http?.cors ?? stream.http.cors,
+        }),
         workerBinding: given.worker_binding?.enabled ?? stream.workerBinding,
         modifiedAt: clock.now(),
       };
@@ -202,8 +212,9 @@ export async function openStreams(meta: MetaStore, journals: JournalStore, clock
 
     async release(tx, id, offset) {
       await tx.run("UPDATE pipelines_streams SET released = ? WHERE id = ? AND released < ?", offset, id, offset);
-      const stream = byId.get(id);
-      if (stream !== undefined && stream.released < offset) keep({ ...stream, released: offset });
+    },
+    async released(id) {
+      return (await meta.get<{ released: number }>("SELECT released FROM pipelines_streams WHERE id = ?", id))?.released ?? 0;
     },
 
     async remove(id, also) {

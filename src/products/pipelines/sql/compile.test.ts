@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type DuckDb, openDuckDb } from "../../../kernel/duckdb/engine.ts";
-import { type Field, parseFields, type WireField } from "../fields.ts";
+import { type Field, parseFields, TIME, type WireField } from "../fields.ts";
 import { macros } from "../functions.ts";
 import { readPayload } from "../payload.ts";
 import { recordCheck } from "../record-check.ts";
@@ -63,8 +63,8 @@ async function rows(sql: string, events: unknown[], wire: WireField[] | undefine
   await writeFile(file, readPayload(batch.payload).lines);
   const found = await db.use((c) => c.all(`WITH ${SOURCE} AS (${sourceSql(fields, [file], 1_000_000)}) ${statement.select}`));
   return found.map((row) => {
-    const { __time, ...columns } = row as Record<string, unknown>;
-    assert.deepEqual(__time, new Date(NOW));
+    const { [TIME]: time, ...columns } = row as Record<string, unknown>;
+    assert.deepEqual(time, new Date(NOW));
     assert.deepEqual(
       Object.keys(columns),
       statement.columns.map((column) => column.name),
@@ -167,7 +167,7 @@ test("an unstructured stream has one column, value", async () => {
     const file = join(directory, `${files++}.ndjson`);
     await writeFile(file, readPayload((batch as { payload: Uint8Array }).payload).lines);
     return db.use((c) =>
-      c.all(`WITH ${SOURCE} AS (${sourceSql(undefined, [file], 1_000_000)}) SELECT * EXCLUDE (__time) FROM (${statement?.select})`),
+      c.all(`WITH ${SOURCE} AS (${sourceSql(undefined, [file], 1_000_000)}) SELECT * EXCLUDE (${TIME}) FROM (${statement?.select})`),
     );
   };
   assert.deepEqual(await unstructured("INSERT INTO out SELECT * FROM events", [{ a: 1 }, [2], "x", 3]), [
@@ -248,7 +248,9 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ["INSERT INTO out SELECT * FROM information_schema.tables", /not found/],
   ["INSERT INTO out SELECT getenv('HOME') AS a FROM events", /Invalid function/],
   ["INSERT INTO out SELECT current_setting('threads') AS a FROM events", /Invalid function/],
-  ["INSERT INTO out SELECT __time AS a FROM events", /No field named __time/],
+  ["INSERT INTO out SELECT __freehold_time AS a FROM events", /No field named __freehold_time/],
+  ["INSERT INTO out SELECT n AS __ingest_ts FROM events", /reserved/],
+  ["INSERT INTO out (__freehold_time) SELECT n FROM events", /reserved/],
   ["INSERT INTO out SELECT * EXCLUDE (n) FROM events", /EXCLUDE/],
   ["INSERT INTO out SELECT COLUMNS('.*') FROM events", /not supported/],
   ["INSERT INTO out SELECT list_transform(tags, lambda x: x) AS a FROM events", /No field named x/],

@@ -6,8 +6,8 @@
 import type { DuckDBType } from "@duckdb/node-api";
 import { type Connection, DuckDbError, identifier } from "../../../kernel/duckdb/engine.ts";
 import { parseSelects, SqlSyntaxError } from "../../../kernel/duckdb/parser.ts";
-import type { Field } from "../fields.ts";
-import { columnNames, emptySourceSql, SOURCE, TIME } from "../source.ts";
+import { type Field, reservedColumns, TIME } from "../fields.ts";
+import { columnNames, emptySourceSql, SOURCE } from "../source.ts";
 import { compileSelect } from "./select.ts";
 import { SqlError } from "./sql-error.ts";
 import { type InsertStatement, splitStatements } from "./statements.ts";
@@ -33,7 +33,7 @@ export interface Column {
 export interface CompiledStatement {
   readonly stream: StreamTable;
   readonly sink: { readonly id: string; readonly name: string };
-  /** A SELECT over `__source` that yields `columns`, then `__time`. */
+  /** A SELECT over `__source` that yields `columns`, then the hidden time of ingest. */
   readonly select: string;
   /** The same with NULL in the place of values that fail; null when DuckDB cannot guard it (random(), uuid()). */
   readonly guarded: string | null;
@@ -131,6 +131,8 @@ function renamed(statement: InsertStatement, bound: readonly Column[]): readonly
   const names = statement.columns;
   if (names === undefined) return bound;
   if (names.length !== bound.length) throw new SqlError(`INSERT names ${names.length} columns, SELECT gives ${bound.length}`);
+  const reserved = names.find((name) => reservedColumns.has(name.toLowerCase()));
+  if (reserved !== undefined) throw new SqlError(`the column name ${reserved} is reserved`);
   if (new Set(names.map((name) => name.toLowerCase())).size !== names.length) throw new SqlError("INSERT names a column twice");
   return bound.map((column, i) => ({ name: names[i] as string, type: column.type }));
 }

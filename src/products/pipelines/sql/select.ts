@@ -1,18 +1,19 @@
 /**
  * SELECT statements of a pipeline: `[WITH …] SELECT … FROM stream, subquery or CTE [WHERE …]`, without joins, aggregates
  * or anything else that looks at more than one event (docs/pipelines/sql-reference/select-statements). CTEs and
- * subqueries are put in the place of their names; every SELECT passes the hidden column `__time` on, so that the time
+ * subqueries are put in the place of their names; every SELECT passes the hidden column `TIME` on, so that the time
  * of ingest reaches the sink whatever columns the user takes.
  */
 import { identifier } from "../../../kernel/duckdb/engine.ts";
 import type { SyntaxNode } from "../../../kernel/duckdb/parser.ts";
-import { SOURCE, TIME } from "../source.ts";
+import { reservedColumns, TIME } from "../fields.ts";
+import { SOURCE } from "../source.ts";
 import { displayName } from "./display.ts";
 import { expression, inOrder, type Scope } from "./expressions.ts";
 import { SqlError } from "./sql-error.ts";
 
 export interface CompiledSelect {
-  /** Yields `columns`, in this order, then `__time`. */
+  /** Yields `columns`, in this order, then the hidden time of ingest. */
   readonly sql: string;
   readonly columns: readonly string[];
 }
@@ -165,6 +166,7 @@ function starItems(item: SyntaxNode, from: From): { name: string; sql: string }[
 function uniqueNames(names: readonly string[]): void {
   const seen = new Map<string, number>();
   for (const [i, name] of names.entries()) {
+    if (reservedColumns.has(name.toLowerCase())) throw new SqlError(`the column name ${name} is reserved`);
     const before = seen.get(name.toLowerCase());
     if (before !== undefined)
       throw new SqlError(
