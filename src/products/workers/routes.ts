@@ -28,7 +28,7 @@ const deploymentSchema = z.object({
 
 const settingsSchema = z.object({
   logpush: z.boolean().nullish(),
-  observability: z.unknown(),
+  observability: z.unknown().optional(),
   tail_consumers: z.array(z.unknown()).nullish(),
   tags: z.array(z.string()).nullish(),
 });

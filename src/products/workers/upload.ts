@@ -6,6 +6,7 @@
 import { z } from "zod";
 import type { BindingConfig } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
+import { fieldPath, objectOf } from "./form-fields.ts";
 import type { ModuleKind } from "./model.ts";
 
 const assetsConfigSchema = z.object({
@@ -17,6 +18,9 @@ const assetsConfigSchema = z.object({
   _redirects: z.string().optional(),
 });
 
+/** Fields of a form are text. */
+const flag = z.union([z.boolean(), z.enum(["true", "false"]).transform((text) => text === "true")]);
+
 const metadataSchema = z.looseObject({
   main_module: z.string().optional(),
   body_part: z.string().optional(),
@@ -26,13 +30,13 @@ const metadataSchema = z.looseObject({
   migrations: z.unknown().optional(),
   exports: z.record(z.string(), z.unknown()).optional(),
   keep_bindings: z.array(z.string()).default([]),
-  keep_assets: z.boolean().default(false),
+  keep_assets: flag.default(false),
   assets: z.object({ jwt: z.string().optional(), config: assetsConfigSchema.default({}) }).optional(),
   annotations: z
     .object({ "workers/message": z.string().max(1000).optional(), "workers/tag": z.string().max(100).optional() })
     .loose()
     .default({}),
-  logpush: z.boolean().optional(),
+  logpush: flag.optional(),
   observability: z.unknown().optional(),
   tail_consumers: z.array(z.unknown()).nullish(),
   tags: z.array(z.string()).nullish(),
@@ -74,14 +78,15 @@ const PART_BINDINGS = new Set(["wasm_module", "text_blob", "data_blob"]);
 
 /** Throws the documented errors; `body` is the whole request body. */
 export async function readUpload(contentType: string, body: Uint8Array): Promise<Upload> {
-  if (/^(application|text)\/javascript\b/.test(contentType)) return bareScript(body);
+  const type = formType(contentType, body);
+  if (type === undefined) return bareScript(body);
   let form: FormData;
   try {
-    form = await new Response(body as Uint8Array<ArrayBuffer>, { headers: { "content-type": contentType } }).formData();
+    form = await new Response(body as Uint8Array<ArrayBuffer>, { headers: { "content-type": type } }).formData();
   } catch (cause) {
     throw workersError("parse", undefined, { cause });
   }
-  const metadata = parseMetadata(await text(form.get("metadata")));
+  const metadata = await metadataOf(form);
   const bindings = metadata.bindings.map(namedBinding);
   const names = new Set<string>();
   for (const binding of bindings) {
@@ -93,10 +98,13 @@ export async function readUpload(contentType: string, body: Uint8Array): Promise
   const parts = new Map<string, Uint8Array>();
   const modules: UploadModule[] = [];
   for (const [name, value] of form) {
-    if (name === "metadata") continue;
+    if (name === "metadata" || fieldPath(name, "metadata") !== undefined) continue;
     const bytes = typeof value === "string" ? Buffer.from(value) : new Uint8Array(await value.arrayBuffer());
     if (partNames.has(name)) parts.set(name, bytes);
-    else modules.push({ name: moduleName(name), kind: kindOf(name, typeof value === "string" ? "" : value.type), bytes });
+    else {
+      const path = fieldPath(name, "files")?.[0] ?? name;
+      modules.push({ name: moduleName(path), kind: kindOf(path, typeof value === "string" ? "" : value.type), bytes });
+    }
   }
   for (const name of partNames)
     if (!parts.has(name)) throw workersError("validation", `The upload has no part named "${name}" that a binding refers to.`);
@@ -109,14 +117,37 @@ function bareScript(body: Uint8Array): Upload {
   return { metadata, modules: [{ name: "script", kind: "commonjs", bytes: body }], parts: new Map(), bindings: [] };
 }
 
-function parseMetadata(json: string | undefined): UploadMetadata {
-  if (json === undefined) throw workersError("parse", "The upload has no part named `metadata`.");
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch (cause) {
-    throw workersError("parse", "The part `metadata` is not valid JSON.", { cause });
+/** The form's Content-Type; undefined for a body that is the script itself. */
+function formType(contentType: string, body: Uint8Array): string | undefined {
+  if (!/^(application|text)\/javascript\b/.test(contentType)) return contentType;
+  // The TypeScript SDK sends its form under the type of a script, without the boundary: the body's first line has it.
+  const start = Buffer.from(body.buffer, body.byteOffset, Math.min(body.byteLength, 300)).toString("latin1");
+  const boundary = /^--([^\r\n]+)\r\ncontent-disposition: form-data;/i.exec(start)?.[1];
+  return boundary === undefined ? undefined : `multipart/form-data; boundary=${boundary}`;
+}
+
+/** Metadata as one JSON part, or as the SDKs' fields. */
+async function metadataOf(form: FormData): Promise<UploadMetadata> {
+  const json = await text(form.get("metadata"));
+  if (json !== undefined) {
+    let value: unknown;
+    try {
+      value = JSON.parse(json);
+    } catch (cause) {
+      throw workersError("parse", "The part `metadata` is not valid JSON.", { cause });
+    }
+    return parseMetadata(value);
   }
+  const fields: [string[], string][] = [];
+  for (const [name, value] of form) {
+    const path = fieldPath(name, "metadata");
+    if (path !== undefined && typeof value === "string") fields.push([path, value]);
+  }
+  if (fields.length === 0) throw workersError("parse", "The upload has no part named `metadata`.");
+  return parseMetadata(objectOf(fields));
+}
+
+function parseMetadata(value: unknown): UploadMetadata {
   const parsed = metadataSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
