@@ -7,7 +7,13 @@
  * extension, no setting, whatever the statement says. Work runs on DuckDB's own threads, never on the event loop.
  */
 import { availableParallelism } from "node:os";
-import duckdb, { type DuckDBConnection, type DuckDBType, type DuckDBValue, version as engineVersion } from "@duckdb/node-api";
+import duckdb, {
+  type DuckDBConnection,
+  type DuckDBScalarFunction,
+  type DuckDBType,
+  type DuckDBValue,
+  version as engineVersion,
+} from "@duckdb/node-api";
 import { DuckDbError, duckDbError } from "./errors.ts";
 import { Rows } from "./rows.ts";
 
@@ -26,6 +32,8 @@ export interface InstanceOptions {
   readonly memoryMb: number;
   /** Threads for all connections together; by default one per core. */
   readonly threads?: number;
+  /** Functions in JavaScript, for what SQL cannot say. They run on this process's main thread. */
+  readonly functions?: readonly DuckDBScalarFunction[];
   /** Statements that run once before the lock: macros, settings that differ from the default. Trusted text. */
   readonly setup?: readonly string[];
 }
@@ -102,6 +110,7 @@ export async function prepareDuckDb(options: InstanceOptions): Promise<PreparedD
     const connection = await instance.connect();
     // Results must not depend on where the machine stands.
     await connection.run("SET GLOBAL TimeZone = 'UTC'");
+    for (const scalar of options.functions ?? []) connection.registerScalarFunction(scalar);
     for (const statement of options.setup ?? []) await connection.run(statement);
     return {
       async lock({ directories = [], files = [] }) {

@@ -325,6 +325,27 @@ test("SHOW, DESCRIBE and EXPLAIN answer without reading data", async (t) => {
   assert(!JSON.stringify([text, json]).includes(lake.dir));
 });
 
+test("weighted percentiles equal those of the rows repeated by their weight", async (t) => {
+  const lake = await openLake(t);
+  await lake.create("ns.t", [field(1, "v", "long"), field(2, "w", "int"), field(3, "g", "string")]);
+  await lake.append(
+    "ns.t",
+    "SELECT (i * 37) % 1000 AS v, (i % 5 - 1)::INTEGER AS w, 'g' || i % 2 AS g FROM range(1000) t(i) UNION ALL SELECT NULL, 5, 'g0' UNION ALL SELECT 7, NULL, 'g1'",
+  );
+  const { rows } = await lake.query(
+    "SELECT g, approx_percentile_cont_with_weight(v, w, 0.5) AS m, approx_percentile_cont_with_weight(v, w, 0.9) FILTER (WHERE v < 500 OR v > 990) AS p FROM ns.t GROUP BY g ORDER BY g",
+  );
+  const exact = await lake.duckdb.all<{ g: string; m: number; p: number }>(
+    `SELECT g, quantile_disc(v, 0.5)::DOUBLE AS m, quantile_disc(v, 0.9) FILTER (WHERE v < 500 OR v > 990)::DOUBLE AS p
+     FROM (SELECT (i * 37) % 1000 AS v, 'g' || i % 2 AS g, unnest(range(greatest(i % 5 - 1, 0))) FROM range(1000) t(i)) GROUP BY g ORDER BY g`,
+  );
+  assert.deepEqual(rows, exact);
+  await assert.rejects(
+    lake.query("SELECT approx_percentile_cont_with_weight(v, w, 1.5) FROM ns.t"),
+    fails("invalidQuery", /between 0\.0 and 1\.0/),
+  );
+});
+
 test("approximate aggregates are close to the exact ones", async (t) => {
   const lake = await openLake(t);
   await lake.create("ns.t", [field(1, "v", "long"), field(2, "name", "string")]);

@@ -10,6 +10,7 @@ import { duckDbError } from "../../../kernel/duckdb/errors.ts";
 import { serializedTree } from "../../../kernel/duckdb/parser.ts";
 import type { Rows } from "../../../kernel/duckdb/rows.ts";
 import { descriptor, encoder, uniqueNames } from "./encode.ts";
+import { engineFunctions } from "./functions.ts";
 import { lines } from "./lines.ts";
 import { type EngineMessage, type EngineMetrics, type EngineRequest, type EngineSettings, ROWS_LINE_BYTES } from "./protocol.ts";
 
@@ -33,7 +34,13 @@ const SETUP = [
   "SET GLOBAL enable_external_file_cache = false",
 ];
 const prepare = (): Promise<PreparedDuckDb> =>
-  prepareDuckDb({ spill: settings.spill, memoryMb: settings.memoryMb, threads: settings.threads, setup: SETUP });
+  prepareDuckDb({
+    spill: settings.spill,
+    memoryMb: settings.memoryMb,
+    threads: settings.threads,
+    functions: engineFunctions(),
+    setup: SETUP,
+  });
 
 let parser: Promise<DuckDb> | undefined;
 let next: Promise<PreparedDuckDb> | undefined;

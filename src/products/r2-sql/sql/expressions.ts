@@ -129,9 +129,8 @@ function renderFunction(node: SyntaxNode, m: Members, context: ExpressionContext
     if (spelling === undefined) throw invalidSql(`unsupported binary operator ${name}`);
     if (args.length === 1 && (name === "-" || name === "+")) return `(${spelling}${args[0]})`;
     if (args.length !== 2) throw invalidSql(`unsupported operator ${name}`);
-    // To the real engine 0.5 is a floating-point number; as DuckDB's decimal it would divide by other rules.
-    const [left, right] = name === "/" ? args.map((arg, i) => (isFraction(nodes[i]) ? `CAST(${arg} AS DOUBLE)` : arg)) : args;
-    return `(${left} ${spelling} ${right})`;
+    if (name === "/" && nodes.some(isFraction)) return floatingDivision(args[0] as string, args[1] as string);
+    return `(${args[0]} ${spelling} ${args[1]})`;
   }
   if (name === "count_star") {
     const filter = filterNode === undefined ? "" : ` FILTER (WHERE ${renderExpression(filterNode, context)})`;
@@ -145,6 +144,16 @@ function renderFunction(node: SyntaxNode, m: Members, context: ExpressionContext
   if (distinct || orders !== "") throw unsupported(`DISTINCT or ORDER BY inside ${name}`);
   // In parentheses: the SQL of a rule may be an operator's.
   return `(${rule.sql({ args, nodes, filter })})`;
+}
+
+/**
+ * To the real engine 0.5 is a floating-point number, and dividing by 0.0 gives infinity or NaN. As DuckDB's decimal it
+ * would divide by other rules.
+ */
+function floatingDivision(left: string, right: string): string {
+  const [a, b] = [`CAST(${left} AS DOUBLE)`, `CAST(${right} AS DOUBLE)`];
+  const byZero = `CASE WHEN ${a} > 0 THEN CAST('inf' AS DOUBLE) WHEN ${a} < 0 THEN CAST('-inf' AS DOUBLE) WHEN ${a} = 0 THEN CAST('nan' AS DOUBLE) END`;
+  return `(CASE WHEN ${b} = 0 THEN ${byZero} ELSE ${a} / ${b} END)`;
 }
 
 function isFraction(node: SyntaxNode | undefined): boolean {

@@ -90,15 +90,19 @@ const core: Table = {
 const structOf = (fields: readonly (readonly [string, string])[]): string =>
   `{${fields.map(([name, value]) => `${literal(name)}: ${value}`).join(", ")}}`;
 
-const DIGESTS: Readonly<Record<string, string>> = { md5: "md5", sha256: "sha256" };
+const ALGORITHMS = ["md5", "sha224", "sha256", "sha384", "sha512"];
+const digestSql = (text: string, algorithm: string): string => `__freehold_digest(CAST(${text} AS BLOB), ${literal(algorithm)})`;
+const sha = (algorithm: string): FunctionRule => rule(1, 1, ({ args }) => digestSql(args[0] as string, algorithm));
 const crypto: Table = {
   md5: rule(1, 1, "md5"),
-  sha256: as(1, 1, "unhex(sha256($1))"),
+  sha224: sha("sha224"),
+  sha256: sha("sha256"),
+  sha384: sha("sha384"),
+  sha512: sha("sha512"),
   digest: rule(2, 2, (call) => {
     const algorithm = constantText(call, 1, "digest").toLowerCase();
-    const name = DIGESTS[algorithm];
-    if (name === undefined) throw unsupported(`digest algorithm ${algorithm}`);
-    return `unhex(${name}(${call.args[0]}))`;
+    if (!ALGORITHMS.includes(algorithm)) throw unsupported(`digest algorithm ${algorithm}`);
+    return digestSql(call.args[0] as string, algorithm);
   }),
 };
 
@@ -351,6 +355,14 @@ const arrays: Table = {
   array_any_value: rule(1, 1, ({ args: [list] }) => `list_extract(${filtered(list as string, `${ELEMENT} IS NOT NULL`)}, 1)`),
   array_element: rule(2, 2, "list_extract"),
   array_to_string: rule(2, 2, "array_to_string"),
+  // Lengths along the first elements, as JSON knows them: the depth of a list is in its type alone.
+  array_dims: rule(1, 1, ({ args: [list] }) => {
+    const levels = ["", "/0", "/0/0", "/0/0/0"].map((path) => {
+      const at = `to_json(${list}), ${literal(path)}`;
+      return `CASE WHEN json_type(${at}) = 'ARRAY' THEN json_array_length(${at}) END`;
+    });
+    return filtered(`[${levels.join(", ")}]`, `${ELEMENT} IS NOT NULL`);
+  }),
   array_ndims: as(1, 1, "len(regexp_extract_all(typeof($1), '\\[\\]'))"),
 };
 /** How often the value has occurred up to the element that a lambda looks at. */
@@ -416,6 +428,17 @@ const aggregates: Table = {
   approx_percentile_cont: rule(2, 2, (call) => {
     const p = percentile(call, 1, "approx_percentile_cont");
     return `approx_quantile(${call.args[0]}, ${p})${call.filter}`;
+  }),
+  approx_percentile_cont_with_weight: rule(3, 3, (call) => {
+    const p = percentile(call, 2, "approx_percentile_cont_with_weight");
+    const [value, weight] = call.args.slice(0, 2).map((arg) => `CAST(${arg} AS DOUBLE)`);
+    // The condition of the caller and the one of the weights, in one FILTER.
+    const own = `${value} IS NOT NULL AND ${weight} > 0`;
+    const filter =
+      call.filter === ""
+        ? ` FILTER (WHERE ${own})`
+        : call.filter.replace(/^ FILTER \(WHERE ([\s\S]*)\)$/, ` FILTER (WHERE ($1) AND ${own})`);
+    return `__freehold_weighted_percentile(list(${value} ORDER BY ${value})${filter}, list(${weight} ORDER BY ${value})${filter}, ${p})`;
   }),
   approx_median: rule(1, 1, ({ args, filter }) => `approx_quantile(${args[0]}, 0.5)${filter}`),
   // DuckDB's own estimate is off by a quarter at 1,000 values; the exact count spills to disk when it must.
