@@ -15,22 +15,47 @@ import type { R2 } from "./context.ts";
 import { r2Error } from "./errors.ts";
 import type { Jurisdiction } from "./model.ts";
 import { recycle } from "./recycle.ts";
+import { usageName } from "./usage.ts";
 
 /** A thousand longest keys, escaped. */
 const METADATA_MAX_BYTES = 16 * 1024 * 1024;
+
+/** S3's names of the binding's methods. */
+const ACTIONS: Readonly<Record<string, string>> = {
+  head: "HeadObject",
+  get: "GetObject",
+  list: "ListObjects",
+  put: "PutObject",
+  delete: "DeleteObject",
+  createMultipartUpload: "CreateMultipartUpload",
+  uploadPart: "UploadPart",
+  completeMultipartUpload: "CompleteMultipartUpload",
+  abortMultipartUpload: "AbortMultipartUpload",
+};
+
+function countUse(r2: R2, claims: Claims, method: string, response: ServerResponse): void {
+  const action = Object.hasOwn(ACTIONS, method) ? (ACTIONS[method] as string) : "Unknown";
+  const sent = Number(response.getHeader("content-length") ?? 0) - Number(response.getHeader("cf-r2-metadata-size") ?? 0);
+  const name = usageName({ jurisdiction: claims.jurisdiction as string, name: claims.bucket as string });
+  r2.usage.count({ bucket: name, action, status: response.statusCode, bytes: action === "GetObject" ? Math.max(0, sent) : 0 });
+}
 
 export async function serveBinding(r2: R2, claims: Claims, request: IncomingMessage, response: ServerResponse): Promise<void> {
   try {
     const bucket = () => requireBucket(r2, claims.bucket as string, claims.jurisdiction as Jurisdiction);
     if (request.method === "GET") {
-      await readBinding(r2, await bucket(), parse<ReadRequest>(headerText(request)), response);
+      const read = parse<ReadRequest>(headerText(request));
+      response.once("finish", () => countUse(r2, claims, read.method, response));
+      await readBinding(r2, await bucket(), read, response);
     } else {
       const size = Number(request.headers["cf-r2-metadata-size"]);
       if (!Number.isInteger(size) || size < 1 || size > METADATA_MAX_BYTES) throw r2Error("invalidArgument", "Metadata missing or invalid");
       const { prefix, rest } = await splitPrefix(request, size);
       const length = Number(request.headers["content-length"]);
       const body = { chunks: rest, length: Number.isInteger(length) ? length - size : undefined };
-      await writeBinding(r2, await bucket(), parse<WriteRequest>(prefix.toString("utf8")), body, response);
+      const write = parse<WriteRequest>(prefix.toString("utf8"));
+      response.once("finish", () => countUse(r2, claims, write.method, response));
+      await writeBinding(r2, await bucket(), write, body, response);
     }
   } catch (error) {
     fail(r2, request, response, error);

@@ -90,11 +90,9 @@ async function get(r2: R2, bucket: Bucket, request: ReadRequest & { method: "get
   if (opened?.body === undefined) throw r2Error("noSuchKey");
   const { object, body, range } = opened;
   const metadata = Buffer.from(JSON.stringify(headResponse(object, { range })));
-  response.writeHead(200, {
-    "cf-r2-metadata-size": metadata.length,
-    "content-type": "application/octet-stream",
-    "content-length": metadata.length + range.length,
-  });
+  response.setHeader("cf-r2-metadata-size", metadata.length);
+  response.setHeader("content-type", "application/octet-stream");
+  response.setHeader("content-length", metadata.length + range.length);
   await sendBody(body, range.length, response, metadata);
 }
 

@@ -106,27 +106,6 @@ export async function setStorageClass(r2: R2, bucket: Bucket, storageClass: Stor
   return { ...bucket, storageClass };
 }
 
-/** Sums over a bucket. Counts every row: for people who ask, not for hot paths. */
-export async function bucketUsage(
-  r2: R2,
-  bucket: Bucket,
-): Promise<{ objects: number; payloadBytes: number; metadataBytes: number; uploads: number }> {
-  const sums = await r2.meta.get<{ objects: number; payload: number | null; metadata: number | null }>(
-    "SELECT COUNT(*) AS objects, SUM(size) AS payload, SUM(length(http) + length(custom)) AS metadata FROM r2_objects WHERE bucket_id = ?",
-    bucket.id,
-  );
-  const uploads = await r2.meta.get<{ n: number }>(
-    "SELECT COUNT(*) AS n FROM r2_uploads WHERE bucket_id = ? AND state = 'open'",
-    bucket.id,
-  );
-  return {
-    objects: sums?.objects ?? 0,
-    payloadBytes: sums?.payload ?? 0,
-    metadataBytes: sums?.metadata ?? 0,
-    uploads: uploads?.n ?? 0,
-  };
-}
-
 // --- settings ----------------------------------------------------------------------------------------------
 
 export type SettingKind = "cors" | "lifecycle" | "lock" | "managed" | "local-uploads" | "domains";

@@ -7,6 +7,7 @@ import type { MetaStore } from "../../kernel/meta/meta.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Garbage } from "./garbage.ts";
 import type { HashPool } from "./hash-pool.ts";
+import type { UsageCounter } from "./usage.ts";
 
 export interface R2 {
   readonly log: Log;
@@ -18,4 +19,5 @@ export interface R2 {
   readonly commits: CommitQueue;
   readonly garbage: Garbage;
   readonly hashes: HashPool;
+  readonly usage: UsageCounter;
 }

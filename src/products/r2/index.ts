@@ -19,6 +19,7 @@ import { bucketRoutes } from "./routes-buckets.ts";
 import { objectRoutes } from "./routes-objects.ts";
 import { settingRoutes } from "./routes-settings.ts";
 import { s3Door } from "./s3/door.ts";
+import { openUsage } from "./usage.ts";
 
 export const r2 = {
   name: "r2",
@@ -37,6 +38,7 @@ export const r2 = {
       commits: commitQueue(meta),
       garbage: garbage(meta, blobs, log),
       hashes: hashPool(),
+      usage: openUsage(meta, clock, log),
     };
     context.garbage.kick();
     const lifecycle = startLifecycle(context, config["r2.lifecycle_interval_s"] * 1000);
@@ -70,11 +72,13 @@ export const r2 = {
       routes: [...bucketRoutes(context, auth), ...objectRoutes(context), ...settingRoutes(context, urls, domains)],
       bindings: { r2_bucket: r2Binding(context, mint) },
       internal: (claims, request, response) => serveBinding(context, claims, request, response),
+      datasets: context.usage.datasets,
       offers: { objects: objectsCapability(context, auth) },
       async stop() {
         await lifecycle.stop();
         await context.garbage.stop();
         await context.hashes.stop();
+        await context.usage.stop();
       },
     };
   },

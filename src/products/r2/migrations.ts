@@ -80,4 +80,18 @@ export const migrations: readonly Migration[] = [
     // Bytes of small objects; last, so that lists do not read past them.
     sql: "ALTER TABLE r2_objects ADD COLUMN inline BLOB",
   },
+  {
+    name: "0003-usage",
+    sql: `
+      CREATE TABLE r2_usage (
+        hour INTEGER NOT NULL,
+        bucket TEXT NOT NULL,
+        action TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (hour, bucket, action, status)
+      )
+    `,
+  },
 ];

@@ -123,7 +123,7 @@ interface Sums {
 /** Sums over the whole account, as stored now. */
 async function accountMetrics(r2: R2): Promise<unknown> {
   const published = await r2.meta.all<Sums>(
-    `SELECT storage_class, COUNT(*) AS objects, SUM(size) AS payload, SUM(length(http) + length(custom)) AS metadata
+    `SELECT storage_class, COUNT(*) AS objects, SUM(size) AS payload, SUM(length(http) + length(custom) - 4) AS metadata
      FROM r2_objects GROUP BY storage_class`,
   );
   const uploaded = await r2.meta.all<Sums>(

@@ -1,6 +1,7 @@
 /** REST of objects: what wrangler and the dashboard read and write without S3 keys. */
 import { Readable } from "node:stream";
 import { page } from "../../kernel/api/envelope.ts";
+import { PlatformError } from "../../kernel/errors.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
 import { evaluate, headerCondition } from "./conditions.ts";
 import type { R2 } from "./context.ts";
@@ -10,7 +11,8 @@ import { listObjects } from "./list.ts";
 import type { HttpMetadata, StoredObject } from "./model.ts";
 import { deleteObjects, getObject, putObject, wholeObject } from "./objects.ts";
 import { httpHeaders } from "./public-headers.ts";
-import { BASE, bucketOf, perPage, route, storageClassOf } from "./rest.ts";
+import { BASE, bucketOf, jurisdictionOf, perPage, route, storageClassOf } from "./rest.ts";
+import { usageName } from "./usage.ts";
 
 const OBJECTS = `${BASE}/:bucket/objects`;
 /** Page size of lists when the client names none. */
@@ -19,8 +21,29 @@ const PER_PAGE = 20;
 const keyOf = (context: RequestContext): string => context.params.key ?? "";
 
 export function objectRoutes(r2: R2): Route[] {
+  /** A route whose requests count as an operation on the bucket. */
+  const counted = (
+    op: string,
+    method: Route["method"],
+    path: string,
+    action: string,
+    handle: (context: RequestContext) => Promise<unknown>,
+  ) =>
+    route(r2, op, method, path, method === "GET" ? "read" : "write", async (context) => {
+      const bucket = usageName({ jurisdiction: jurisdictionOf(context), name: context.params.bucket ?? "" });
+      const count = (status: number, bytes = 0) => r2.usage.count({ bucket, action, status, bytes });
+      try {
+        const answer = await handle(context);
+        if (answer instanceof Response) count(answer.status, Number(answer.headers.get("content-length") ?? 0));
+        else count(200);
+        return answer;
+      } catch (error) {
+        count(error instanceof PlatformError ? error.spec.status : 500);
+        throw error;
+      }
+    });
   return [
-    route(r2, "r2.objects.list", "GET", OBJECTS, "read", async (context) => {
+    counted("r2.objects.list", "GET", OBJECTS, "ListObjects", async (context) => {
       const bucket = await bucketOf(r2, context);
       const limit = perPage(context, PER_PAGE, LIST_MAX);
       const option = (name: string) => context.query.get(name) ?? undefined;
@@ -38,8 +61,8 @@ export function objectRoutes(r2: R2): Route[] {
         delimited: listing.prefixes,
       });
     }),
-    route(r2, "r2.objects.get", "GET", `${OBJECTS}/:key{.+}`, "read", (context) => getRoute(r2, context)),
-    route(r2, "r2.objects.put", "PUT", `${OBJECTS}/:key{.+}`, "write", async (context) => {
+    counted("r2.objects.get", "GET", `${OBJECTS}/:key{.+}`, "GetObject", (context) => getRoute(r2, context)),
+    counted("r2.objects.put", "PUT", `${OBJECTS}/:key{.+}`, "PutObject", async (context) => {
       const bucket = await bucketOf(r2, context);
       const length = context.headers.get("content-length");
       const storageClass = storageClassOf(context.headers.get("cf-r2-storage-class"));
@@ -63,7 +86,7 @@ export function objectRoutes(r2: R2): Route[] {
         uploaded: new Date(object.uploaded).toISOString(),
       };
     }),
-    route(r2, "r2.objects.delete", "DELETE", `${OBJECTS}/:key{.+}`, "write", async (context) => {
+    counted("r2.objects.delete", "DELETE", `${OBJECTS}/:key{.+}`, "DeleteObject", async (context) => {
       const key = keyOf(context);
       const { locked } = await deleteObjects(r2, await bucketOf(r2, context), [key]);
       if (locked.length > 0) throw r2Error("objectLocked");

@@ -359,3 +359,45 @@ test("[r2-36] a custom domain serves its bucket, and stops when it is disabled o
   await buckets.domains.custom.delete(domain, params);
   assert.doesNotMatch((await get("/k")).stdout, /by domain/);
 });
+
+test("[r2-49] the analytics API counts requests by action and status, and what a bucket holds", async () => {
+  const Bucket = await newBucket("metrics");
+  for (const key of ["a", "b", "c"]) await put(Bucket, key, "12345");
+  await (await s3.send(new GetObjectCommand({ Bucket, Key: "a" }))).Body?.transformToString();
+  await fails(s3.send(new GetObjectCommand({ Bucket, Key: "missing" })), 404);
+  await buckets.objects.get("b", { account_id, bucket_name: Bucket });
+  const now = Date.now();
+  const query = `query ($tag: String!, $bucket: String!, $from: Time!, $to: Time!) {
+    viewer { accounts(filter: { accountTag: $tag }) {
+      operations: r2OperationsAdaptiveGroups(limit: 100, filter: { bucketName: $bucket, datetime_geq: $from, datetime_leq: $to }, orderBy: [actionType_ASC]) {
+        sum { requests responseObjectSize } dimensions { actionType actionStatus }
+      }
+      storage: r2StorageAdaptiveGroups(limit: 1, filter: { bucketName: $bucket, datetime_geq: $from, datetime_leq: $to }) {
+        max { objectCount payloadSize uploadCount } dimensions { bucketName }
+      }
+    } }
+  }`;
+  const variables = {
+    tag: account_id,
+    bucket: Bucket,
+    from: new Date(now - 3_600_000).toISOString(),
+    to: new Date(now + 60_000).toISOString(),
+  };
+  const answer = await platform.fetch("/client/v4/graphql", {
+    method: "POST",
+    headers: { authorization: `Bearer ${platform.ready.api_token}`, "content-type": "application/json" },
+    body: JSON.stringify({ query, variables }),
+  });
+  const { data, errors } = (await answer.json()) as {
+    data: { viewer: { accounts: { operations: object[]; storage: object[] }[] } };
+    errors: unknown;
+  };
+  assert.equal(errors, null);
+  const [found] = data.viewer.accounts;
+  assert.deepEqual(found?.operations, [
+    { sum: { requests: 2, responseObjectSize: 10 }, dimensions: { actionType: "GetObject", actionStatus: "success" } },
+    { sum: { requests: 1, responseObjectSize: 0 }, dimensions: { actionType: "GetObject", actionStatus: "userError" } },
+    { sum: { requests: 3, responseObjectSize: 0 }, dimensions: { actionType: "PutObject", actionStatus: "success" } },
+  ]);
+  assert.deepEqual(found?.storage, [{ max: { objectCount: 3, payloadSize: 15, uploadCount: 0 }, dimensions: { bucketName: Bucket } }]);
+});

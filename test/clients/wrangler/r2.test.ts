@@ -24,7 +24,7 @@ const newBucket = async (name: string): Promise<string> => {
   return name;
 };
 
-test("[r2-40] buckets are created, listed, described, changed and deleted", async () => {
+test("[r2-40] [r2-49] buckets are created, listed, described, changed and deleted", async () => {
   await r2("bucket create wrangler-life --location weur --storage-class Standard");
   assert.match(await r2("bucket create wrangler-life", 1), /already exists.*\[code: 10073\]/s);
   assert.match(await r2("bucket list"), /name:\s+wrangler-life\ncreation_date:\s+20/);
@@ -36,6 +36,11 @@ test("[r2-40] buckets are created, listed, described, changed and deleted", asyn
     JSON.parse((await platform.wrangler(["r2", "bucket", "info", "wrangler-life", "--json"])).stdout).default_storage_class,
     "InfrequentAccess",
   );
+  await writeFile(join(dir, "three.txt"), "123");
+  await r2("object put wrangler-life/three --remote --file three.txt");
+  const counted = JSON.parse((await platform.wrangler(["r2", "bucket", "info", "wrangler-life", "--json"])).stdout);
+  assert.deepEqual([counted.object_count, counted.bucket_size], ["1", "3 B"]);
+  await r2("object delete wrangler-life/three --remote");
   await r2("bucket delete wrangler-life");
   assert.match(await r2("bucket info wrangler-life", 1), /The specified bucket does not exist\. \[code: 10006\]/);
 });

@@ -14,6 +14,7 @@ import { type Grant, type Right, resolveSigner } from "../credentials.ts";
 import { r2Error } from "../errors.ts";
 import { keyIdentity } from "../limits.ts";
 import { type Jurisdiction, jurisdictions } from "../model.ts";
+import { usageName } from "../usage.ts";
 import * as buckets from "./buckets.ts";
 import { screenHeaders } from "./headers.ts";
 import * as lists from "./lists.ts";
@@ -56,6 +57,7 @@ export function s3Door(r2: R2, auth: Auth): S3Door {
         const copies = headerValue(request.rawHeaders, "x-amz-copy-source") !== undefined;
         const operation = detectOperation({ method: raw.method, bucket: target.bucket, key: target.key, query, copies });
         const c: S3Request = { r2, request, response, raw, query, target, operation, authentication, signature, grant: signer.grant };
+        response.once("finish", () => countUse(c));
         if (!permitted(c)) throw r2Error("accessDenied");
         screenHeaders(c);
         await run(c);
@@ -71,6 +73,12 @@ export function s3Door(r2: R2, auth: Auth): S3Door {
       }
     },
   };
+}
+
+function countUse({ r2, target, operation, response }: S3Request): void {
+  const name = target.bucket === undefined ? "" : usageName({ jurisdiction: target.jurisdiction, name: target.bucket });
+  const bytes = operation === "GetObject" && response.statusCode < 300 ? Number(response.getHeader("content-length") ?? 0) : 0;
+  r2.usage.count({ bucket: name, action: operation, status: response.statusCode, bytes });
 }
 
 /** What the host name says. A jurisdiction stands between account and domain, where a bucket's account would. */
