@@ -56,16 +56,18 @@ export interface FileWriter {
   write(job: WriteJob, signal: AbortSignal): Promise<WrittenFile | undefined>;
 }
 
-/** Lines are at most a request long; DuckDB takes twice this much memory for each thread that reads. */
-const LINE_BYTES_MAX = 16 * 1024 * 1024;
+/** DuckDB takes twice the longest line's size in memory for each thread that reads. */
+const LINE_BYTES_MIN = 16 * 1024 * 1024;
 /** Memory of a row group being written, for each thread. */
 const ROW_GROUP_BYTES_MAX = 64 * 1024 * 1024;
 const ROW_GROUP_ROWS_MAX = 491_520;
 /** Failures that follow from values of events: the guarded form gets past them. */
 const VALUE_FAILURES = new Set(["conversion", "range", "input"]);
 
-/** Files are written to `directory`, which `db` must be allowed to write. */
-export function fileWriter(db: DuckDb, directory: string, onGuarded: (error: DuckDbError) => void): FileWriter {
+/** Files are written to `directory`, which `db` must be allowed to write. An event has at most `eventBytesMax`. */
+export function fileWriter(db: DuckDb, directory: string, eventBytesMax: number, onGuarded: (error: DuckDbError) => void): FileWriter {
+  const lineBytesMax = Math.max(LINE_BYTES_MIN, 2 * eventBytesMax);
+
   async function copy(
     connection: Connection,
     job: WriteJob,
@@ -73,7 +75,7 @@ export function fileWriter(db: DuckDb, directory: string, onGuarded: (error: Duc
     path: string,
     signal: AbortSignal,
   ): Promise<WrittenFile | undefined> {
-    const source = sourceSql(job.fields, job.lines, LINE_BYTES_MAX);
+    const source = sourceSql(job.fields, job.lines, lineBytesMax);
     const query = `WITH ${SOURCE} AS (${source}) SELECT ${job.plan.output} FROM (${select})`;
     const rows =
       job.format.type === "parquet"

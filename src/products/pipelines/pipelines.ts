@@ -108,7 +108,9 @@ export async function openPipelines(
     threads: Math.max(1, availableParallelism() - 1),
     setup: macros,
   });
-  const writer: FileWriter = fileWriter(db, blobs.scratch, (error) => log.warn("roll.guarded", { reason: error.message }));
+  const writer: FileWriter = fileWriter(db, blobs.scratch, config["pipelines.payload_max_bytes"], (error) =>
+    log.warn("roll.guarded", { reason: error.message }),
+  );
   const scratch = scratchFiles(directory);
   const limit = limiter(ROLLS_AT_A_TIME);
   const exclusive = limiter(1);

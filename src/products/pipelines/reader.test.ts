@@ -101,7 +101,7 @@ async function world(t: TestContext, rolling = { intervalMs: 50, fileBytes: unde
           await at("afterDeliver");
         },
       },
-      writer: fileWriter(db, directory, () => undefined),
+      writer: fileWriter(db, directory, 1e6, () => undefined),
       scratch: scratchFiles(directory),
       state: saved.state,
       limit: (work) => work(),

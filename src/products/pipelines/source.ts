@@ -9,15 +9,11 @@ import { type Field, type FieldType, TIME } from "./fields.ts";
 /** Name of the table that compiled statements read. */
 export const SOURCE = "__source";
 
-/** An event is at most as long as a request; DuckDB allocates twice this per file that it reads. */
-const LINE_BYTES_MIN = 1 << 20;
-
 /** SELECT over files of lines. Fields undefined: an unstructured stream. */
 export function sourceSql(fields: readonly Field[] | undefined, files: readonly string[], lineBytesMax: number): string {
   const type = fields === undefined ? "JSON" : `STRUCT(${fields.map((f) => `${identifier(f.name)} ${readType(f.type)}`).join(", ")})`;
-  const size = Math.max(lineBytesMax, LINE_BYTES_MIN);
   // ignore_errors: a line that cannot be parsed must not hold up its stream for ever; it comes out as NULLs.
-  const reader = `read_json([${files.map(literal).join(", ")}], format = 'newline_delimited', columns = {t: 'BIGINT', v: ${literal(type)}}, maximum_object_size = ${size}, ignore_errors = true)`;
+  const reader = `read_json([${files.map(literal).join(", ")}], format = 'newline_delimited', columns = {t: 'BIGINT', v: ${literal(type)}}, maximum_object_size = ${Math.ceil(lineBytesMax)}, ignore_errors = true)`;
   const columns = columnsOf(fields).map(({ name, sql }) => `${sql} AS ${identifier(name)}`);
   return `SELECT ${columns.join(", ")}, to_timestamp(t / 1000) AS ${TIME} FROM ${reader} WHERE t IS NOT NULL`;
 }

@@ -1,6 +1,6 @@
 /** Pipelines by wrangler, as the documentation walks through it. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -216,4 +216,29 @@ test("legacy pipelines are not there: creating one is refused by name", async ()
   const answer = await platform.rest("POST", `/accounts/${platform.ready.account_id}/pipelines`, { name: "old" });
   assert.equal(answer.status, 501);
   assert.match(answer.body.errors[0]?.message ?? "", /Legacy pipelines are not implemented/);
+});
+
+test("[pipelines-38] wrangler types makes a record type of a stream's schema", async () => {
+  const { id } = await world.stream("ecommerce_stream", eventFields);
+  const loose = await world.stream("loose_stream");
+  const config = {
+    name: "typed",
+    main: "index.ts",
+    compatibility_date: "2026-11-01",
+    pipelines: [
+      { binding: "STREAM", pipeline: id },
+      { binding: "LOOSE", pipeline: loose.id },
+    ],
+  };
+  await writeFile(join(dir, "wrangler.json"), JSON.stringify(config));
+  await writeFile(join(dir, "index.ts"), "export default { fetch: () => new Response() };");
+  await platform.wrangler(["types", "--include-runtime=false"], { cwd: dir });
+  const types = await readFile(join(dir, "worker-configuration.d.ts"), "utf8");
+  assert.match(
+    types,
+    /type EcommerceStreamRecord = \{\s*user_id: string;\s*event_type: string;\s*product_id\?: string;\s*amount\?: number;?\s*\}/,
+  );
+  assert.match(types, /STREAM: import\("cloudflare:pipelines"\)\.Pipeline<Cloudflare\.EcommerceStreamRecord>/);
+  assert.match(types, /LOOSE: import\("cloudflare:pipelines"\)\.Pipeline<import\("cloudflare:pipelines"\)\.PipelineRecord>/);
+  await rm(join(dir, "wrangler.json"));
 });
