@@ -10,6 +10,7 @@ import type { Product } from "../../kernel/product.ts";
 import { permissions } from "./access.ts";
 import { EnginePool } from "./engine/pool.ts";
 import { queryHandler } from "./http.ts";
+import { FileColumns } from "./plan/file-columns.ts";
 import { ManifestStore } from "./plan/manifest-store.ts";
 
 /** An engine keeps about 50 MB while it waits; the first query after that pays for its start, about 150 ms. */
@@ -45,7 +46,7 @@ export const r2Sql = {
           patterns: ["sql"],
           publicHosts: ["api.sql.cloudflarestorage.com"],
           template: "/api/v1/accounts/{account}",
-          handle: queryHandler(kernel, { objects, tables, pool, manifests, log }),
+          handle: queryHandler(kernel, { objects, tables, pool, manifests, fileColumns: new FileColumns(), log }),
         },
       ],
       stop: () => pool.stop(),

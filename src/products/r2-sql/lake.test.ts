@@ -28,6 +28,7 @@ import type { TableUpdate } from "../../protocols/iceberg/updates.ts";
 import type { Value } from "../../protocols/iceberg/values.ts";
 import { EnginePool } from "./engine/pool.ts";
 import type { ResultColumn } from "./engine/protocol.ts";
+import { FileColumns } from "./plan/file-columns.ts";
 import { ManifestStore } from "./plan/manifest-store.ts";
 import { type QueryDependencies, type QueryMetrics, runQuery } from "./query.ts";
 
@@ -120,7 +121,14 @@ export async function openLake(t: TestContext, options: { size?: number; memoryM
     idleMs: 60_000,
     log,
   });
-  const dependencies: QueryDependencies = { objects, tables, pool, manifests: new ManifestStore(objects, 16 * 1024 * 1024), log };
+  const dependencies: QueryDependencies = {
+    objects,
+    tables,
+    pool,
+    manifests: new ManifestStore(objects, 16 * 1024 * 1024),
+    fileColumns: new FileColumns(),
+    log,
+  };
   t.after(async () => {
     await pool.stop();
     db.close();

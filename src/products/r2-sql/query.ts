@@ -13,6 +13,7 @@ import type { EnginePool } from "./engine/pool.ts";
 import type { ResultColumn } from "./engine/protocol.ts";
 import { invalidQuery, invalidSql, r2SqlError, unsupported } from "./errors.ts";
 import { explainRows } from "./explain.ts";
+import type { FileColumns } from "./plan/file-columns.ts";
 import type { ManifestStore } from "./plan/manifest-store.ts";
 import { planScan, type ScanPlan, type TableSnapshot } from "./plan/planner.ts";
 import { type Predicate, predicateOf } from "./plan/predicate.ts";
@@ -28,6 +29,7 @@ export interface QueryDependencies {
   readonly tables: Tables;
   readonly pool: EnginePool;
   readonly manifests: ManifestStore;
+  readonly fileColumns: FileColumns;
   readonly log: Log;
 }
 
@@ -105,10 +107,17 @@ async function select(
     phase("planned");
     const scans = [...planned.values()];
     for (const { plan } of scans) await files.hold([...plan.data, ...plan.positionDeletes, ...plan.equalityDeletes]);
+    for (const { table, plan } of scans)
+      await deps.fileColumns.learn(
+        table,
+        plan.data,
+        (location) => files.local(location),
+        (paths) => engine.columns(paths, query.signal),
+      );
     phase("held");
     const rendered = renderQuery(root, ({ item }) => {
       const { table, plan } = planned.get(item.node) as PlannedTable;
-      return scanSql(table, plan, files);
+      return scanSql(table, plan, files, deps.fileColumns);
     });
     if (explain !== undefined) {
       const plan = await engine.explain(rendered.sql, files.paths, query.signal);

@@ -5,7 +5,7 @@
  * Invariant: each query runs in a DuckDB instance of its own that can open the files of that query and nothing else.
  */
 import { createWriteStream, readFileSync } from "node:fs";
-import { type DuckDb, type PreparedDuckDb, prepareDuckDb } from "../../../kernel/duckdb/engine.ts";
+import { type DuckDb, literal, type PreparedDuckDb, prepareDuckDb } from "../../../kernel/duckdb/engine.ts";
 import { duckDbError } from "../../../kernel/duckdb/errors.ts";
 import { serializedTree } from "../../../kernel/duckdb/parser.ts";
 import type { Rows } from "../../../kernel/duckdb/rows.ts";
@@ -81,6 +81,43 @@ async function run(request: EngineRequest & { op: "run" }, signal: AbortSignal):
   }
 }
 
+async function columns(files: readonly string[], signal: AbortSignal): Promise<void> {
+  const prepared = await (next ?? prepare());
+  next = undefined;
+  const db = await prepared.lock({ files });
+  try {
+    const found = await db.use((connection) =>
+      connection.all<{ file: string; name: string; children: bigint | null; id: bigint | null }>(
+        `SELECT file_name AS file, name, num_children AS children, field_id AS id
+         FROM parquet_schema([${files.map(literal).join(", ")}]) ORDER BY file_name, column_id`,
+        [],
+        { signal },
+      ),
+    );
+    await send({
+      fileColumns: Object.fromEntries([...Map.groupBy(found, (row) => row.file)].map(([file, rows]) => [file, topLevel(rows)])),
+    });
+  } finally {
+    db.close();
+  }
+}
+
+/** A footer lists its tree from the root down, each node before its children. */
+function topLevel(nodes: readonly { name: string; children: bigint | null; id: bigint | null }[]): string[] | null {
+  if (nodes.some((node) => node.id !== null)) return null;
+  const names: string[] = [];
+  let at = 1;
+  const skip = (): void => {
+    const node = nodes[at++];
+    for (let i = 0n; i < (node?.children ?? 0n); i++) skip();
+  };
+  while (at < nodes.length) {
+    names.push(nodes[at]?.name as string);
+    skip();
+  }
+  return names;
+}
+
 /** Columns first, then batches of rows. Gives the number of rows. */
 async function sendRows(rows: Rows): Promise<number> {
   const names = uniqueNames(rows.columns.map((column) => column.name));
@@ -140,6 +177,7 @@ async function handle(request: EngineRequest): Promise<void> {
   running = controller;
   try {
     if (request.op === "parse") await parse(request.sql);
+    else if (request.op === "columns") await columns(request.files, controller.signal);
     else await run(request, controller.signal);
   } catch (cause) {
     const { kind, message } = duckDbError(cause);
@@ -147,7 +185,7 @@ async function handle(request: EngineRequest): Promise<void> {
   } finally {
     running = undefined;
     // The next query finds an instance ready.
-    if (request.op === "run") next ??= prepare();
+    if (request.op !== "parse") next ??= prepare();
   }
 }
 

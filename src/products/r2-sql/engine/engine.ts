@@ -84,6 +84,13 @@ export class Engine {
     return readTree(message.tree);
   }
 
+  /** Names of top-level columns of files, by path; null for files whose columns have field ids. */
+  async columns(files: readonly string[], signal: AbortSignal): Promise<Readonly<Record<string, readonly string[] | null>>> {
+    const message = await this.#request({ op: "columns", files }, signal, () => this.#next());
+    if (!("fileColumns" in message)) throw new Error("columns: the engine answered something else");
+    return message.fileColumns;
+  }
+
   /** DuckDB's plan of the query as JSON text. */
   async explain(sql: string, files: readonly string[], signal: AbortSignal): Promise<string> {
     const request = { op: "run", sql, files, stopsEarly: false, explain: true } as const;

@@ -17,6 +17,8 @@ export type EngineRequest =
       /** True to bind the SQL and describe its columns without running it. */
       readonly explain?: boolean;
     }
+  /** Names of top-level columns of Parquet files. */
+  | { readonly op: "columns"; readonly files: readonly string[] }
   /** Interrupts the request that runs; it answers with an error of kind "interrupted". */
   | { readonly op: "cancel" };
 
@@ -26,6 +28,8 @@ export type EngineMessage =
   | { readonly columns: readonly ResultColumn[] }
   | { readonly done: EngineMetrics }
   | { readonly plan: string }
+  /** By path; null for files whose columns have field ids. */
+  | { readonly fileColumns: Readonly<Record<string, readonly string[] | null>> }
   | { readonly error: { readonly kind: DuckDbErrorKind; readonly message: string } };
 
 export interface ResultColumn {

@@ -51,11 +51,11 @@ export function duckDbType(type: IcebergType, column: string): string {
 }
 
 /** `MAP {1: {name: 'a', type: 'BIGINT', default_value: NULL}, …}`: the argument `schema` of read_parquet. */
-export function schemaArgument(fields: readonly NestedField[]): string {
+export function schemaArgument(fields: readonly NestedField[], nameOf: (field: NestedField) => string = (field) => field.name): string {
   const entries = fields.map((field) => {
     const fallback = defaultText(field);
     const type = literal(duckDbType(field.type, field.name));
-    return `${field.id}: {name: ${literal(field.name)}, type: ${type}, default_value: ${fallback === undefined ? "NULL" : literal(fallback)}}`;
+    return `${field.id}: {name: ${literal(nameOf(field))}, type: ${type}, default_value: ${fallback === undefined ? "NULL" : literal(fallback)}}`;
   });
   return `MAP {${entries.join(", ")}}`;
 }

@@ -4,10 +4,11 @@
  */
 import type { Objects } from "../../../kernel/capabilities.ts";
 import { identifier, literal } from "../../../kernel/duckdb/engine.ts";
-import { parseIcebergJson } from "../../../protocols/iceberg/json.ts";
 import type { NestedField } from "../../../protocols/iceberg/types.ts";
+import type { Value } from "../../../protocols/iceberg/values.ts";
 import { r2SqlError } from "../errors.ts";
 import { duckDbType, schemaArgument } from "./columns.ts";
+import { type FileColumns, nameMapping } from "./file-columns.ts";
 import { keyInBucket } from "./manifest-store.ts";
 import type { PlannedFile, ScanPlan, TableSnapshot } from "./planner.ts";
 
@@ -71,16 +72,29 @@ const PARALLEL = 32;
 const DELETE_FILE_PATH = 2147483546;
 const DELETE_POSITION = 2147483545;
 
-/** The table expression for a plan whose files are held. */
-export function scanSql(table: TableSnapshot, plan: ScanPlan, files: HeldFiles): string {
+/**
+ * The table expression for a plan whose files are held. `columns` are those of files that may have no field ids
+ * (`file-columns.ts`).
+ */
+export function scanSql(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: FileColumns): string {
   const { fields } = table.schema;
   if (fields.length === 0) throw r2SqlError("notImplemented", `${table.name} has no columns`);
   if (plan.data.length === 0) return emptyScan(fields);
-  const columns = fields.map((field) => identifier(field.name)).join(", ");
-  // The engine offers columns of its own beside a file's (its path, for one): the list keeps them out of sight.
-  if (plan.positionDeletes.length === 0 && plan.equalityDeletes.length === 0)
-    return `(SELECT ${columns} FROM ${readParquet(fields, plan.data, files)})`;
-  return `(SELECT ${columns} FROM ${withoutDeleted(table, plan, files)})`;
+  const hasIds = ({ file }: PlannedFile): boolean => columns.withoutIds(file.path) === undefined;
+  const byId = plan.data.filter(hasIds);
+  const byName = plan.data.filter((planned) => !hasIds(planned));
+  if (plan.positionDeletes.length > 0 || plan.equalityDeletes.length > 0) {
+    if (byName.length > 0) throw r2SqlError("notImplemented", `${table.name} has deletes and files without field ids`);
+    return withoutDeleted(table, plan, files);
+  }
+  const parts = [
+    // The engine offers columns of its own beside a file's (its path, for one): the list keeps them out of sight.
+    ...(byId.length > 0
+      ? [`SELECT ${fields.map((field) => identifier(field.name)).join(", ")} FROM ${readParquet(fields, byId, files)}`]
+      : []),
+    ...scansByName(table, byName, files, columns),
+  ];
+  return `(${parts.join(" UNION ALL ")})`;
 }
 
 function emptyScan(fields: readonly NestedField[]): string {
@@ -88,10 +102,44 @@ function emptyScan(fields: readonly NestedField[]): string {
   return `(SELECT ${columns.join(", ")} WHERE false)`;
 }
 
-function readParquet(fields: readonly NestedField[], planned: readonly PlannedFile[], files: HeldFiles): string {
-  const paths = planned.map(({ file }) => literal(files.local(file.path)));
-  return `read_parquet([${paths.join(", ")}], schema = ${schemaArgument(fields)}, hive_partitioning = false)`;
+function readParquet(
+  fields: readonly NestedField[],
+  planned: readonly PlannedFile[],
+  files: HeldFiles,
+  nameOf: (field: NestedField) => string = (field) => field.name,
+): string {
+  return `read_parquet(${pathList(planned, files)}, schema = ${schemaArgument(fields, nameOf)}, hive_partitioning = false)`;
 }
+
+const pathList = (planned: readonly PlannedFile[], files: HeldFiles): string =>
+  `[${planned.map(({ file }) => literal(files.local(file.path))).join(", ")}]`;
+
+// --- files without field ids -------------------------------------------------------------------------------
+
+/** One scan for each set of columns that files have. */
+function scansByName(table: TableSnapshot, planned: readonly PlannedFile[], files: HeldFiles, columns: FileColumns): string[] {
+  const mapping = nameMapping(table) ?? [];
+  const groups = new Map<string, PlannedFile[]>();
+  for (const one of planned) {
+    const key = JSON.stringify(columns.withoutIds(one.file.path));
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  return [...groups].map(([key, group]) => {
+    const present = new Set(JSON.parse(key) as string[]);
+    const list = table.schema.fields.map((field) => {
+      const names = mapping.find((mapped) => mapped["field-id"] === field.id)?.names ?? [];
+      const name = names.find((one) => present.has(one));
+      const value = name === undefined ? "NULL" : `f.${identifier(name)}`;
+      return `CAST(${value} AS ${duckDbType(field.type, field.name)}) AS ${identifier(field.name)}`;
+    });
+    return `SELECT ${list.join(", ")} FROM read_parquet(${pathList(group, files)}, hive_partitioning = false) f`;
+  });
+}
+
+// --- deletes -----------------------------------------------------------------------------------------------
+
+/** Names inside a scan with deletes, by field id: the engine's own `filename` and `file_row_number` must stay in sight. */
+const inner = (field: NestedField): string => `c${field.id}`;
 
 /**
  * Rows without the deleted ones. A position delete names a file and a row in it; an equality delete holds for files that
@@ -104,30 +152,21 @@ function withoutDeleted(table: TableSnapshot, plan: ScanPlan, files: HeldFiles):
       `(${literal(files.local(file.path))}, ${literal(file.path)}, ${sequenceNumber}, ${literal(partitionKey(file.partition))})`,
   );
   const rows =
-    `(SELECT r.*, m.location AS ${META.location}, m.sequence AS ${META.sequence}, m.partition AS ${META.partition}, r.file_row_number AS ${META.position} ` +
-    `FROM ${readParquet(fields, plan.data, files)} r JOIN (VALUES ${mapping.join(", ")}) m(path, location, sequence, partition) ON r.filename = m.path)`;
+    `(SELECT ${fields.map((field) => `r.${inner(field)}`).join(", ")}, m.location AS location, m.sequence AS sequence, m.partition AS partition, r.file_row_number AS position ` +
+    `FROM ${readParquet(fields, plan.data, files, inner)} r JOIN (VALUES ${mapping.join(", ")}) m(path, location, sequence, partition) ON r.filename = m.path)`;
   const conditions: string[] = [];
   if (plan.positionDeletes.length > 0) {
-    const schema = schemaArgument([
+    const columns: NestedField[] = [
       { id: DELETE_FILE_PATH, name: "file_path", required: true, type: "string" },
       { id: DELETE_POSITION, name: "pos", required: true, type: "long" },
-    ]);
-    const paths = plan.positionDeletes.map(({ file }) => literal(files.local(file.path)));
-    conditions.push(
-      `NOT EXISTS (SELECT 1 FROM read_parquet([${paths.join(", ")}], schema = ${schema}, hive_partitioning = false) d WHERE d.file_path = t.${META.location} AND d.pos = t.${META.position})`,
-    );
+    ];
+    const deletes = readParquet(columns, plan.positionDeletes, files);
+    conditions.push(`NOT EXISTS (SELECT 1 FROM ${deletes} d WHERE d.file_path = t.location AND d.pos = t.position)`);
   }
   for (const [ids, deletes] of byEqualityIds(plan.equalityDeletes)) conditions.push(equalityCondition(table, ids, deletes, files));
-  return `${rows} t WHERE ${conditions.join(" AND ")}`;
+  const columns = fields.map((field) => `t.${inner(field)} AS ${identifier(field.name)}`);
+  return `(SELECT ${columns.join(", ")} FROM ${rows} t WHERE ${conditions.join(" AND ")})`;
 }
-
-// Names that no column is likely to have; the outer column list drops them.
-const META = {
-  location: "__freehold_location",
-  sequence: "__freehold_sequence",
-  partition: "__freehold_partition",
-  position: "__freehold_position",
-};
 
 function byEqualityIds(deletes: readonly PlannedFile[]): Map<string, PlannedFile[]> {
   const groups = new Map<string, PlannedFile[]>();
@@ -147,38 +186,21 @@ function equalityCondition(table: TableSnapshot, ids: string, deletes: readonly 
   });
   const mapping = deletes.map(({ file, sequenceNumber }) => {
     // A delete file of an unpartitioned spec is for all partitions.
-    const partition = file.partition.size === 0 ? "NULL" : literal(partitionKey(file.partition));
+    const partition = file.partition.size === 0 ? "NULL::VARCHAR" : literal(partitionKey(file.partition));
     return `(${literal(files.local(file.path))}, ${sequenceNumber}, ${partition})`;
   });
-  const equal = fields.map((field) => `d.${identifier(field.name)} IS NOT DISTINCT FROM t.${identifier(field.name)}`);
+  const equal = fields.map((field) => `d.${inner(field)} IS NOT DISTINCT FROM t.${inner(field)}`);
   return (
-    `NOT EXISTS (SELECT 1 FROM ${readParquet(fields, deletes, files)} d JOIN (VALUES ${mapping.join(", ")}) m(path, sequence, partition) ON d.filename = m.path ` +
-    `WHERE ${equal.join(" AND ")} AND t.${META.sequence} < m.sequence AND (m.partition IS NULL OR m.partition = t.${META.partition}))`
+    `NOT EXISTS (SELECT 1 FROM ${readParquet(fields, deletes, files, inner)} d JOIN (VALUES ${mapping.join(", ")}) m(path, sequence, partition) ON d.filename = m.path ` +
+    `WHERE ${equal.join(" AND ")} AND t.sequence < m.sequence AND (m.partition IS NULL OR m.partition = t.partition))`
   );
 }
 
 /** A partition as text, equal for equal tuples of one spec. */
-function partitionKey(partition: ReadonlyMap<number, unknown>): string {
-  return JSON.stringify(
-    [...partition].map(([id, value]) => [
-      id,
-      typeof value === "bigint" ? `${value}n` : value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value,
-    ]),
-  );
-}
-
-// --- files without field ids -------------------------------------------------------------------------------
-
-interface MappedField {
-  readonly "field-id"?: number;
-  readonly names: readonly string[];
-}
-
-/**
- * The table's name mapping for files that carry no field ids (files that were added to the table as they were), or
- * undefined. Only top-level columns: the engine maps nested ones by name anyway.
- */
-export function nameMapping(table: TableSnapshot): readonly MappedField[] | undefined {
-  const text = table.metadata.properties["schema.name-mapping.default"];
-  return text === undefined ? undefined : (parseIcebergJson(text) as MappedField[]);
+function partitionKey(partition: ReadonlyMap<number, Value | null>): string {
+  const plain = (value: Value | null): unknown => {
+    if (typeof value === "bigint") return `${value}n`;
+    return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
+  };
+  return JSON.stringify([...partition].map(([id, value]) => [id, plain(value)]));
 }
