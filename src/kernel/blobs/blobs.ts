@@ -34,10 +34,15 @@ export interface LocalFile {
 }
 
 export interface BlobStore {
-  create(): Promise<BlobWriter>;
+  /**
+   * Names for blobs that do not exist yet. Who notes them durably before it writes can find, after a crash, the blobs that
+   * never got a row. Each serves one `create` or `adopt`.
+   */
+  reserve(count: number): BlobId[];
+  create(id?: BlobId): Promise<BlobWriter>;
   put(bytes: Uint8Array): Promise<{ id: BlobId; size: number }>;
   /** Takes over a finished file of this machine (it is moved where possible) and returns its blob. */
-  adopt(path: string): Promise<{ id: BlobId; size: number }>;
+  adopt(path: string, id?: BlobId): Promise<{ id: BlobId; size: number }>;
   /** Streams the blob, or a range of it. The chunks are the caller's alone. Throws `blobs.notFound` when there is none. */
   read(id: BlobId, range?: BlobRange): Promise<Readable>;
   /** The whole blob in memory; for small ones. */

@@ -46,6 +46,19 @@ export function blobContract(
     assert.equal(Buffer.from(await store.bytes(second.id)).toString(), "same");
   });
 
+  check("a blob takes the name that was reserved for it", async (store) => {
+    const [first, second, third] = store.reserve(3) as [BlobId, BlobId, BlobId];
+    const writer = await store.create(first);
+    await writer.write(Buffer.from("written"));
+    assert.equal((await writer.commit()).id, first);
+    const path = join(store.scratch, "adopted");
+    await writeFile(path, "adopted");
+    assert.equal((await store.adopt(path, second)).id, second);
+    assert.equal(Buffer.from(await store.bytes(first)).toString(), "written");
+    assert.equal(Buffer.from(await store.bytes(second)).toString(), "adopted");
+    await assert.rejects(store.bytes(third), { code: "blobs.notFound" });
+  });
+
   check("a writer's chunks become one blob when it commits", async (store) => {
     const writer = await store.create();
     const chunks = [1, 100_000, 0, 65_536, 3].map((size) => randomBytes(size));

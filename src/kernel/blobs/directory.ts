@@ -64,8 +64,11 @@ class DirectoryBlobs implements BlobStore {
     await syncDirectory(this.#objects);
   }
 
-  async create(): Promise<BlobWriter> {
-    const id = newId();
+  reserve(count: number): BlobId[] {
+    return Array.from({ length: count }, newId);
+  }
+
+  async create(id: BlobId = newId()): Promise<BlobWriter> {
     return new DirectoryBlobWriter(id, join(this.#writing, id), {
       publish: (path, file) => this.#publish(path, file, id),
       store: (parts) => this.#store(parts, id),
@@ -92,10 +95,10 @@ class DirectoryBlobs implements BlobStore {
     }
   }
 
-  async adopt(path: string): Promise<{ id: BlobId; size: number }> {
+  async adopt(path: string, id: BlobId = newId()): Promise<{ id: BlobId; size: number }> {
     if (!(await lstat(path)).isFile()) throw new TypeError(`adopt: ${path} is not a regular file`);
     try {
-      return await this.#adopt(path);
+      return await this.#adopt(path, id);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EXDEV") throw operatingFailure("adopt a file", error);
     }
@@ -103,7 +106,7 @@ class DirectoryBlobs implements BlobStore {
     const copy = join(this.#writing, newId());
     try {
       await copyFile(path, copy);
-      const adopted = await this.#adopt(copy);
+      const adopted = await this.#adopt(copy, id);
       await unlink(path);
       return adopted;
     } catch (error) {
@@ -112,8 +115,7 @@ class DirectoryBlobs implements BlobStore {
     }
   }
 
-  async #adopt(path: string): Promise<{ id: BlobId; size: number }> {
-    const id = newId();
+  async #adopt(path: string, id: BlobId): Promise<{ id: BlobId; size: number }> {
     const file = await open(path, "r");
     try {
       const { size } = await file.stat();

@@ -40,7 +40,7 @@ export function objectsCapability(r2: R2, auth: Auth): Objects {
       // Hashed before it is moved: from then on the file is the store's and nobody else's.
       const md5 = createHash("md5");
       for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) md5.update(chunk as Buffer);
-      const adopted = await r2.blobs.adopt(path);
+      const adopted = await r2.blobs.adopt(path, await r2.leases.take());
       const empty = adopted.size === 0;
       if (empty) await r2.garbage.discard(adopted.id);
       const whole = { blob: empty ? null : adopted.id, size: adopted.size, digests: { md5: md5.digest("hex") } };

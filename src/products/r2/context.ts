@@ -7,6 +7,7 @@ import type { MetaStore } from "../../kernel/meta/meta.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Garbage } from "./garbage.ts";
 import type { HashPool } from "./hash-pool.ts";
+import type { Leases } from "./leases.ts";
 import type { UsageCounter } from "./usage.ts";
 
 export interface R2 {
@@ -18,6 +19,7 @@ export interface R2 {
   readonly accountId: string;
   readonly commits: CommitQueue;
   readonly garbage: Garbage;
+  readonly leases: Leases;
   readonly hashes: HashPool;
   readonly usage: UsageCounter;
 }

@@ -11,6 +11,7 @@ import type { R2 } from "./context.ts";
 import { openCustomDomains } from "./domains.ts";
 import { garbage } from "./garbage.ts";
 import { hashPool } from "./hash-pool.ts";
+import { openLeases } from "./leases.ts";
 import { startLifecycle } from "./lifecycle.ts";
 import { migrations } from "./migrations.ts";
 import { permissions } from "./permissions.ts";
@@ -28,6 +29,7 @@ export const r2 = {
   migrations,
   permissions,
   async start({ log, clock, config, meta, blobs, accountId, auth, mint, urls }) {
+    const leases = await openLeases(meta, blobs, log);
     const context: R2 = {
       log,
       clock,
@@ -36,7 +38,8 @@ export const r2 = {
       blobs,
       accountId,
       commits: commitQueue(meta),
-      garbage: garbage(meta, blobs, log),
+      leases,
+      garbage: garbage(meta, blobs, leases, log),
       hashes: hashPool(),
       usage: openUsage(meta, clock, log),
     };

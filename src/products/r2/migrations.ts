@@ -94,4 +94,8 @@ export const migrations: readonly Migration[] = [
       )
     `,
   },
+  {
+    name: "0004-leases",
+    sql: "CREATE TABLE r2_leases (blob TEXT PRIMARY KEY)",
+  },
 ];

@@ -9,6 +9,7 @@ import type { ChecksumAlgorithm } from "../../protocols/s3/index.ts";
 import type { R2 } from "./context.ts";
 import { r2Error } from "./errors.ts";
 import { type Body, ingest } from "./ingest.ts";
+import { settleLease } from "./leases.ts";
 import { checkMetadata, keyIdentity, PARTS_MAX } from "./limits.ts";
 import type { Bucket, DigestName, Digests, ObjectMetadata, S3Checksum, StorageClass } from "./model.ts";
 import { base64, trashBytes, trashParts } from "./objects.ts";
@@ -177,6 +178,7 @@ export async function uploadPart(
         ingested.ssec && JSON.stringify(ingested.ssec),
         uploaded,
       );
+      if (ingested.blob !== null) await settleLease(tx, ingested.blob);
       if (old !== undefined) await trashBytes(tx, { blob: old.blob, upload_id: null }, uploaded);
       return { uploaded, replaced: old !== undefined };
     });

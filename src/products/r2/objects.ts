@@ -12,6 +12,7 @@ import { type Condition, evaluate } from "./conditions.ts";
 import type { R2 } from "./context.ts";
 import { r2Error } from "./errors.ts";
 import { type Body, type Ingested, ingest } from "./ingest.ts";
+import { settleLease } from "./leases.ts";
 import { checkMetadata, DELETE_MAX, INLINE_MAX_BYTES, keyIdentity } from "./limits.ts";
 import { checkUnlocked, isLocked, lockRules } from "./locks.ts";
 import type { Bucket, DigestName, Digests, ObjectMetadata, ReadableObject, S3Checksum, StoredObject } from "./model.ts";
@@ -92,6 +93,7 @@ export async function commitObject(
       const existing = await replaceable(tx, r2, stored.bucketId, stored.key, condition);
       // From this row's commit on the object is visible.
       await tx.run(UPSERT_OBJECT, ...objectValues(stored, inline));
+      if (stored.blob !== null) await settleLease(tx, stored.blob);
       if (existing !== undefined) await trashBytes(tx, existing, stored.uploaded);
       return { stored, replaced: existing !== undefined };
     });

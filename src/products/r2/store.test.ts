@@ -19,6 +19,7 @@ import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
 import { garbage } from "./garbage.ts";
 import { hashPool } from "./hash-pool.ts";
+import { openLeases } from "./leases.ts";
 import { INLINE_MAX_BYTES } from "./limits.ts";
 import { listObjects } from "./list.ts";
 import { migrations } from "./migrations.ts";
@@ -44,6 +45,7 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
   const clock = { now: () => store.at };
   await migrate(meta, [{ scope: "r2", migrations }], clock);
   const blobs = await openDirectoryBlobs({ directory: join(directory, "blobs") });
+  const leases = await openLeases(meta, blobs, log);
   const r2: R2 = {
     log,
     clock,
@@ -52,7 +54,8 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
     blobs,
     accountId: "a".repeat(32),
     commits: commitQueue(meta),
-    garbage: garbage(meta, blobs, log),
+    leases,
+    garbage: garbage(meta, blobs, leases, log),
     hashes: hashPool(),
     usage: openUsage(meta, clock, log),
   };
@@ -497,6 +500,20 @@ test("a bucket's name is checked, taken once, and free again after an empty buck
     buckets.map(({ name }) => name),
     ["another"],
   );
+});
+
+test("a blob whose writer died before it got a row is deleted at the next start, and no other", async (t) => {
+  const store = await openStore(t);
+  const { r2 } = store;
+  await put(store, "kept", long("kept"));
+  const writer = await r2.blobs.create(await r2.leases.take());
+  await writer.write(Buffer.from("never named"));
+  const { id } = await writer.commit();
+  assert.equal(await blobCount(store), 2);
+  await openLeases(r2.meta, r2.blobs, r2.log);
+  await assert.rejects(r2.blobs.bytes(id), { code: "blobs.notFound" });
+  assert.equal(await read(store, "kept"), long("kept"));
+  assert.equal(await blobCount(store), 1);
 });
 
 test("steps of one commit that fail do not undo the others", async (t) => {

@@ -1,6 +1,8 @@
 /** R2 by the AWS SDK for JavaScript, unchanged but for its endpoint and keys. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { after, test } from "node:test";
 import {
@@ -683,4 +685,6 @@ test("an acknowledged object survives SIGKILL, one that was cut off is not there
     (await s.send(new ListObjectsV2Command({ Bucket }))).Contents?.map(({ Key }) => Key),
     ["kept"],
   );
+  const files = await readdir(join(own.dir, "blobs"), { recursive: true, withFileTypes: true });
+  assert.equal(files.filter((file) => file.isFile()).length, 1, "what was cut off left a file");
 });
