@@ -41,6 +41,8 @@ export type BindingValue =
   | { readonly text: SourceText }
   | { readonly json: string }
   | { readonly data: EmbeddedFile }
+  /** Loads Workers from code that the Worker gives at run time. */
+  | { readonly workerLoader: { readonly id?: string } }
   /** Service-worker syntax only. */
   | { readonly wasmModule: EmbeddedFile }
   | { readonly service: ServiceDesignator }
@@ -195,6 +197,7 @@ function bindingValue(binding: Binding): Field {
   if ("text" in binding) return ["text", source(binding.text)];
   if ("json" in binding) return ["json", text(binding.json)];
   if ("data" in binding) return ["data", embed(binding.data)];
+  if ("workerLoader" in binding) return ["workerLoader", struct([["id", some(binding.workerLoader.id, text)]])];
   if ("wasmModule" in binding) return ["wasmModule", embed(binding.wasmModule)];
   if ("service" in binding) return ["service", designator(binding.service)];
   if ("durableObjectNamespace" in binding) {

@@ -1,15 +1,14 @@
 /**
  * Starts the processes of Workers whose Durable Objects have an alarm due: alarms fire by themselves while a process runs,
- * so this only concerns stopped ones, and the start of the platform.
+ * so this only concerns stopped ones, and the start of the platform. The files of a stopped Worker are read once.
  */
 import type { DurableObjects } from "../../kernel/capabilities.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
-import type { Serving } from "./serving.ts";
+import { processId, type Serving } from "./serving.ts";
 import type { ScriptStore } from "./store.ts";
 
 /** How long before it is due an alarm's process is started: more than a start takes. */
 const LEAD_MS = 1_000;
-/** How often the alarm files of stopped Workers are read. A running process sets alarms that only matter when it stops. */
 const TICK_MS = 1_000;
 /** A process that was started for an alarm is left alone for this long. */
 const HOLD_MS = 2_000;
@@ -23,16 +22,31 @@ export function wakeForAlarms(deps: { kernel: KernelSlice; store: ScriptStore; s
   let busy = false;
   let stopped = false;
 
+  /** Next alarms of Workers that do not run: nothing changes them meanwhile. */
+  const known = new Map<string, number | undefined>();
+
   async function tick(): Promise<void> {
-    for (const { script } of store.all()) {
+    const running = new Set(kernel.runtime.list().map((info) => info.id));
+    const seen = new Set<string>();
+    for (const { script, versions } of store.all()) {
+      seen.add(script.id);
       if (stopped || waking.has(script.id)) continue;
-      const due = await durableObjects.nextAlarm(script);
+      if (versions.some((version) => running.has(processId(version)))) {
+        known.delete(script.id);
+        continue;
+      }
+      if (!known.has(script.id)) known.set(script.id, await durableObjects.nextAlarm(script));
+      const due = known.get(script.id);
       if (due === undefined || due > clock.now() + LEAD_MS) continue;
       waking.add(script.id);
       wake(script.name)
         .catch((error: unknown) => log.error("alarm.wake_failed", { worker: script.name, error }))
-        .finally(() => waking.delete(script.id));
+        .finally(() => {
+          waking.delete(script.id);
+          known.delete(script.id);
+        });
     }
+    for (const id of known.keys()) if (!seen.has(id)) known.delete(id);
   }
 
   async function wake(name: string): Promise<void> {

@@ -114,8 +114,10 @@ export function openAssets(kernel: KernelSlice): Assets {
     async open(script, manifest) {
       checkManifest(manifest);
       const id = randomUUID();
+      const expired = clock.now() - 2 * TOKEN_TTL_S * 1000;
+      await meta.run("DELETE FROM workers_asset_manifests WHERE used = 0 AND created_on < ?", expired);
       await meta.run(
-        "INSERT INTO workers_asset_manifests (id, script_name, created_on, files) VALUES (?, ?, ?, ?)",
+        "INSERT INTO workers_asset_manifests (id, script_name, created_on, files, used) VALUES (?, ?, ?, ?, 0)",
         id,
         script,
         clock.now(),

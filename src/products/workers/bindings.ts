@@ -18,6 +18,8 @@ const SECRET_PURPOSE = "workers.secret";
 /** A variable's value as the API takes it; throws when it is no text or too large. */
 export function variableText(name: string, value: unknown): string {
   if (typeof value !== "string") throw workersError("validation", `Binding "${name}" must have a \`text\` that is a string.`);
+  // Neither an environment variable nor a config text can hold it.
+  if (value.includes("\0")) throw workersError("validation", `Binding "${name}" must not contain the character U+0000.`);
   if (Buffer.byteLength(value) > VARIABLE_MAX_BYTES) {
     throw workersError("variableTooLarge", `Text binding '${name}' is too large. The limit is 5 KB.`);
   }
@@ -68,12 +70,16 @@ export function workerBindings(kernel: KernelSlice, store: ScriptStore): Readonl
       // A stored secret comes back here when a later version inherits it.
       validate: async (b) => (b.sealed === undefined ? sealSecret(kernel, b.name, b.text) : b),
       async compile(b) {
-        const variable = `SECRET_${b.name}`;
+        const variable = `SECRET_${Buffer.from(b.name).toString("hex")}`;
         return {
           bindings: [{ name: b.name, fromEnvironment: variable }],
           environment: { [variable]: kernel.secrets.open(b.sealed as string, SECRET_PURPOSE) },
         };
       },
+    },
+    worker_loader: {
+      validate: async (b) => ({ type: b.type, name: b.name }),
+      compile: async (b) => ({ bindings: [{ name: b.name, workerLoader: {} }] }),
     },
     text_blob: partBinding((file) => ({ text: file })),
     data_blob: partBinding((file) => ({ data: file })),

@@ -36,6 +36,11 @@ const DEFAULT_COMPATIBILITY_DATE = "2021-11-02";
 const VARIABLES_MAX = 128;
 const NAME = /^[a-z0-9_][a-z0-9_-]{0,62}$/;
 
+/** Throws `workers.invalidName`. */
+export function checkName(name: string): void {
+  if (!NAME.test(name)) throw workersError("invalidName");
+}
+
 export function createDeployer(context: PlanContext, store: ScriptStore, serving: Serving): Deployer {
   const { kernel, assets, durableObjects } = context;
   const { meta, blobs, config } = kernel;
@@ -133,7 +138,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
   }
 
   async function prepare(name: string, upload: Upload, source: string): Promise<Prepared> {
-    if (!NAME.test(name)) throw workersError("invalidName");
+    checkName(name);
     for (const [key, what] of [
       ["exports", "Declarative `exports`"],
       ["containers", "Containers"],
@@ -228,6 +233,14 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
     return after;
   }
 
+  function checkConsumers(name: string, consumers: readonly { readonly service: string }[]): void {
+    for (const { service } of consumers) {
+      if (service !== name && store.live(service) === undefined) {
+        throw workersError("serviceNotFound", `Tail consumer '${service}' does not exist: deploy it before the Workers that it observes.`);
+      }
+    }
+  }
+
   const settingsOf = (upload: Upload, old: ScriptSettings | undefined): ScriptSettings => ({
     logpush: upload.metadata.logpush ?? old?.logpush ?? false,
     observability: upload.metadata.observability ?? null,
@@ -239,12 +252,15 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
     upload: (name, upload, { deploy, source }) =>
       exclusively(name, async () => {
         if (!deploy && upload.metadata.migrations !== undefined) throw workersError("versionUploadMigrations");
+        checkConsumers(name, upload.metadata.tail_consumers ?? []);
         const { script, live, fresh, versionId, content } = await prepare(name, upload, source);
         const exported = content.syntax === "modules" ? content.exports.map((e) => e.name) : undefined;
         const version = await meta
           .transaction(async (tx) => {
             await store.ensureScript(tx, script.id, name, source);
             await nameBlobs(tx, name, fresh);
+            if (content.assets !== undefined)
+              await tx.run("UPDATE workers_asset_manifests SET used = 1 WHERE id = ?", content.assets.manifest);
             if (deploy) await durableObjects.migrate(tx, script, upload.metadata.migrations, exported);
             const added = await store.addVersion(tx, script.id, versionId, content);
             if (deploy) {
@@ -314,6 +330,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
     patchSettings: (name, change) =>
       exclusively(name, async () => {
         const live = store.require(name);
+        checkConsumers(name, change.tail_consumers ?? []);
         await store.updateScript(live.script.id, { settings: { ...live.script.settings, ...change } });
         return (await follow(name)) as LiveScript;
       }),

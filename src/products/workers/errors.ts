@@ -20,6 +20,7 @@ export const workersError = defineErrors("workers", {
   concurrentEdit: { status: 409, apiCode: 10035, message: "Multiple attempts to modify a resource at the same time. Please try again." },
   tooMany: { status: 403, apiCode: 10037, message: "You have exceeded the limit of Workers on your account." },
   unnamedBinding: { status: 400, apiCode: 10052, message: "One of your bindings is missing a name." },
+  nameInUse: { status: 400, apiCode: 10053, message: "Binding name already in use. Please use a different name and try again." },
   variableTooLarge: { status: 400, apiCode: 10054, message: "An environment variable or secret is too large. The limit is 5 KB." },
   tooManyVariables: { status: 400, apiCode: 10055, message: "Your Worker has too many environment variables. The limit is 128." },
   secretNotFound: { status: 404, apiCode: 10056, message: "Binding does not exist on this Worker." },

@@ -127,8 +127,7 @@ export function workerHosts(
       const override = request.headers["cloudflare-workers-version-key"];
       return serving.lease(found.live.script.name, typeof override === "string" ? override : undefined);
     }
-    const versions = await store.versions(found.live.script.id, 1000);
-    const version = versions.find((v) => v.id.startsWith(found.versionPrefix as string));
+    const version = await store.versionByPrefix(found.live.script.id, found.versionPrefix);
     // A Worker that implements Durable Objects has no preview URLs: two versions would share the objects.
     if (version === undefined || version.exports.some((e) => e.type === "durable-object")) return undefined;
     return serving.leaseVersion(found.live, version);

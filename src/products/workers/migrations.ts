@@ -66,4 +66,9 @@ export const migrations: readonly Migration[] = [
         value TEXT NOT NULL
       )`,
   },
+  {
+    // Manifests of sessions that no version came of are deleted when a later one opens.
+    name: "0002-used-manifests",
+    sql: "ALTER TABLE workers_asset_manifests ADD COLUMN used INTEGER NOT NULL DEFAULT 1",
+  },
 ];

@@ -89,7 +89,8 @@ export interface Deployment extends DeploymentContent {
 export interface ScriptSettings {
   readonly logpush: boolean;
   readonly observability: unknown;
-  readonly tail_consumers: readonly unknown[];
+  /** Tail Workers. */
+  readonly tail_consumers: readonly { readonly service: string }[];
   readonly tags: readonly string[];
 }
 

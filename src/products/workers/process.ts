@@ -46,6 +46,8 @@ export interface PlanOptions {
   readonly entries: readonly Entry[];
   /** Whether traces of invocations are wanted. */
   readonly tailed: boolean;
+  /** Tail Workers, with the sockets that reach them. */
+  readonly consumers: readonly { readonly name: string; readonly path: string }[];
 }
 
 /** What a plan is made with. */
@@ -70,6 +72,10 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   const hasObjects = (objects.durableObjectNamespaces ?? []).length > 0;
   const services: Service[] = [internet(kernel), ...(parts.services ?? [])];
   const tails: string[] = [];
+  for (const { name, path } of options.consumers) {
+    services.push({ name: `tail:${name}`, external: { address: `unix:${path}`, http: LINK_HTTP } });
+    tails.push(`tail:${name}`);
+  }
   if (options.tailed) {
     services.push(...tailServices(kernel, script.id, version.id));
     tails.push("freehold-tail");

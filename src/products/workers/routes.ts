@@ -3,17 +3,18 @@ import { z } from "zod";
 import { parseJson, parseWith } from "../../kernel/api/body.ts";
 import { numberedPage } from "../../kernel/api/envelope.ts";
 import { platformError } from "../../kernel/errors.ts";
-import type { RequestContext, Route } from "../../kernel/product.ts";
+import type { BindingConfig, RequestContext, Route } from "../../kernel/product.ts";
 import { manifestSchema } from "./assets.ts";
 import { publicBinding, sealSecret } from "./bindings.ts";
 import { scriptContent } from "./content.ts";
+import { checkName } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
 import { callersOf, READ, type RouteDeps, removeScript, TAIL, WRITE } from "./route-deps.ts";
 import { serviceRoutes } from "./service-routes.ts";
 import type { LiveScript } from "./store.ts";
 import { filtersSchema } from "./tails.ts";
-import { readUpload, type Upload } from "./upload.ts";
+import { readUpload, tailConsumers, type Upload } from "./upload.ts";
 import { deploymentView, scriptSettingsView, scriptView, settingsView, versionSummary, versionView } from "./views.ts";
 
 const SCRIPT = "/accounts/:account/workers/scripts/:name";
@@ -29,7 +30,7 @@ const deploymentSchema = z.object({
 const settingsSchema = z.object({
   logpush: z.boolean().nullish(),
   observability: z.unknown().optional(),
-  tail_consumers: z.array(z.unknown()).nullish(),
+  tail_consumers: tailConsumers.nullish(),
   tags: z.array(z.string()).nullish(),
 });
 
@@ -142,7 +143,13 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       method: "GET",
       path: "/accounts/:account/workers/tails/by-consumer/:name",
       permission: READ,
-      handle: async () => [],
+      async handle(c) {
+        const producers = store.all().filter(({ script }) => script.settings.tail_consumers.some((t) => t.service === c.params.name));
+        return producers.map(({ script }) => ({
+          producer: { script: script.name, service: script.name, environment: "production" },
+          environment: "production",
+        }));
+      },
     },
   ];
 
@@ -231,7 +238,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       async handle(c) {
         const { name, text } = await c.json(secretSchema);
         const sealed = sealSecret(kernel, name, text);
-        await deployer.editBindings(c.params.name as string, (old) => [...old.filter((b) => b.name !== name), sealed]);
+        await deployer.editBindings(c.params.name as string, (old) => [...withoutSecrets(old, [name]), sealed]);
         return publicBinding(sealed);
       },
     },
@@ -272,7 +279,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
         const { secrets: change } = await c.json(bulkSchema);
         const sealed = Object.entries(change).flatMap(([name, secret]) => (secret === null ? [] : [sealSecret(kernel, name, secret.text)]));
         const version = await deployer.editBindings(c.params.name as string, (old) => [
-          ...old.filter((b) => !(b.name in change)),
+          ...withoutSecrets(old, Object.keys(change)),
           ...sealed,
         ]);
         return version.bindings.filter((b) => b.type === "secret_text").map(publicBinding);
@@ -359,6 +366,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       path: `${SCRIPT}/assets-upload-session`,
       permission: WRITE,
       async handle(c) {
+        checkName(c.params.name as string);
         const { manifest } = await c.json(manifestSchema, 64 * 1024 * 1024);
         return assets.open(c.params.name as string, manifest);
       },
@@ -406,6 +414,14 @@ export function workerRoutes(deps: RouteDeps): Route[] {
   }
 
   return [...scripts, ...versions, ...secrets, ...triggers, ...assetRoutes, ...serviceRoutes(deps)];
+}
+
+/** The bindings without the secrets of these names; a binding of another type that has one of them is in the way. */
+function withoutSecrets(bindings: readonly BindingConfig[], names: readonly string[]): BindingConfig[] {
+  const taken = bindings.find((b) => b.type !== "secret_text" && names.includes(b.name));
+  if (taken !== undefined)
+    throw workersError("nameInUse", `Binding name '${taken.name}' already in use. Please use a different name and try again.`);
+  return bindings.filter((b) => !names.includes(b.name));
 }
 
 const scheduleView = (s: { cron: string; created_on: number; modified_on: number }) => ({

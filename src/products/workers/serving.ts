@@ -40,7 +40,12 @@ export interface VersionLease extends Lease {
 interface Defined {
   readonly id: string;
   readonly version: Version;
-  readonly settings: { readonly tailed: boolean; readonly entries: readonly string[]; readonly exclusive: boolean };
+  readonly settings: {
+    readonly tailed: boolean;
+    readonly entries: readonly string[];
+    readonly exclusive: boolean;
+    readonly consumers: readonly string[];
+  };
 }
 
 export const processId = (version: Version): string => `w-${version.id}`;
@@ -76,13 +81,17 @@ export function createServing(
     const exclusive = ((await durableObjects.namespaces(script)).durableObjectNamespaces ?? []).length > 0;
     // A Worker with Durable Objects is tailed from the start: replacing its process for a tail would drop its WebSockets.
     const tailed = tailedScripts.has(script.id) || exclusive || observed(live);
-    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive };
+    const consumers = script.settings.tail_consumers.map((consumer) => consumer.service).sort();
+    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, consumers };
     const known = defined.get(id);
     if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return id;
     const spec: ProcessSpec = {
       id,
       label: script.name,
-      plan: (socket) => planProcess(context, { script, version, entries, tailed }, socket),
+      async plan(socket) {
+        const paths = await Promise.all(consumers.map(async (name) => ({ name, path: await links().open(name, {}) })));
+        return planProcess(context, { script, version, entries, tailed, consumers: paths }, socket);
+      },
       ...(exclusive && { exclusive: script.id, busyUntil: () => durableObjects.nextAlarm(script) }),
       output: (stream, line) => log.info("worker.output", { worker: script.name, stream, line }),
     };

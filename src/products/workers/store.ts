@@ -43,6 +43,8 @@ export interface ScriptStore {
   /** Throws `workers.notFound`. */
   require(name: string): LiveScript;
   version(scriptId: string, id: string): Promise<Version | undefined>;
+  /** The version whose id begins with these hex digits. */
+  versionByPrefix(scriptId: string, prefix: string): Promise<Version | undefined>;
   /** Newest first. */
   versions(scriptId: string, limit: number, offset?: number): Promise<Version[]>;
   latestVersion(scriptId: string): Promise<Version | undefined>;
@@ -114,6 +116,11 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
     },
     async version(scriptId, id) {
       const row = await meta.get<ContentRow>("SELECT * FROM workers_versions WHERE id = ? AND script_id = ?", id, scriptId);
+      return row && versionOf(row);
+    },
+    async versionByPrefix(scriptId, prefix) {
+      const sql = "SELECT * FROM workers_versions WHERE script_id = ? AND id LIKE ? ORDER BY number DESC LIMIT 1";
+      const row = await meta.get<ContentRow>(sql, scriptId, `${prefix}%`);
       return row && versionOf(row);
     },
     async versions(scriptId, limit, offset = 0) {

@@ -18,6 +18,8 @@ const assetsConfigSchema = z.object({
   _redirects: z.string().optional(),
 });
 
+export const tailConsumers = z.array(z.looseObject({ service: z.string().min(1) })).max(10);
+
 /** Fields of a form are text. */
 const flag = z.union([z.boolean(), z.enum(["true", "false"]).transform((text) => text === "true")]);
 
@@ -38,7 +40,7 @@ const metadataSchema = z.looseObject({
     .default({}),
   logpush: flag.optional(),
   observability: z.unknown().optional(),
-  tail_consumers: z.array(z.unknown()).nullish(),
+  tail_consumers: tailConsumers.nullish(),
   tags: z.array(z.string()).nullish(),
   limits: z.unknown().optional(),
   placement: z.unknown().optional(),
@@ -91,7 +93,7 @@ export async function readUpload(contentType: string, body: Uint8Array): Promise
   const names = new Set<string>();
   for (const binding of bindings) {
     if (names.has(binding.name))
-      throw workersError("validation", `Binding name '${binding.name}' already in use. Please use a different name and try again.`);
+      throw workersError("nameInUse", `Binding name '${binding.name}' already in use. Please use a different name and try again.`);
     names.add(binding.name);
   }
   const partNames = new Set(bindings.filter((b) => PART_BINDINGS.has(b.type)).map((b) => String(b.part)));
