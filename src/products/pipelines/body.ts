@@ -14,7 +14,7 @@ export interface BodyReader {
 /** Bytes of bodies in memory that are not complete yet. */
 const UNFINISHED_BYTES_MAX = 256 * 1024 * 1024;
 /** A body that is too large is read to its end and thrown away up to here: closing on a client that sends loses the answer. */
-const DRAIN_BYTES_MAX = 16 * 1024 * 1024;
+export const DRAIN_BYTES_MAX = 16 * 1024 * 1024;
 
 interface Unfinished {
   lastSize: number;

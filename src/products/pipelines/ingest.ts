@@ -9,7 +9,7 @@ import type { Config } from "../../kernel/config.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Auth, Claims, HostRoute } from "../../kernel/product.ts";
-import { type BodyReader, bodyReader } from "./body.ts";
+import { type BodyReader, bodyReader, DRAIN_BYTES_MAX } from "./body.ts";
 import { ingestError } from "./errors.ts";
 import { rateLimit } from "./rate-limit.ts";
 import { encodeBatch } from "./records.ts";
@@ -119,6 +119,15 @@ function allowedOrigin(stream: Stream, origin: string | undefined): string | und
   return allowed.some((one) => one.toLowerCase() === origin.toLowerCase()) ? origin : undefined;
 }
 
+/**
+ * After an answer Node reads on what is left of the body and drops it, if the connection is kept. Closing it on a client
+ * that still sends would lose the answer; but a body that stands still, is endless or huge is not worth waiting for.
+ */
+function willBeDrained(request: IncomingMessage, status: number): boolean {
+  const announced = request.headers["content-length"];
+  return status !== 408 && announced !== undefined && Number(announced) <= DRAIN_BYTES_MAX;
+}
+
 function journalFailure(cause: unknown): unknown {
   if (!(cause instanceof PlatformError)) return cause;
   if (cause.code === "journal.overloaded") return ingestError("overloaded", undefined, { cause });
@@ -158,8 +167,7 @@ function refuse(error: unknown, request: IncomingMessage, response: ServerRespon
     ...(status === 405 && { allow: "POST, OPTIONS" }),
     ...(status === 401 && { "www-authenticate": "Bearer" }),
     ...(origin !== undefined && { "access-control-allow-origin": origin, vary: "origin" }),
-    // What is left of the body would be read as the next request.
-    ...(!request.complete && { connection: "close" }),
+    ...(!request.complete && !willBeDrained(request, status) && { connection: "close" }),
   });
   response.end(body);
 }

@@ -27,6 +27,9 @@ test("[pipelines-07] an authenticated stream wants a token with Send", async () 
   const send = await platform.token(["Workers Pipelines Send"]);
   const taken = await world.send(endpoint, sampleEvents, bearer(send.value));
   assert.deepEqual([taken.status, taken.body], [200, { success: true, result: { committed: 3 } }]);
+  // A refusal reaches a client that is still sending.
+  const large = JSON.stringify([{ user_id: "x".repeat(990_000), event_type: "y" }]);
+  for (let i = 0; i < 5; i++) assert.equal((await world.send(endpoint, large)).status, 401);
   // Send opens this door and no other.
   assert.equal((await platform.rest("GET", `${world.base}/streams`, undefined, send.value)).status, 403);
 });
