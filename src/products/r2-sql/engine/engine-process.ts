@@ -17,7 +17,13 @@ import { type EngineMessage, type EngineMetrics, type EngineRequest, type Engine
 const settings = JSON.parse(process.argv[2] ?? "{}") as EngineSettings;
 const output = createWriteStream("", { fd: 3 });
 // The platform is gone: so is the reader of every answer.
-output.on("error", () => process.exit(1));
+output.on("error", end);
+
+/** At once: an ordinary exit waits for the threads, and one of them may be in a query of hours. Nothing here is worth keeping. */
+function end(): never {
+  process.kill(process.pid, "SIGKILL");
+  process.exit(1);
+}
 
 /** Resolves when the pipe takes more, so that a slow client holds the query back instead of filling memory. */
 function write(line: string): Promise<void> {
@@ -197,4 +203,4 @@ for await (const line of lines(process.stdin)) {
   if (request.op === "cancel") void handle(request);
   else pending = pending.then(() => handle(request));
 }
-process.exit(0);
+end();
