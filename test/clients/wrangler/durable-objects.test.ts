@@ -148,6 +148,8 @@ test("[durable-objects-11] [durable-objects-12] [durable-objects-13] [durable-ob
             let rolledBack;
             try { this.ctx.storage.transactionSync(() => { sql.exec("DELETE FROM items"); throw new Error("undo"); }); } catch { rolledBack = sql.exec("SELECT count(*) AS n FROM items").one().n; }
             const fts = (() => { sql.exec("CREATE VIRTUAL TABLE docs USING fts5(body)"); sql.exec("INSERT INTO docs VALUES ('the quick brown fox')"); return sql.exec("SELECT body FROM docs WHERE docs MATCH 'quick'").one().body; })();
+            this.ctx.storage.kv.put("hidden", 1);
+            const hidden = sql.exec("SELECT name FROM sqlite_master").toArray().some((row) => /^_+cf_kv$/i.test(row.name));
             const limits = {};
             const limit = (name, query, ...bound) => { try { sql.exec(query, ...bound).toArray(); limits[name] = "accepted"; } catch (e) { limits[name] = "refused"; } };
             const columns_ = (n) => Array.from({ length: n }, (_, i) => "c" + i).join(",");
@@ -159,7 +161,7 @@ test("[durable-objects-11] [durable-objects-12] [durable-objects-13] [durable-ob
             limit("pattern of 50", "SELECT 'a' LIKE '" + "a".repeat(50) + "'");
             limit("pattern of 51", "SELECT 'a' LIKE '" + "a".repeat(51) + "'");
             const math = sql.exec("SELECT pow(2, 10) AS p, json_extract('{\\"a\\":5}', '$.a') AS j").one();
-            return { columns, rows, raw, one, errors, blob: [...new Uint8Array(blob)], written: insert.rowsWritten, read: cursor.rowsRead, grew: sql.databaseSize > empty, refused, rolledBack, fts, math, limits };
+            return { columns, rows, raw, one, errors, blob: [...new Uint8Array(blob)], written: insert.rowsWritten, read: cursor.rowsRead, grew: sql.databaseSize > empty, refused, rolledBack, fts, math, limits, hidden };
           }
         }
         export default { fetch: async (request, env) => Response.json(await env.Sql.getByName("x").run()) };`,
@@ -185,6 +187,7 @@ test("[durable-objects-11] [durable-objects-12] [durable-objects-13] [durable-ob
     rolledBack: 3,
     fts: "the quick brown fox",
     math: { p: 1024, j: 5 },
+    hidden: true,
     limits: {
       "100 columns": "accepted",
       "101 columns": "refused",
