@@ -7,7 +7,8 @@
  * (test/clients/wrangler/workers-deploy.test.ts), asset paths (workers-assets.test.ts), SQL that does not parse or names
  * unknown columns (test/clients/cloudflare-sdk/d1.test.ts, test/clients/wrangler/pipelines.test.ts, test/clients/http/
  * r2-sql.test.ts), ingest bodies (test/clients/http/pipelines-ingest.test.ts), the catalog (test/clients/pyiceberg/
- * r2-data-catalog-refusals.test.ts), a port in use, a data directory in use or of a newer version (test/clients/cli).
+ * r2-data-catalog-refusals.test.ts), S3 requests that no client sends (test/clients/aws-sdk/r2-raw.test.ts), a port in
+ * use, a data directory in use or of a newer version (test/clients/cli).
  */
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";

@@ -3,9 +3,18 @@
  * goes through a binding of the deployed Worker or through the public API of the product, as its random choices say.
  */
 import assert from "node:assert/strict";
-import { DeleteObjectCommand, PutObjectCommand, type S3Client } from "@aws-sdk/client-s3";
+import {
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  PutObjectCommand,
+  type S3Client,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
+import { FormData } from "undici";
 import type { TestPlatform } from "../harness/platform.ts";
 import { type Random, randomOf } from "../harness/seed.ts";
+import { COMPATIBILITY_DATE } from "../harness/worker-project.ts";
 import { digestOf, type Events, type Numbers, type Registers } from "./model.ts";
 
 export interface Resources {
@@ -21,6 +30,8 @@ export interface Model {
   readonly kv: Registers;
   readonly r2: Registers;
   readonly d1: Registers;
+  /** What each deployed Worker answers. */
+  readonly deployments: Registers;
   readonly numbers: readonly Numbers[];
   readonly events: Events;
 }
@@ -155,6 +166,73 @@ function eventsWriter(
   };
 }
 
+const PART_BYTES = 5 * 1024 * 1024;
+
+/** Uploads in two parts, one call a step: what was acknowledged of an upload before a crash is good for its completion. */
+function multipartWriter({ bucket }: Resources, registers: Registers, s3: S3Client, id: string): Writer {
+  let uploads = 0;
+  let upload: { readonly key: string; readonly id: string; readonly etags: string[] } | undefined;
+  const parts = (key: string) => [Buffer.alloc(PART_BYTES, `${key}:1;`), Buffer.alloc(1000, `${key}:2;`)];
+  return {
+    name: id,
+    async step() {
+      if (upload === undefined) {
+        const Key = `${id}-${uploads++}`;
+        const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key }));
+        upload = { key: Key, id: UploadId as string, etags: [] };
+        return;
+      }
+      const { key, etags } = upload;
+      const target = { Bucket: bucket, Key: key, UploadId: upload.id };
+      const next = parts(key)[etags.length];
+      if (next !== undefined) {
+        const { ETag } = await s3.send(new UploadPartCommand({ ...target, PartNumber: etags.length + 1, Body: next }));
+        etags.push(ETag as string);
+        return;
+      }
+      const value = digestOf(Buffer.concat(parts(key)));
+      registers.sent(key, value);
+      const Parts = etags.map((ETag, i) => ({ ETag, PartNumber: i + 1 }));
+      // Once sent it may have completed without our hearing of it: it cannot be completed again.
+      upload = undefined;
+      await s3.send(new CompleteMultipartUploadCommand({ ...target, MultipartUpload: { Parts } }));
+      registers.acknowledge(key, value);
+    },
+  };
+}
+
+/** Deploys new versions of Workers that answer with their version. */
+function deployWriter({ platform }: Resources, registers: Registers, id: string): Writer {
+  let scripts = 0;
+  let version = 0;
+  const headers = { authorization: `Bearer ${platform.ready.api_token}` };
+  return {
+    name: id,
+    async step() {
+      const script = `${id}-${scripts}`;
+      const url = `${platform.ready.api}/accounts/${platform.ready.account_id}/workers/scripts/${script}`;
+      const answer = `version ${++version} of ${script}`;
+      const form = new FormData();
+      form.set("metadata", new Blob([JSON.stringify({ main_module: "index.js", compatibility_date: COMPATIBILITY_DATE })]));
+      const code = `export default { fetch: () => new Response(${JSON.stringify(answer)}) }`;
+      form.set("index.js", new Blob([code], { type: "application/javascript+module" }), "index.js");
+      registers.sent(script, answer);
+      try {
+        await send(platform, url, { method: "PUT", headers, body: form });
+        await send(platform, `${url}/subdomain`, {
+          method: "POST",
+          headers: { ...headers, "content-type": "application/json" },
+          body: '{"enabled":true}',
+        });
+      } catch (error) {
+        scripts++;
+        throw error;
+      }
+      registers.acknowledge(script, answer);
+    },
+  };
+}
+
 /** All writers; their choices follow from the seed. */
 export function writers(resources: Resources, model: Model, seed: number): Writer[] {
   let actors = 0;
@@ -170,6 +248,7 @@ export function writers(resources: Resources, model: Model, seed: number): Write
       eventsWriter(resources, model.events, `binding-${i}`, random(), "binding"),
     );
   }
+  all.push(multipartWriter(resources, model.r2, s3, "multipart-1"), deployWriter(resources, model.deployments, "deploy-1"));
   for (const numbers of model.numbers) for (const i of [1, 2]) all.push(numbersWriter(resources, numbers, `${numbers.name}-${i}`));
   return all;
 }

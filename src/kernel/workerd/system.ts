@@ -85,7 +85,8 @@ export async function startSystemWorkerd(options: SystemOptions): Promise<System
         await delay(LOOK_MS, undefined, { ref: false });
       }
     } catch (cause) {
-      if (process !== watched || stopping) return;
+      // A process that is gone refuses the connection just before its end is known here.
+      if (process !== watched || stopping || isGone(cause)) return;
       options.log.error("system.hung", { error: cause });
       await watched.stop(0);
     } finally {
@@ -161,11 +162,13 @@ export async function startSystemWorkerd(options: SystemOptions): Promise<System
 /** What an exchange fails with when the process goes away before or during it. */
 const GONE = new Set(["ECONNRESET", "ECONNREFUSED", "ENOENT", "EPIPE", "UND_ERR_SOCKET"]);
 
+const isGone = (error: unknown): boolean => GONE.has((error as NodeJS.ErrnoException).code ?? "");
+
 async function orLost<T>(exchange: Promise<T>): Promise<T> {
   try {
     return await exchange;
   } catch (cause) {
-    if (GONE.has((cause as NodeJS.ErrnoException).code ?? "")) throw platformError("engineLost", undefined, { cause });
+    if (isGone(cause)) throw platformError("engineLost", undefined, { cause });
     throw cause;
   }
 }
