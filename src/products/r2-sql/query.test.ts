@@ -217,7 +217,7 @@ const SAME: readonly (string | readonly [string, string])[] = [
   "SELECT ns.sales.id FROM ns.sales WHERE ns.sales.region = 'East' ORDER BY ns.sales.id LIMIT 4",
 ];
 
-test("the dialect gives what DuckDB gives on the same rows", async (t) => {
+test("[r2-sql-34, r2-sql-35] the dialect gives what DuckDB gives on the same rows", async (t) => {
   const lake = await sales(t);
   for (const query of SAME) {
     const [sql, oracle] = typeof query === "string" ? [query, query] : query;
@@ -293,7 +293,7 @@ test("mistakes get the documented codes and texts", async (t) => {
     await assert.rejects(lake.query(sql), fails(code, pattern), sql);
 });
 
-test("SHOW, DESCRIBE and EXPLAIN answer without reading data", async (t) => {
+test("[r2-sql-37] SHOW, DESCRIBE and EXPLAIN answer without reading data", async (t) => {
   const lake = await sales(t);
   await lake.create("other.t", [field(1, "id", "long")]);
   const rows = async (sql: string) => {

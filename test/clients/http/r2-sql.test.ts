@@ -515,6 +515,94 @@ test("[r2-sql-33] nested columns print whole as JSON values", async () => {
   assert.deepEqual(row, { st: { x: 1, y: null }, li: [1, null, 3], m: { k: 1.5 }, x: 1, third: 3 });
 });
 
+/** A million rows: `v` from 0 to 999,999 in mixed order, weights, columns with 1,000 and 100,000 values, a skewed text. */
+const million = (async () => {
+  const large = await lake(platform, "sql-million");
+  const bounds = await python<{ p: number[]; weighted: number; top: [string, number][] }>(
+    large,
+    `
+import pyarrow.compute as pc
+n = 1_000_000
+v = [(i * 7919) % n for i in range(n)]
+names = [f"name-{min(i % 1000, 20)}" for i in range(n)]
+weights = [i % 10 for i in range(n)]
+df = pa.table({"v": pa.array(v, pa.int64()), "w": pa.array(weights, pa.int32()), "k1": pa.array([x % 1000 for x in v], pa.int64()),
+    "k100": pa.array([x % 100_000 for x in v], pa.int64()), "name": names, "price": pa.array([x / 4 for x in v], pa.float64())})
+catalog.create_namespace("ns")
+catalog.create_table(("ns", "m"), schema=df.schema).append(df)
+half, seen, weighted = sum(weights) * 0.5, 0, None
+for x, w in sorted(zip(v, weights)):
+    seen += w
+    if seen >= half:
+        weighted = x
+        break
+counts = sorted(((r["counts"], r["values"]) for r in pc.value_counts(df["name"]).to_pylist()), reverse=True)
+print(json.dumps({"p": [q.as_py() for q in pc.quantile(df["v"], [0.25, 0.5, 0.75])], "weighted": weighted, "top": [[name, count] for count, name in counts[:1]]}))
+`,
+  );
+  return { bucket: large.bucket, bounds };
+})();
+
+const near = (found: number, exact: number, share: number, what: string): void =>
+  assert(Math.abs(found - exact) <= exact * share, `${what}: ${found} is not within ${share * 100} % of ${exact}`);
+
+test("[r2-sql-21] percentiles, weighted ones and the median of a million rows are within a few per cent", async () => {
+  const { bucket, bounds } = await million;
+  const [row] = await rows(
+    bucket,
+    `SELECT approx_percentile_cont(v, 0.25) AS p25, approx_percentile_cont(v, 0.5) AS p50, approx_percentile_cont(v, 0.75) AS p75,
+      approx_median(price) AS m, approx_percentile_cont_with_weight(v, w, 0.5) AS weighted FROM ns.m`,
+  );
+  near(row.p25, bounds.p[0] as number, 0.03, "p25");
+  near(row.p50, bounds.p[1] as number, 0.03, "p50");
+  near(row.p75, bounds.p[2] as number, 0.03, "p75");
+  near(row.m, (bounds.p[1] as number) / 4, 0.03, "median");
+  near(row.weighted, bounds.weighted, 0.03, "weighted");
+  for (const call of [
+    "approx_percentile_cont(v, 1.5)",
+    "approx_percentile_cont(v, -0.1)",
+    "approx_percentile_cont_with_weight(v, w, 1.5)",
+  ]) {
+    const { status, json } = await query(bucket, `SELECT ${call} FROM ns.m`);
+    assert.deepEqual([status, json.errors[0].code], [400, 40004], call);
+  }
+});
+
+test("[r2-sql-22] distinct counts of 1,000, 100,000 and a million values are within a few per cent", async () => {
+  const { bucket } = await million;
+  const [row] = await rows(
+    bucket,
+    "SELECT approx_distinct(k1) AS a, approx_distinct(k100) AS b, approx_distinct(v) AS c, approx_distinct(name) AS d FROM ns.m",
+  );
+  near(row.a, 1000, 0.03, "1,000");
+  near(row.b, 100_000, 0.03, "100,000");
+  near(row.c, 1_000_000, 0.03, "1,000,000");
+  assert.equal(row.d, 21);
+});
+
+test("[r2-sql-23] the most frequent values come with their counts", async () => {
+  const { bucket, bounds } = await million;
+  const [row] = await rows(bucket, "SELECT approx_top_k(name, 3) FROM ns.m");
+  const top = row["approx_top_k(name, Int64(3))"];
+  assert.deepEqual(top[0], { value: bounds.top[0]?.[0], count: bounds.top[0]?.[1] });
+  assert.deepEqual(
+    top.slice(1).map((one: { count: number }) => one.count),
+    [1000, 1000],
+  );
+  for (const k of ["0", "-1", "1.5", "'3'"]) {
+    const { status, json } = await query(bucket, `SELECT approx_top_k(name, ${k}) FROM ns.m`);
+    assert.deepEqual([status, json.errors[0].code], [400, 40004], k);
+  }
+});
+
+test("[r2-sql-24] exact and approximate aggregates stand side by side", async () => {
+  const { bucket } = await million;
+  const [row] = await rows(bucket, "SELECT COUNT(*), SUM(price), AVG(price), approx_percentile_cont(price, 0.5) FROM ns.m");
+  assert.deepEqual(Object.keys(row), ["count(*)", "sum(price)", "avg(price)", "approx_percentile_cont(price, Float64(0.5))"]);
+  assert.deepEqual([row["count(*)"], row["sum(price)"], row["avg(price)"]], [1_000_000, 124_999_875_000, 124_999.875]);
+  near(row["approx_percentile_cont(price, Float64(0.5))"], 125_000, 0.03, "median");
+});
+
 test("requests that are no queries get an answer that says so", async () => {
   const headers = { authorization: `Bearer ${platform.ready.api_token}`, "content-type": "application/json" };
   const path = "/r2-sql/query/sql-lake";
