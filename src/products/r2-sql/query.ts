@@ -115,10 +115,14 @@ async function select(
         (paths) => engine.columns(paths, query.signal),
       );
     phase("held");
-    const rendered = renderQuery(root, ({ item }) => {
-      const { table, plan } = planned.get(item.node) as PlannedTable;
-      return scanSql(table, plan, files, deps.fileColumns);
-    });
+    const rendered = renderQuery(
+      root,
+      ({ item }) => {
+        const { table, plan } = planned.get(item.node) as PlannedTable;
+        return scanSql(table, plan, files, deps.fileColumns);
+      },
+      (item) => planned.get(item.node)?.table.schema,
+    );
     if (explain !== undefined) {
       const plan = await engine.explain(rendered.sql, files.paths, query.signal);
       return await giveStatic(explainRows(files.withoutPaths(plan), scans, explain), sink);

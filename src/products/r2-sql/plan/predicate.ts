@@ -3,10 +3,10 @@
  * understood exactly is kept; everything else counts as "may be true", so that pruning never loses a row.
  */
 import { canTransform } from "../../../protocols/iceberg/transforms.ts";
-import { type NestedField, type Primitive, parsePrimitive, type Schema } from "../../../protocols/iceberg/types.ts";
+import { type NestedField, type Primitive, parsePrimitive } from "../../../protocols/iceberg/types.ts";
 import { uuidBytes, uuidText, type Value } from "../../../protocols/iceberg/values.ts";
 import { type Constant, decimalText, readConstant } from "../sql/constants.ts";
-import type { FromItem } from "../sql/from.ts";
+import { fieldByName, isQualifiedBy, type SchemaOf } from "../sql/from.ts";
 import type { TableReference } from "../sql/render.ts";
 import type { SyntaxNode } from "../sql/tree.ts";
 
@@ -26,9 +26,6 @@ export type Predicate =
   | { readonly kind: "unknown" };
 
 const UNKNOWN: Predicate = { kind: "unknown" };
-
-/** Schemas of the tables in sight, by the item of FROM. */
-export type SchemaOf = (item: FromItem) => Schema | undefined;
 
 /** What the reference's WHERE says about its rows. */
 export function predicateOf(reference: TableReference, schemaOf: SchemaOf): Predicate {
@@ -159,17 +156,7 @@ function resolveColumn(names: readonly string[], reference: TableReference, sche
     }
     return fieldByName(schema, name);
   }
-  const qualifier = names.slice(0, -1).map((part) => part.toLowerCase());
-  const byAlias = qualifier.length === 1 && qualifier[0] === item.alias.toLowerCase();
-  const byName =
-    item.unaliased && item.table?.length === qualifier.length && item.table.every((part, i) => part.toLowerCase() === qualifier[i]);
-  return byAlias || byName ? fieldByName(schema, name) : undefined;
-}
-
-/** Names are matched without case, as the engine does; undefined when there are several. */
-function fieldByName(schema: Schema, name: string): NestedField | undefined {
-  const found = schema.fields.filter((field) => field.name.toLowerCase() === name.toLowerCase());
-  return found.length === 1 ? found[0] : undefined;
+  return isQualifiedBy(item, names.slice(0, -1)) ? fieldByName(schema, name) : undefined;
 }
 
 function mergesColumns(from: SyntaxNode | undefined): boolean {

@@ -133,6 +133,28 @@ test("times prune by RFC 3339 texts, dates and typed literals", async (t) => {
   });
 });
 
+test("times without a zone take the offset of a text into account", async (t) => {
+  const lake = await oneColumn(t, "timestamp", [["'2025-09-21 23:30:00'"], ["'2025-09-22 00:30:00'"], ["'2025-09-22 02:30:00'"]]);
+  const expected: Readonly<Record<string, number>> = {
+    "v < '2025-09-22T02:00:00+02:00'": 1,
+    "v >= '2025-09-22T02:00:00+02:00'": 2,
+    "'2025-09-22T02:00:00+02:00' <= v": 2,
+    "v BETWEEN '2025-09-22T02:00:00+02:00' AND '2025-09-22T04:00:00+02:00'": 1,
+    "v IN ('2025-09-22T02:30:00+02:00', '2025-09-22T00:30:00-02:00')": 2,
+    "v > '2025-09-22T00:30:00Z'": 1,
+    "x.v = '2025-09-22T02:30:00+02:00'": 1,
+  };
+  for (const [condition, rows] of Object.entries(expected)) {
+    assert.equal((await lake.query(`SELECT v FROM ns.t x WHERE ${condition}`)).rows.length, rows, condition);
+    assert.equal((await plan(lake, `WHERE ${condition}`, "ns.t x")).files, rows, condition);
+  }
+  assert.equal(
+    (await lake.query("SELECT v FROM ns.t x WHERE (SELECT max(y.v) FROM ns.t y WHERE x.v < '2025-09-22T02:00:00+02:00') IS NOT NULL")).rows
+      .length,
+    1,
+  );
+});
+
 test("floating-point numbers keep files that may have NaN, which is larger than every number", async (t) => {
   const lake = await oneColumn(t, "double", [
     ["1.0::DOUBLE", "2.0"],

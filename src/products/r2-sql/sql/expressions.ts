@@ -8,6 +8,8 @@ export interface ExpressionContext {
   readonly depth: number;
   /** SQL of a column's name. */
   column(names: readonly string[]): string;
+  /** True for a column of a table whose timestamps have no zone. */
+  isPlainTimestamp(names: readonly string[]): boolean;
   /** SQL of a query inside the expression, without parentheses. */
   subquery(node: SyntaxNode, depth: number): string;
 }
@@ -46,21 +48,31 @@ function renderKind(node: SyntaxNode, m: Members, context: ExpressionContext): s
     case "COMPARISON": {
       const operator = COMPARISONS[String(node.type)];
       if (operator === undefined) throw unsupported(`comparison ${node.type}`);
-      return `(${render(m.node("left"))} ${operator} ${render(m.node("right"))})`;
+      const [left, right] = [m.node("left"), m.node("right")];
+      return `(${operand(left, right, context)} ${operator} ${operand(right, left, context)})`;
     }
     case "CONJUNCTION": {
       const word = node.type === "CONJUNCTION_AND" ? " AND " : node.type === "CONJUNCTION_OR" ? " OR " : undefined;
       if (word === undefined) throw unsupported(`conjunction ${node.type}`);
       return `(${m.nodes("children").map(render).join(word)})`;
     }
-    case "BETWEEN":
-      return `(${render(m.node("input"))} BETWEEN ${render(m.node("lower"))} AND ${render(m.node("upper"))})`;
+    case "BETWEEN": {
+      const [input, lower, upper] = [m.node("input"), m.node("lower"), m.node("upper")];
+      return `(${render(input)} BETWEEN ${operand(lower, input, context)} AND ${operand(upper, input, context)})`;
+    }
     case "CAST":
       return `${m.flag("try_cast") ? "TRY_CAST" : "CAST"}(${render(m.node("child"))} AS ${typeSql(m.raw("cast_type"))})`;
     case "CASE":
       return renderCase(m, render);
-    case "OPERATOR":
-      return renderOperator(String(node.type), m.nodes("children").map(render));
+    case "OPERATOR": {
+      const children = m.nodes("children");
+      const listed = node.type === "COMPARE_IN" || node.type === "COMPARE_NOT_IN";
+      const first = children[0] as SyntaxNode;
+      return renderOperator(
+        String(node.type),
+        children.map((child) => (listed ? operand(child, first, context) : render(child))),
+      );
+    }
     case "FUNCTION":
       return renderFunction(node, m, context);
     case "WINDOW":
@@ -74,6 +86,17 @@ function renderKind(node: SyntaxNode, m: Members, context: ExpressionContext): s
     default:
       throw unsupported(`${nodeKind(node).toLowerCase().replaceAll("_", " ")} expressions`);
   }
+}
+
+const WITH_OFFSET = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?[+-]\d{2}:\d{2}$/;
+
+/** One side of a comparison. DuckDB drops the offset of a text that it casts to a timestamp without zone; it is applied here. */
+function operand(node: SyntaxNode, other: SyntaxNode, context: ExpressionContext): string {
+  if (node.type !== "VALUE_CONSTANT" || other.class !== "COLUMN_REF") return renderExpression(node, context);
+  const constant = readConstant(node);
+  if (constant.kind !== "string" || !WITH_OFFSET.test(constant.value) || !context.isPlainTimestamp(other.column_names as string[]))
+    return renderExpression(node, context);
+  return `CAST(CAST(${constantSql(constant)} AS TIMESTAMP WITH TIME ZONE) AS TIMESTAMP)`;
 }
 
 function renderCase(m: Members, render: (node: SyntaxNode) => string): string {

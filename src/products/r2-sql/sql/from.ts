@@ -2,6 +2,7 @@
  * The tables of one FROM clause, without those of its subqueries: their names, how columns refer to them, and whether an
  * outer join can fill their columns with nulls.
  */
+import type { NestedField, Schema } from "../../../protocols/iceberg/types.ts";
 import { invalidQuery } from "../errors.ts";
 import type { SyntaxNode } from "./tree.ts";
 
@@ -55,4 +56,34 @@ function disambiguated(items: FromItem[]): FromItem[] {
       ? { ...item, alias: item.table.join(".") }
       : item,
   );
+}
+
+/** Schemas of the tables in sight, by the item of FROM. */
+export type SchemaOf = (item: FromItem) => Schema | undefined;
+
+/** A field by its name, without regard to case as the engine matches names; undefined when there are several. */
+export function fieldByName(schema: Schema, name: string): NestedField | undefined {
+  const found = schema.fields.filter((field) => field.name.toLowerCase() === name.toLowerCase());
+  return found.length === 1 ? found[0] : undefined;
+}
+
+/** Whether the qualifier of a column (`t`, or `ns.t` without an alias) names the item. */
+export function isQualifiedBy(item: FromItem, qualifier: readonly string[]): boolean {
+  const parts = qualifier.map((part) => part.toLowerCase());
+  if (parts.length === 1 && parts[0] === item.alias.toLowerCase()) return true;
+  return item.unaliased && item.table?.length === parts.length && item.table.every((part, i) => part.toLowerCase() === parts[i]);
+}
+
+/** The field that a column's name means, looking from the innermost FROM outwards; undefined when that is not certain. */
+export function findField(names: readonly string[], scopes: readonly (readonly FromItem[])[], schemaOf: SchemaOf): NestedField | undefined {
+  const name = names.at(-1) as string;
+  for (const items of scopes.toReversed()) {
+    const candidates = names.length === 1 ? items : items.filter((item) => isQualifiedBy(item, names.slice(0, -1)));
+    const schemas = candidates.map(schemaOf);
+    // A subquery or CTE may have a column of that name.
+    if (schemas.includes(undefined)) return undefined;
+    const found = schemas.flatMap((schema) => fieldByName(schema as Schema, name) ?? []);
+    if (found.length > 0) return found.length === 1 ? found[0] : undefined;
+  }
+  return undefined;
 }

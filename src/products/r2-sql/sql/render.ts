@@ -7,7 +7,7 @@ import { identifier } from "../../../kernel/duckdb/engine.ts";
 import { invalidQuery, invalidSql, unsupported } from "../errors.ts";
 import { constantSql, readConstant } from "./constants.ts";
 import { type ExpressionContext, renderExpression, renderOrders } from "./expressions.ts";
-import { type FromItem, fromItems } from "./from.ts";
+import { type FromItem, findField, fromItems, type SchemaOf } from "./from.ts";
 import { displayName } from "./names.ts";
 import { DEPTH_MAX, members, nodeKind, type SyntaxNode } from "./tree.ts";
 
@@ -30,11 +30,12 @@ export interface Rendered {
 }
 
 /**
- * Renders a whole query. `scan` gives the SQL of a table expression for each table of the catalog. Throws `invalidSql` and
+ * Renders a whole query. `scan` gives the SQL of a table expression for each table of the catalog, `schemaOf` the schemas
+ * of tables where they are known. Throws `invalidSql` and
  * `invalidQuery` with the documented texts for everything outside the dialect.
  */
-export function renderQuery(root: SyntaxNode, scan: (reference: TableReference) => string): Rendered {
-  const renderer = new Renderer(scan);
+export function renderQuery(root: SyntaxNode, scan: (reference: TableReference) => string, schemaOf: SchemaOf = () => undefined): Rendered {
+  const renderer = new Renderer(scan, schemaOf);
   const limit = outerLimit(root);
   return { sql: renderer.query(root, { ctes: new Set(), scopes: [], depth: 0, bare: false, limit }), limit };
 }
@@ -54,9 +55,11 @@ interface Place {
 
 class Renderer {
   readonly #scan: (reference: TableReference) => string;
+  readonly #schemaOf: SchemaOf;
 
-  constructor(scan: (reference: TableReference) => string) {
+  constructor(scan: (reference: TableReference) => string, schemaOf: SchemaOf) {
     this.#scan = scan;
+    this.#schemaOf = schemaOf;
   }
 
   query(node: SyntaxNode, outer: Place): string {
@@ -208,6 +211,7 @@ class Renderer {
     return {
       depth: place.depth,
       column: (names) => columnSql(names, place.scopes),
+      isPlainTimestamp: (names) => findField(names, place.scopes, this.#schemaOf)?.type === "timestamp",
       subquery: (node, depth) => {
         const m = members(node);
         const { limit: _, ...inner } = { ...place, depth, bare: true };
