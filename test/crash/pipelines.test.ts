@@ -21,7 +21,7 @@ const fields = [
   { name: "text", type: "string" },
 ];
 
-test("[pipelines-06] [pipelines-31] every acknowledged event is delivered exactly once through SIGKILL", async (t) => {
+test("[pipelines-06, pipelines-31] every acknowledged event is delivered exactly once through SIGKILL", async (t) => {
   const random = seeded((text) => t.diagnostic(text));
   const platform = await startPlatform({ after });
   // Readers that a restart finds at work may log what the kill left half done; that is what is tested.

@@ -73,7 +73,7 @@ const bucketResource = (bucket: string) => ({ [`com.cloudflare.edge.r2.bucket.${
 const ITEM_WRITE = "Workers R2 Storage Bucket Item Write";
 const ITEM_READ = "Workers R2 Storage Bucket Item Read";
 
-test("[r2-10] [r2-20] the pair of a token's id and its value's SHA-256 signs requests; wrong ones are refused", async () => {
+test("[r2-10, r2-20] the pair of a token's id and its value's SHA-256 signs requests; wrong ones are refused", async () => {
   const Bucket = await newBucket("auth");
   const token = await platform.token(["Workers R2 Storage Write"]);
   const mine = client(token.s3);
@@ -239,7 +239,7 @@ test("[r2-04] ranges give exact bytes with 206, and 416 outside", async () => {
   await whole.Body?.transformToString();
 });
 
-test("[r2-03] [r2-25] conditions on reads, writes and copies", async () => {
+test("[r2-03, r2-25] conditions on reads, writes and copies", async () => {
   const Bucket = await newBucket("conditions");
   const { ETag } = await put(Bucket, "k", "one");
   const stale = `"${"0".repeat(32)}"`;
@@ -525,7 +525,7 @@ test("[r2-42] a jurisdiction's endpoint has buckets of its own", async () => {
   );
 });
 
-test("[r2-20] [r2-21] a token reaches only its bucket, and a reading one only reads", async () => {
+test("[r2-20, r2-21] a token reaches only its bucket, and a reading one only reads", async () => {
   const [Bucket, other] = [await newBucket("scoped"), await newBucket("not-scoped")];
   await put(Bucket, "k");
   await put(other, "k");

@@ -32,7 +32,7 @@ async function run(script: string): Promise<any> {
   return JSON.parse(stdout.trim().split("\n").at(-1) as string);
 }
 
-test("[r2-10] [r2-11] boto3 creates, lists and deletes buckets", async () => {
+test("[r2-10, r2-11] boto3 creates, lists and deletes buckets", async () => {
   const out = await run(`
 s3.create_bucket(Bucket="boto-life")
 again = code(s3.create_bucket, Bucket="boto-life")
@@ -54,7 +54,7 @@ show(again=again, names=names, region=region, full=full, gone=gone)
   });
 });
 
-test("[r2-12] [r2-14] boto3 puts with its default checksums, reads, copies, lists and deletes", async () => {
+test("[r2-12, r2-14] boto3 puts with its default checksums, reads, copies, lists and deletes", async () => {
   const out = await run(`
 s3.create_bucket(Bucket="boto-objects")
 B = dict(Bucket="boto-objects")
@@ -164,7 +164,7 @@ show(put=s3.generate_presigned_url("put_object", Params=P, ExpiresIn=60),
 
 const awsCli = spawnSync("aws", ["--version"]).status === 0;
 
-test("[r2-12] [r2-14] [r2-24] the aws command line syncs, copies, changes classes and removes", {
+test("[r2-12, r2-14, r2-24] the aws command line syncs, copies, changes classes and removes", {
   skip: !awsCli && "the aws command line is not installed",
 }, async (t) => {
   const dir = await mkdtemp(join(tmpdir(), "freehold-aws-"));

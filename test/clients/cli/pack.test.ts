@@ -26,7 +26,10 @@ test("the packed package installs into an empty folder and serves through npx", 
   const dir = await mkdtemp(join(tmpdir(), "freehold-pack-"));
   t.after(() => rm(dir, { recursive: true, force: true }));
   const env = strangersEnv();
-  await runProcess("npm", ["pack", "--ignore-scripts=false", "--pack-destination", dir], { cwd: projectRoot, timeoutMs: INSTALL_DEADLINE_MS });
+  await runProcess("npm", ["pack", "--ignore-scripts=false", "--pack-destination", dir], {
+    cwd: projectRoot,
+    timeoutMs: INSTALL_DEADLINE_MS,
+  });
   const [tarball] = (await readdir(dir)).filter((name) => name.endsWith(".tgz"));
   await writeFile(join(dir, "package.json"), '{"private":true}');
   await runProcess("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", `./${tarball}`], {

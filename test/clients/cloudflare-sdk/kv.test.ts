@@ -167,7 +167,7 @@ test("refusals of keys, expirations and metadata change nothing", async () => {
   assert.deepEqual((await platform.rest("GET", `${base}/${id}/keys`)).body.result, []);
 });
 
-test("[kv-22] [kv-23] bulk put, get and delete, with base64, expiry and metadata", async () => {
+test("[kv-22, kv-23] bulk put, get and delete, with base64, expiry and metadata", async () => {
   const client = platform.sdk();
   const id = await namespace("bulk");
   const image = Buffer.from([0xff, 0xd8, 0xff, 0x00, 0x80]);

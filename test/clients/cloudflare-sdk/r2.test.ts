@@ -33,7 +33,7 @@ async function fails(promise: Promise<unknown>, status: number, name?: string): 
   if (name !== undefined) assert.equal(error.name, name);
 }
 
-test("[r2-41] [r2-43] buckets are created, read, listed, edited and deleted", async () => {
+test("[r2-41, r2-43] buckets are created, read, listed, edited and deleted", async () => {
   const created = await buckets.create({ account_id, name: "sdk-life", locationHint: "apac", storageClass: "InfrequentAccess" });
   const { creation_date, ...rest } = created;
   assert.deepEqual(rest, { name: "sdk-life", location: "apac", jurisdiction: "default", storage_class: "InfrequentAccess" });

@@ -8,7 +8,7 @@ import { eventFields, eventually, pipelinesWorld, sampleEvents } from "../pipeli
 const platform = await startPlatform({ after });
 const world = await pipelinesWorld(platform);
 
-test("[pipelines-04] [pipelines-13] [pipelines-25] an array of events by HTTP becomes rows of a Parquet file", async () => {
+test("[pipelines-04, pipelines-13, pipelines-25] an array of events by HTTP becomes rows of a Parquet file", async () => {
   const bucket = await world.bucket("delivery-parquet");
   const { endpoint } = await world.stream("parquet_stream", eventFields);
   await world.r2Sink("parquet_sink", bucket, { path: "events/raw" });
@@ -51,7 +51,7 @@ test("[pipelines-02] an unstructured stream takes any JSON, and its rows have on
   assert.deepEqual(sorted(rows.map((row) => JSON.parse(row.value as string))), sorted(events));
 });
 
-test("[pipelines-14] [pipelines-15] WHERE keeps matching rows; expressions and aliases are computed", async () => {
+test("[pipelines-14, pipelines-15] WHERE keeps matching rows; expressions and aliases are computed", async () => {
   const bucket = await world.bucket("delivery-sql");
   const { endpoint } = await world.stream("sql_stream", eventFields);
   await world.r2Sink("sql_sink", bucket);

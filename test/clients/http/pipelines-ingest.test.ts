@@ -34,7 +34,7 @@ test("[pipelines-07] an authenticated stream wants a token with Send", async () 
   assert.equal((await platform.rest("GET", `${world.base}/streams`, undefined, send.value)).status, 403);
 });
 
-test("[pipelines-08] [pipelines-09] CORS follows the stream's settings, which can change", async () => {
+test("[pipelines-08, pipelines-09] CORS follows the stream's settings, which can change", async () => {
   const { id, endpoint } = await world.stream("cors_stream", eventFields, {
     enabled: true,
     authentication: false,

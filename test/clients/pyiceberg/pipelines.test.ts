@@ -22,7 +22,7 @@ async function r2sql(bucket: string, query: string): Promise<{ status: number; r
   return { status: response.status, rows, text };
 }
 
-test("[pipelines-30] [r2-data-catalog-36] a catalog sink makes its table; pyiceberg and R2 SQL read the rows", async () => {
+test("[pipelines-30, r2-data-catalog-36] a catalog sink makes its table; pyiceberg and R2 SQL read the rows", async () => {
   const { bucket, py } = await lake(platform, "pipe-lake");
   const { endpoint } = await world.stream("lake_stream", [...eventFields, { name: "tags", type: "list", items: { type: "string" } }]);
   await world.catalogSink("lake_sink", bucket, "fraud_detection", "transactions");

@@ -180,7 +180,7 @@ test("[kv-02] the same bytes as text, JSON, ArrayBuffer and stream, from every k
   assert.deepEqual(await run("types"), { string: all, buffer: all, view: all, dataView: all, stream: all });
 });
 
-test("[kv-03] [kv-04] many keys in one get, with null for missing ones", async () => {
+test("[kv-03, kv-04] many keys in one get, with null for missing ones", async () => {
   const { text, json, meta, tooMany, noJson } = await run("bulk");
   assert.deepEqual(text, [
     ["b1", '{"n":1}'],
@@ -204,7 +204,7 @@ test("[kv-03] [kv-04] many keys in one get, with null for missing ones", async (
   assert.match(noJson, /KV GET_BULK failed: 400 At least one of the requested keys corresponds to a non-json value/);
 });
 
-test("[kv-04] [kv-15] metadata round-trips; none is null; 1,025 bytes are refused", async () => {
+test("[kv-04, kv-15] metadata round-trips; none is null; 1,025 bytes are refused", async () => {
   assert.deepEqual(await run("metadata"), {
     with: { value: "v", metadata: { lang: "русский", list: [1, null] } },
     without: null,
@@ -253,7 +253,7 @@ test("[kv-07] lists show absolute expirations and metadata", async () => {
   assert(Math.abs(expiration - now - 3600) <= 5);
 });
 
-test("[kv-08] [kv-09] a key is gone after its 60 s, whatever its cacheTtl; shorter times are refused", { timeout: 120_000 }, async () => {
+test("[kv-08, kv-09] a key is gone after its 60 s, whatever its cacheTtl; shorter times are refused", { timeout: 120_000 }, async () => {
   const started = Date.now();
   const { ttl, at, past, cacheTtl, none, there } = await run("expire");
   assert.equal(ttl, "Error: KV PUT failed: 400 Invalid expiration_ttl of 59. Expiration TTL must be at least 60.");

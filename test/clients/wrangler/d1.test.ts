@@ -113,7 +113,7 @@ test("[d1-20] export --remote writes files that make the database again", async 
   assert.deepEqual(await state(copy.uuid), await state(uuid));
 });
 
-test("[d1-21] [d1-22] migrations are created, listed and applied once; a failing one is rolled back", async () => {
+test("[d1-21, d1-22] migrations are created, listed and applied once; a failing one is rolled back", async () => {
   const { uuid, dir } = await project("wrangler-migrations", { migrations_dir: "changes", migrations_table: "my_migrations" });
   const migrations = (...args: string[]) => wrangler(["d1", "migrations", ...args], { cwd: dir });
   await mkdir(join(dir, "changes"));

@@ -207,7 +207,7 @@ async function ask(socket: WebSocket, message: string): Promise<string> {
   return String((await answer)[0]);
 }
 
-test("[durable-objects-28] [durable-objects-29] a hibernating WebSocket outlives its object, with its attachment", async () => {
+test("[durable-objects-28, durable-objects-29] a hibernating WebSocket outlives its object, with its attachment", async () => {
   const socket = await join("sleepy", "as=ada");
   const before = JSON.parse(await ask(socket, "state")) as { constructed: number; memory: number; attachment: unknown };
   assert.equal(JSON.parse(await ask(socket, "state")).memory, 2);
@@ -260,7 +260,7 @@ test("[durable-objects-31] an automatic answer does not wake the object", async 
   socket.close();
 });
 
-test("[durable-objects-10] [durable-objects-23] [durable-objects-24] memory between requests, blockConcurrencyWhile, abort", async (t) => {
+test("[durable-objects-10, durable-objects-23, durable-objects-24] memory between requests, blockConcurrencyWhile, abort", async (t) => {
   const project = await deployWorker(t, platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";

@@ -83,7 +83,7 @@ test("[durable-objects-01] the get-started Worker answers from SQL", async (t) =
   assert.equal(await text(`${project.url}/x`), "Hello, World!");
 });
 
-test("[durable-objects-02] [durable-objects-03] [durable-objects-04] ids by name, unique ids, ids from strings", async () => {
+test("[durable-objects-02, durable-objects-03, durable-objects-04] ids by name, unique ids, ids from strings", async () => {
   const [outside, inside, equal] = await json(`${counters.url}/id?name=steady`);
   assert.match(outside, /^[0-9a-f]{64}$/);
   assert.deepEqual([inside, equal], [outside, true]);
@@ -96,7 +96,7 @@ test("[durable-objects-02] [durable-objects-03] [durable-objects-04] ids by name
   assert.deepEqual(await json(`${counters.url}/getByName?name=by-name`), ["by-name", 1]);
 });
 
-test("[durable-objects-05] [durable-objects-06] [durable-objects-07] RPC with errors, fetch with streams, order of calls", async () => {
+test("[durable-objects-05, durable-objects-06, durable-objects-07] RPC with errors, fetch with streams, order of calls", async () => {
   assert.deepEqual(await json(`${counters.url}/error`), {
     name: "RangeError",
     message: "user code failed",
@@ -123,7 +123,7 @@ test("[durable-objects-08] 1,000 concurrent increments end at exactly 1,000", as
   assert.equal(await json(`${counters.url}/value?name=crowded`), 1000);
 });
 
-test("[durable-objects-11] [durable-objects-12] [durable-objects-13] [durable-objects-15] [durable-objects-18] SQL: cursors, counts, names, size, FTS5, JSON, rollback, limits", async (t) => {
+test("[durable-objects-11, durable-objects-12, durable-objects-13, durable-objects-15, durable-objects-18] SQL: cursors, counts, names, size, FTS5, JSON, rollback, limits", async (t) => {
   const project = await deployWorker(t, platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
@@ -204,7 +204,7 @@ test("[durable-objects-11] [durable-objects-12] [durable-objects-13] [durable-ob
   assert.doesNotMatch(refused[2], /accepted/);
 });
 
-test("[durable-objects-16] [durable-objects-17] key-value storage, asynchronous and synchronous", async (t) => {
+test("[durable-objects-16, durable-objects-17] key-value storage, asynchronous and synchronous", async (t) => {
   const project = await deployWorker(t, platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
@@ -272,7 +272,7 @@ test("[durable-objects-09] after kill -9 of the platform the last acknowledged v
   assert.equal(await json(`${counters.url}/value?name=crowded`), 1000);
 });
 
-test("[durable-objects-36] [durable-objects-37] [durable-objects-39] migrations: create once, rename keeps data, delete wipes it", async (t) => {
+test("[durable-objects-36, durable-objects-37, durable-objects-39] migrations: create once, rename keeps data, delete wipes it", async (t) => {
   const source = (name: string): string => counter.replaceAll("class Counter", `class ${name}`);
   const project = await workerProject(t, platform, {
     files: { "index.js": source("First") },

@@ -39,7 +39,7 @@ test("[pipelines-01] streams create prints id, endpoint and schema; get returns 
   assert.match((await wrangler(["streams", "get", "no_such_stream"], 1)).stderr, /Stream "no_such_stream" not found/);
 });
 
-test("[pipelines-18] [pipelines-19] create validates the SQL, also from a file, before anything is made", async () => {
+test("[pipelines-18, pipelines-19] create validates the SQL, also from a file, before anything is made", async () => {
   await world.bucket("wrangler-sql");
   await world.stream("sql_stream", eventFields);
   const { stdout } = await wrangler([

@@ -24,7 +24,7 @@ const newBucket = async (name: string): Promise<string> => {
   return name;
 };
 
-test("[r2-40] [r2-49] buckets are created, listed, described, changed and deleted", async () => {
+test("[r2-40, r2-49] buckets are created, listed, described, changed and deleted", async () => {
   await r2("bucket create wrangler-life --location weur --storage-class Standard");
   assert.match(await r2("bucket create wrangler-life", 1), /already exists.*\[code: 10073\]/s);
   assert.match(await r2("bucket list"), /name:\s+wrangler-life\ncreation_date:\s+20/);
@@ -110,7 +110,7 @@ test("[r2-40] CORS, lifecycle and lock rules are set, listed and removed", async
   assert.match(await r2(`bucket lock list ${bucket}`), /name:\s+x\n.*\n.*\ncondition:\s+indefinitely/);
 });
 
-test("[r2-40] [r2-44] development URL, custom domains and local uploads are turned on, shown and off", async () => {
+test("[r2-40, r2-44] development URL, custom domains and local uploads are turned on, shown and off", async () => {
   const bucket = await newBucket("wrangler-access");
   assert.match(await r2(`bucket dev-url get ${bucket}`), /is disabled/);
   assert.match(await r2(`bucket dev-url enable ${bucket} --force`), /Public access enabled at/);

@@ -14,7 +14,7 @@ interface Run {
   readonly outcome: string;
 }
 
-test("[workers-17] [workers-18] crons fire with their exact string and time; a rejected waitUntil is a failed run", async (t) => {
+test("[workers-17, workers-18] crons fire with their exact string and time; a rejected waitUntil is a failed run", async (t) => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "cron" })).body.result.id as string;
   const project = await deployWorker(t, platform, {
     files: {

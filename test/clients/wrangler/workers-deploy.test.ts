@@ -8,7 +8,7 @@ const platform = await startPlatform({ after });
 const account = `/accounts/${platform.ready.account_id}/workers`;
 const text = async (url: string, init = {}): Promise<string> => (await platform.fetch(url, init)).text();
 
-test("[workers-01] [workers-08] wrangler deploys a module Worker, which answers on its own host name", async (t) => {
+test("[workers-01, workers-08] wrangler deploys a module Worker, which answers on its own host name", async (t) => {
   const project = await workerProject(t, platform, {
     files: { "index.js": `export default { fetch: (request) => new Response("hello from " + new URL(request.url).pathname) }` },
     config: { name: "first" },
@@ -36,7 +36,7 @@ test("[workers-01] [workers-08] wrangler deploys a module Worker, which answers 
   await foreign.body?.cancel();
 });
 
-test("[workers-02] [workers-03] several modules, and imports of wasm, text, html, sql and bytes", async (t) => {
+test("[workers-02, workers-03] several modules, and imports of wasm, text, html, sql and bytes", async (t) => {
   // (module (func (export "exported_func") (param i32) (result i32) local.get 0))
   const wasm = Buffer.from(
     "0061736d0100000001060160017f017f03020100071101" + "0d6578706f727465645f66756e630000" + "0a0601040020000b",
@@ -148,7 +148,7 @@ test("[workers-06] an environment is a Worker of its own with its own variables"
   assert.equal(await text(at("environed-bare")), "nowhere");
 });
 
-test("[workers-28] [workers-30] version metadata, list of versions and deployments, rollback", async (t) => {
+test("[workers-28, workers-30] version metadata, list of versions and deployments, rollback", async (t) => {
   const project = await deployWorker(t, platform, {
     files: { "index.js": `export default { fetch: (request, env) => Response.json({ body: "one", version: env.META }) }` },
     config: { name: "versioned", version_metadata: { binding: "META" } },

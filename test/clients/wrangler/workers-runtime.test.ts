@@ -17,7 +17,7 @@ async function json(url: string, init: Parameters<typeof platform.fetch>[1] = {}
   return JSON.parse(body);
 }
 
-test("[workers-19] [workers-20] [workers-21] a tail Worker gets logs, exceptions, outcome and channels, redacted", async (t) => {
+test("[workers-19, workers-20, workers-21] a tail Worker gets logs, exceptions, outcome and channels, redacted", async (t) => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "tail" })).body.result.id as string;
   await deployWorker(t, platform, {
     files: {

@@ -67,7 +67,7 @@ test("[workers-12] a service binding reaches a Worker that has no public URL", a
   assert.equal((await platform.fetch(platform.host("workers", { worker: "callee", subdomain: "dev" }))).status, 404);
 });
 
-test("[workers-13] [workers-14] [workers-15] RPC: methods, getters, stubs, callbacks, disposal, errors and visibility", async (t) => {
+test("[workers-13, workers-14, workers-15] RPC: methods, getters, stubs, callbacks, disposal, errors and visibility", async (t) => {
   const caller = await deployWorker(t, platform, {
     files: {
       "index.js": `import { RpcTarget } from "cloudflare:workers";
