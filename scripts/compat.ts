@@ -54,8 +54,8 @@ function parseRows(text: string): Row[] {
 /** The claims of one test file's titles. */
 export function claimsIn(source: string, file: string): Claim[] {
   const claims: Claim[] = [];
-  // A call of test, t.test, …; its title in any quotes; then what stands before the body: options such as `skip`.
-  const call = /\b([\w.]+)\(\s*(["'`])\[([a-z0-9-]+-\d{2}(?:, ?[a-z0-9-]+-\d{2})*)\]\s*(.*?)\2\s*,([\s\S]*?)(?:=>|\bfunction\b)/g;
+  // A call of test, t.test, …; its title in any quotes; then what stands before the body or the cases: options such as `skip`.
+  const call = /\b([\w.]+)\(\s*(["'`])\[([a-z0-9-]+-\d{2}(?:, ?[a-z0-9-]+-\d{2})*)\]\s*(.*?)\2\s*,([\s\S]*?)(?:=>|\bfunction\b|\[)/g;
   for (const [, callee, , ids, title, before] of source.matchAll(call)) {
     const skip = skipped(callee as string, before as string);
     for (const row of (ids as string).split(/, ?/)) claims.push({ row, file, title: title as string, ...(skip && { skip }) });

@@ -189,149 +189,6 @@ test("[r2-sql-10] LIMIT is between 1 and 10,000", async () => {
   }
 });
 
-/** Query and pyarrow's answer to the same question over the rows that pyiceberg wrote. */
-const COMPARED: readonly {
-  readonly row: string;
-  readonly title: string;
-  readonly pairs: readonly (readonly [sql: string, python: string])[];
-}[] = [
-  {
-    row: "r2-sql-08",
-    title: "columns and rows are those of the table",
-    pairs: [
-      ["SELECT * FROM ns.sales WHERE id < 20 ORDER BY id", "full(df.slice(0, 20))"],
-      ["SELECT id, region FROM ns.sales ORDER BY id LIMIT 3", "full(df.select(['id', 'region']).slice(0, 3))"],
-    ],
-  },
-  {
-    row: "r2-sql-12",
-    title: "integers, floats, texts and booleans filter",
-    pairs: [
-      ["SELECT id FROM ns.sales WHERE quantity = 3 ORDER BY id", "ids(pc.field('quantity') == 3)"],
-      [
-        "SELECT id FROM ns.sales WHERE total_amount >= 85.5 AND total_amount < 86.5 ORDER BY id",
-        "ids((pc.field('total_amount') >= 85.5) & (pc.field('total_amount') < 86.5))",
-      ],
-      ["SELECT id FROM ns.sales WHERE customer_id = 'cust-13' ORDER BY id", "ids(pc.field('customer_id') == 'cust-13')"],
-      [
-        "SELECT id FROM ns.sales WHERE region != 'North' AND region != 'East' LIMIT 10000",
-        "ids((pc.field('region') != 'North') & (pc.field('region') != 'East'))",
-      ],
-      ["SELECT id FROM ns.sales WHERE is_completed = true LIMIT 10000", "ids(pc.field('is_completed'))"],
-      [
-        "SELECT id FROM ns.sales WHERE is_completed = false AND quantity < -4 LIMIT 10000",
-        "ids(~pc.field('is_completed') & (pc.field('quantity') < -4))",
-      ],
-    ],
-  },
-  {
-    row: "r2-sql-13",
-    title: "timestamps and dates filter",
-    pairs: [
-      [
-        "SELECT id FROM ns.sales WHERE timestamp BETWEEN '2025-09-24T22:00:00Z' AND '2025-09-25T22:45:00Z' LIMIT 10000",
-        "ids((pc.field('timestamp') >= ts('2025-09-24T22:00:00+00:00')) & (pc.field('timestamp') <= ts('2025-09-25T22:45:00+00:00')))",
-      ],
-      [
-        "SELECT id FROM ns.sales WHERE timestamp > '2025-10-15' LIMIT 10000",
-        "ids(pc.field('timestamp') > ts('2025-10-15T00:00:00+00:00'))",
-      ],
-      ["SELECT id FROM ns.sales WHERE sale_date >= '2025-10-15' LIMIT 10000", "ids(pc.field('sale_date') >= dt.date(2025, 10, 15))"],
-      ["SELECT id FROM ns.sales WHERE timestamp = '2025-09-20T22:30:11.872554Z'", "ids(pc.field('timestamp') == start)"],
-    ],
-  },
-  {
-    row: "r2-sql-14",
-    title: "prefixes, nulls and NOT filter",
-    pairs: [
-      ["SELECT id FROM ns.sales WHERE customer_id LIKE 'cust-69%' LIMIT 10000", "ids(pc.starts_with(pc.field('customer_id'), 'cust-69'))"],
-      ["SELECT id FROM ns.sales WHERE department IS NULL LIMIT 10000", "ids(pc.field('department').is_null())"],
-      [
-        "SELECT id FROM ns.sales WHERE department IS NOT NULL AND NOT region = 'North' LIMIT 10000",
-        "ids(pc.field('department').is_valid() & (pc.field('region') != 'North'))",
-      ],
-    ],
-  },
-  {
-    row: "r2-sql-15",
-    title: "AND binds tighter than OR, parentheses tighter than both",
-    pairs: [
-      [
-        "SELECT id FROM ns.sales WHERE (quantity = 3 OR quantity = 7) AND region = 'North' AND is_completed = true LIMIT 10000",
-        "ids(((pc.field('quantity') == 3) | (pc.field('quantity') == 7)) & (pc.field('region') == 'North') & pc.field('is_completed'))",
-      ],
-      [
-        "SELECT id FROM ns.sales WHERE quantity = 4 OR quantity = 7 AND region = 'North' LIMIT 10000",
-        "ids((pc.field('quantity') == 4) | ((pc.field('quantity') == 7) & (pc.field('region') == 'North')))",
-      ],
-    ],
-  },
-  {
-    row: "r2-sql-16",
-    title: "aggregates over the whole table equal pyarrow's",
-    pairs: [
-      [
-        "SELECT COUNT(*), SUM(quantity), AVG(total_amount), MIN(total_amount), MAX(total_amount), MIN(customer_id) FROM ns.sales",
-        "[[df.num_rows, pc.sum(df['quantity']).as_py(), pc.mean(df['total_amount']).as_py(), pc.min(df['total_amount']).as_py(), pc.max(df['total_amount']).as_py(), pc.min(df['customer_id']).as_py()]]",
-      ],
-      [
-        "SELECT SUM(total_amount) FROM ns.sales WHERE region = 'East'",
-        "[[pc.sum(df.filter(pc.field('region') == 'East')['total_amount']).as_py()]]",
-      ],
-    ],
-  },
-  {
-    row: "r2-sql-17",
-    title: "groups of one and more columns equal pyarrow's",
-    pairs: [
-      [
-        "SELECT department, COUNT(*) FROM ns.sales GROUP BY department ORDER BY department",
-        "groups(df, ['department'], [([], 'count_all')])",
-      ],
-      [
-        "SELECT region, department, MIN(quantity), SUM(total_amount) FROM ns.sales WHERE is_completed = true GROUP BY region, department ORDER BY region, department",
-        "groups(df.filter(pc.field('is_completed')), ['region', 'department'], [('quantity', 'min'), ('total_amount', 'sum')])",
-      ],
-      [
-        "SELECT region, AVG(total_amount) FROM ns.sales GROUP BY region ORDER BY region LIMIT 2",
-        "groups(df, ['region'], [('total_amount', 'mean')])[:2]",
-      ],
-    ],
-  },
-  {
-    row: "r2-sql-18",
-    title: "HAVING filters groups",
-    pairs: [
-      [
-        "SELECT region, COUNT(*) FROM ns.sales WHERE quantity > 0 GROUP BY region HAVING COUNT(*) >= 560 ORDER BY region",
-        "[g for g in groups(df.filter(pc.field('quantity') > 0), ['region'], [([], 'count_all')]) if g[1] >= 560]",
-      ],
-      [
-        "SELECT customer_id, SUM(quantity) FROM ns.sales GROUP BY customer_id HAVING SUM(quantity) BETWEEN 40 AND 60 AND AVG(total_amount) IS NOT NULL ORDER BY customer_id LIMIT 10000",
-        "[g[:2] for g in groups(df, ['customer_id'], [('quantity', 'sum'), ('total_amount', 'mean')]) if 40 <= g[1] <= 60 and g[2] is not None]",
-      ],
-      [
-        "SELECT department, MIN(total_amount), MAX(total_amount) FROM ns.sales GROUP BY department HAVING MIN(total_amount) < 1 AND MAX(total_amount) > 200 ORDER BY department",
-        "[g for g in groups(df, ['department'], [('total_amount', 'min'), ('total_amount', 'max')]) if g[1] < 1 and g[2] > 200]",
-      ],
-    ],
-  },
-  {
-    row: "r2-sql-20",
-    title: "the ten largest groups by an aggregate are pyarrow's",
-    pairs: [
-      [
-        "SELECT customer_id, SUM(total_amount) FROM ns.sales GROUP BY customer_id ORDER BY SUM(total_amount) DESC, customer_id LIMIT 10",
-        "sorted(groups(df, ['customer_id'], [('total_amount', 'sum')]), key=lambda g: (g[1] is not None, -(g[1] or 0), g[0]))[:10]",
-      ],
-      [
-        "SELECT department, COUNT(*) FROM ns.sales GROUP BY department ORDER BY COUNT(*) DESC, department LIMIT 2",
-        "sorted(groups(df, ['department'], [([], 'count_all')]), key=lambda g: (-g[1], g[0] or '~'))[:2]",
-      ],
-    ],
-  },
-];
-
 const ORACLE = `${SALES}
 import pyarrow.compute as pc
 ts = lambda text: dt.datetime.fromisoformat(text)
@@ -344,15 +201,26 @@ def groups(table, keys, aggregates):
     return sorted(full(table.group_by(keys).aggregate(aggregates)), key=lambda g: [(v is None, v) for v in g[:len(keys)]])
 `;
 
-/** One program for all questions: starting Python takes longer than answering them. */
-const questions = COMPARED.flatMap(({ pairs }) => pairs);
-const answers = python<unknown[][][]>(shared, `${ORACLE}\nprint(json.dumps([${questions.map(([, oracle]) => oracle).join(",\n")}]))`);
+// Sums of floating-point numbers depend on the order of addition.
+const rounded = (value: unknown): unknown => (typeof value === "number" ? Number(value.toPrecision(12)) : value);
 
-for (const { row, title, pairs } of COMPARED) {
-  test(`[${row}] ${title}`, async () => {
+type Pair = readonly [sql: string, python: string];
+const questions: Pair[] = [];
+let answers: Promise<unknown[][][]> | undefined;
+
+/** One program for all questions: starting Python takes longer than answering them. */
+const oracleAnswers = (): Promise<unknown[][][]> => {
+  answers ??= python<unknown[][][]>(shared, `${ORACLE}\nprint(json.dumps([${questions.map(([, oracle]) => oracle).join(",\n")}]))`);
+  return answers;
+};
+
+/** A test that compares each query's rows with pyarrow's answer to the same question over the rows that pyiceberg wrote. */
+function compared(title: string, pairs: readonly Pair[]): void {
+  questions.push(...pairs);
+  test(title, async () => {
     for (const pair of pairs) {
       const [sql] = pair;
-      const expected = (await answers)[questions.indexOf(pair)] as unknown[][];
+      const expected = (await oracleAnswers())[questions.indexOf(pair)] as unknown[][];
       let found = (await rows("sql-lake", sql)).map((one) => Object.values(one));
       if (!sql.includes("ORDER BY")) found = found.sort((one, other) => (one[0] as number) - (other[0] as number));
       assert(found.length > 0, sql);
@@ -365,8 +233,107 @@ for (const { row, title, pairs } of COMPARED) {
   });
 }
 
-// Sums of floating-point numbers depend on the order of addition.
-const rounded = (value: unknown): unknown => (typeof value === "number" ? Number(value.toPrecision(12)) : value);
+compared("[r2-sql-08] columns and rows are those of the table", [
+  ["SELECT * FROM ns.sales WHERE id < 20 ORDER BY id", "full(df.slice(0, 20))"],
+  ["SELECT id, region FROM ns.sales ORDER BY id LIMIT 3", "full(df.select(['id', 'region']).slice(0, 3))"],
+]);
+
+compared("[r2-sql-12] integers, floats, texts and booleans filter", [
+  ["SELECT id FROM ns.sales WHERE quantity = 3 ORDER BY id", "ids(pc.field('quantity') == 3)"],
+  [
+    "SELECT id FROM ns.sales WHERE total_amount >= 85.5 AND total_amount < 86.5 ORDER BY id",
+    "ids((pc.field('total_amount') >= 85.5) & (pc.field('total_amount') < 86.5))",
+  ],
+  ["SELECT id FROM ns.sales WHERE customer_id = 'cust-13' ORDER BY id", "ids(pc.field('customer_id') == 'cust-13')"],
+  [
+    "SELECT id FROM ns.sales WHERE region != 'North' AND region != 'East' LIMIT 10000",
+    "ids((pc.field('region') != 'North') & (pc.field('region') != 'East'))",
+  ],
+  ["SELECT id FROM ns.sales WHERE is_completed = true LIMIT 10000", "ids(pc.field('is_completed'))"],
+  [
+    "SELECT id FROM ns.sales WHERE is_completed = false AND quantity < -4 LIMIT 10000",
+    "ids(~pc.field('is_completed') & (pc.field('quantity') < -4))",
+  ],
+]);
+
+compared("[r2-sql-13] timestamps and dates filter", [
+  [
+    "SELECT id FROM ns.sales WHERE timestamp BETWEEN '2025-09-24T22:00:00Z' AND '2025-09-25T22:45:00Z' LIMIT 10000",
+    "ids((pc.field('timestamp') >= ts('2025-09-24T22:00:00+00:00')) & (pc.field('timestamp') <= ts('2025-09-25T22:45:00+00:00')))",
+  ],
+  ["SELECT id FROM ns.sales WHERE timestamp > '2025-10-15' LIMIT 10000", "ids(pc.field('timestamp') > ts('2025-10-15T00:00:00+00:00'))"],
+  ["SELECT id FROM ns.sales WHERE sale_date >= '2025-10-15' LIMIT 10000", "ids(pc.field('sale_date') >= dt.date(2025, 10, 15))"],
+  ["SELECT id FROM ns.sales WHERE timestamp = '2025-09-20T22:30:11.872554Z'", "ids(pc.field('timestamp') == start)"],
+]);
+
+compared("[r2-sql-14] prefixes, nulls and NOT filter", [
+  ["SELECT id FROM ns.sales WHERE customer_id LIKE 'cust-69%' LIMIT 10000", "ids(pc.starts_with(pc.field('customer_id'), 'cust-69'))"],
+  ["SELECT id FROM ns.sales WHERE department IS NULL LIMIT 10000", "ids(pc.field('department').is_null())"],
+  [
+    "SELECT id FROM ns.sales WHERE department IS NOT NULL AND NOT region = 'North' LIMIT 10000",
+    "ids(pc.field('department').is_valid() & (pc.field('region') != 'North'))",
+  ],
+]);
+
+compared("[r2-sql-15] AND binds tighter than OR, parentheses tighter than both", [
+  [
+    "SELECT id FROM ns.sales WHERE (quantity = 3 OR quantity = 7) AND region = 'North' AND is_completed = true LIMIT 10000",
+    "ids(((pc.field('quantity') == 3) | (pc.field('quantity') == 7)) & (pc.field('region') == 'North') & pc.field('is_completed'))",
+  ],
+  [
+    "SELECT id FROM ns.sales WHERE quantity = 4 OR quantity = 7 AND region = 'North' LIMIT 10000",
+    "ids((pc.field('quantity') == 4) | ((pc.field('quantity') == 7) & (pc.field('region') == 'North')))",
+  ],
+]);
+
+compared("[r2-sql-16] aggregates over the whole table equal pyarrow's", [
+  [
+    "SELECT COUNT(*), SUM(quantity), AVG(total_amount), MIN(total_amount), MAX(total_amount), MIN(customer_id) FROM ns.sales",
+    "[[df.num_rows, pc.sum(df['quantity']).as_py(), pc.mean(df['total_amount']).as_py(), pc.min(df['total_amount']).as_py(), pc.max(df['total_amount']).as_py(), pc.min(df['customer_id']).as_py()]]",
+  ],
+  [
+    "SELECT SUM(total_amount) FROM ns.sales WHERE region = 'East'",
+    "[[pc.sum(df.filter(pc.field('region') == 'East')['total_amount']).as_py()]]",
+  ],
+]);
+
+compared("[r2-sql-17] groups of one and more columns equal pyarrow's", [
+  ["SELECT department, COUNT(*) FROM ns.sales GROUP BY department ORDER BY department", "groups(df, ['department'], [([], 'count_all')])"],
+  [
+    "SELECT region, department, MIN(quantity), SUM(total_amount) FROM ns.sales WHERE is_completed = true GROUP BY region, department ORDER BY region, department",
+    "groups(df.filter(pc.field('is_completed')), ['region', 'department'], [('quantity', 'min'), ('total_amount', 'sum')])",
+  ],
+  [
+    "SELECT region, AVG(total_amount) FROM ns.sales GROUP BY region ORDER BY region LIMIT 2",
+    "groups(df, ['region'], [('total_amount', 'mean')])[:2]",
+  ],
+]);
+
+compared("[r2-sql-18] HAVING filters groups", [
+  [
+    "SELECT region, COUNT(*) FROM ns.sales WHERE quantity > 0 GROUP BY region HAVING COUNT(*) >= 560 ORDER BY region",
+    "[g for g in groups(df.filter(pc.field('quantity') > 0), ['region'], [([], 'count_all')]) if g[1] >= 560]",
+  ],
+  [
+    "SELECT customer_id, SUM(quantity) FROM ns.sales GROUP BY customer_id HAVING SUM(quantity) BETWEEN 40 AND 60 AND AVG(total_amount) IS NOT NULL ORDER BY customer_id LIMIT 10000",
+    "[g[:2] for g in groups(df, ['customer_id'], [('quantity', 'sum'), ('total_amount', 'mean')]) if 40 <= g[1] <= 60 and g[2] is not None]",
+  ],
+  [
+    "SELECT department, MIN(total_amount), MAX(total_amount) FROM ns.sales GROUP BY department HAVING MIN(total_amount) < 1 AND MAX(total_amount) > 200 ORDER BY department",
+    "[g for g in groups(df, ['department'], [('total_amount', 'min'), ('total_amount', 'max')]) if g[1] < 1 and g[2] > 200]",
+  ],
+]);
+
+compared("[r2-sql-20] the ten largest groups by an aggregate are pyarrow's", [
+  [
+    "SELECT customer_id, SUM(total_amount) FROM ns.sales GROUP BY customer_id ORDER BY SUM(total_amount) DESC, customer_id LIMIT 10",
+    "sorted(groups(df, ['customer_id'], [('total_amount', 'sum')]), key=lambda g: (g[1] is not None, -(g[1] or 0), g[0]))[:10]",
+  ],
+  [
+    "SELECT department, COUNT(*) FROM ns.sales GROUP BY department ORDER BY COUNT(*) DESC, department LIMIT 2",
+    "sorted(groups(df, ['department'], [([], 'count_all')]), key=lambda g: (-g[1], g[0] or '~'))[:2]",
+  ],
+]);
 
 test("[r2-sql-26] nothing but reading is possible, and the data stay as they are", async () => {
   const state = () =>
