@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type ForwardOptions, type ForwardOutcome, forward } from "./forward.ts";
-import { ConnectionPool, parseHead } from "./http-connection.ts";
+import { ConnectionPool, HttpConnection, parseHead } from "./http-connection.ts";
 
 interface Setup {
   readonly port: number;
@@ -167,6 +167,50 @@ test("bodies: by length and in chunks, over the limit, and standing still", asyn
   let answer = "";
   for await (const chunk of stuck) answer += String(chunk);
   assert.match(answer, /\r\nslow\r\n/);
+});
+
+test("an answer that comes before the body was read arrives whole, although writing on fails", async (t) => {
+  const { get, outcomes } = await setup(t, (socket) => {
+    socket.on("error", () => undefined);
+    // Reads the head only, answers, and closes with the body unread: what workerd does when user code throws.
+    socket.once("data", () => {
+      socket.pause();
+      socket.write("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 6\r\n\r\ndenied", () => socket.destroy());
+    });
+  });
+  for (let i = 0; i < 20; i++) {
+    const { status, body } = await get("/", { method: "POST" }, "x".repeat(900_000));
+    assert.deepEqual([status, body], [401, "denied"]);
+  }
+  assert.deepEqual(new Set(outcomes), new Set(["done"]));
+});
+
+test("an idle connection that the server closes is noticed without being used", async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), "freehold-forward-"));
+  const path = join(directory, "server.sock");
+  const server = net
+    .createServer((socket) => socket.once("data", () => socket.write("HTTP/1.1 204 X\r\n\r\n", () => socket.end())))
+    .listen(path);
+  await once(server, "listening");
+  t.after(async () => {
+    server.close();
+    await rm(directory, { recursive: true });
+  });
+  const connection = new HttpConnection(path, () => undefined);
+  const ended = Promise.withResolvers<void>();
+  const ignore = (): void => undefined;
+  connection.begin({
+    isHead: false,
+    onHead: ignore,
+    onData: ignore,
+    onEnd: () => ended.resolve(),
+    onError: (error) => ended.reject(error),
+    onDrain: ignore,
+  });
+  connection.socket.write("GET / HTTP/1.1\r\n\r\n");
+  await ended.promise;
+  if (!connection.closed) await once(connection.socket, "close", { signal: AbortSignal.timeout(5000) });
+  assert(connection.closed);
 });
 
 test("a client that goes away ends the exchange at the server", async (t) => {

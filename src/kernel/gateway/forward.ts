@@ -183,6 +183,8 @@ function send(
   timer.unref();
 
   const onData = (chunk: Buffer) => {
+    // Nobody reads it; it is taken and dropped, so that the answer can be sent.
+    if (connection.writeFailed) return;
     size += chunk.length;
     if (size > limits.bodyMaxBytes) return cut("tooLarge");
     if (chunked) socket.write(`${chunk.length.toString(16)}\r\n`, "latin1");

@@ -21,6 +21,10 @@ export interface Exchange {
 
 /** Longest answer head that is read; workerd itself limits what Workers send. */
 const HEAD_MAX_BYTES = 256 * 1024;
+/** How long an answer may take that was sent before the server stopped reading: it is here already, or never comes. */
+const EARLY_ANSWER_MS = 1_000;
+/** Shared by all connections: each read is copied out before the next one begins. */
+const READ_BUFFER = Buffer.alloc(64 * 1024);
 const HEAD_END = Buffer.from("\r\n\r\n");
 const EMPTY = Buffer.alloc(0);
 
@@ -34,6 +38,8 @@ export class HttpConnection {
   /** When it became idle, by `performance.now()`. */
   idleSince = 0;
   closed = false;
+  /** The server reads no more; what it answered may still come. */
+  writeFailed = false;
   #exchange: Exchange | undefined;
   #state: State = phase.idle;
   #buffer: Buffer = EMPTY;
@@ -43,8 +49,13 @@ export class HttpConnection {
 
   constructor(path: string, onIdle: (connection: HttpConnection) => void) {
     this.#onIdle = onIdle;
-    this.socket = connect({ path });
-    this.socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    // Not by "data" events: after a failed write they stop, although an answer may lie in the socket.
+    const callback = (bytes: number, buffer: Uint8Array): boolean => {
+      this.#read(Buffer.from(buffer.subarray(0, bytes)));
+      return true;
+    };
+    this.socket = connect({ path, onread: { buffer: READ_BUFFER, callback } });
+    this.#outliveWriteErrors();
     this.socket.on("drain", () => this.#exchange?.onDrain());
     this.socket.on("error", (error) => this.#fail(error));
     this.socket.on("close", () => this.#closed());
@@ -55,6 +66,23 @@ export class HttpConnection {
     this.#exchange = exchange;
     this.#state = phase.head;
     this.#reusable = true;
+  }
+
+  /**
+   * A server may answer and close before it has read the whole body, as workerd does when user code throws or refuses. Our
+   * next write then fails, and Node would destroy the socket with the answer unread. So a failed write only stops the
+   * writing: the socket goes when the answer is whole, when the server's end has been read, or after a while.
+   */
+  #outliveWriteErrors(): void {
+    const { socket } = this;
+    const destroy = socket.destroy.bind(socket);
+    socket.destroy = (error?: Error & { syscall?: string }) => {
+      if (error?.syscall !== "write" || this.#exchange === undefined || this.writeFailed) return destroy(error);
+      this.writeFailed = true;
+      const timer = setTimeout(() => destroy(error), EARLY_ANSWER_MS);
+      socket.once("close", () => clearTimeout(timer));
+      return socket;
+    };
   }
 
   /** Ends the connection, and the exchange without a word to it. */
@@ -173,7 +201,7 @@ export class HttpConnection {
     this.served++;
     // A reader that was slow to the last byte has left it paused.
     if (this.socket.isPaused()) this.socket.resume();
-    if (this.#reusable && !this.closed) this.#onIdle(this);
+    if (this.#reusable && !this.closed && !this.writeFailed) this.#onIdle(this);
     else this.socket.destroy();
     exchange?.onEnd();
   }
