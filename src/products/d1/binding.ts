@@ -1,4 +1,4 @@
-/** The binding type "d1": `env.NAME` is workerd's own D1 class over the engine's socket. */
+/** The binding type "d1": `env.NAME` is workerd's own D1 class over our protocol. */
 import type { BindingCompiler, BindingConfig, CapabilityMint } from "../../kernel/product.ts";
 import type { Databases } from "./databases.ts";
 import { d1Error } from "./errors.ts";
@@ -20,7 +20,7 @@ export function d1Binding(databases: Databases, mint: CapabilityMint): BindingCo
             wrapped: { moduleName: "cloudflare-internal:d1-api", innerBindings: [{ name: "fetcher", service }] },
           },
         ],
-        services: [mint.system(service, { database: uuid })],
+        services: [mint.node(service, { database: uuid })],
       };
     },
   };

@@ -4,10 +4,10 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { dumpStatements } from "./dump.worker.ts";
-import type { Answer, Call, Meta, Query, Usage } from "./protocol.worker.ts";
+import type { AnswerHead, CallHead, Meta, Query, Usage } from "./protocol.worker.ts";
 import { StatementScanner, splitStatements, startsReadOnly, statementEnd } from "./statements.worker.ts";
 
-/** Answers of one batch: past this much text the rest is left for the next batch. RPC carries at most 32 MiB. */
+/** Answers of one batch: past this much text the rest is left for the next one. RPC carries at most 32 MiB. */
 const ANSWERS_MAX_CHARS = 8 * 1024 * 1024;
 /** Of one result, as it lies in memory or goes out as text, whichever is more: about what one RPC message carries. */
 const RESULT_MAX_BYTES = 24 * 1024 * 1024;
@@ -55,18 +55,25 @@ export class D1Database extends DurableObject {
   #bookmarkTime = 0;
   #bookmarkCount = 0;
 
-  /** Runs calls in order, and answers as many of them as one message can carry: at least one. */
-  async run(calls: readonly Call[]): Promise<Answer[]> {
+  /** Runs a batch's calls in order, and answers as many of them as one message can carry: at least one. */
+  async run(batch: string): Promise<string> {
     while (this.#exclusive !== undefined) await this.#exclusive;
-    const answers: Answer[] = [];
+    const [first = "[]", ...bodies] = batch.split("\n");
+    const calls = JSON.parse(first) as CallHead[];
+    const heads: AnswerHead[] = [];
+    const texts: string[] = [];
     let chars = 0;
-    for (const call of calls) {
-      const answer = this.#call(call);
-      answers.push(answer);
-      chars += answer.text.length;
-      if (chars > ANSWERS_MAX_CHARS) break;
+    for (const [i, call] of calls.entries()) {
+      // It holds until the commit, so such a call has a commit of its own.
+      const defers = /defer_foreign_keys/i.test(bodies[i] ?? "");
+      if (defers && i > 0) break;
+      const { text, ...head } = this.#call(call, bodies[i] ?? "");
+      heads.push(head);
+      texts.push(text);
+      chars += text.length;
+      if (defers || chars > ANSWERS_MAX_CHARS) break;
     }
-    return answers;
+    return `${JSON.stringify(heads)}\n${texts.join("\n")}`;
   }
 
   /** Size and number of tables, as GET of a database shows them. */
@@ -102,12 +109,12 @@ export class D1Database extends DurableObject {
     return this.#export(options);
   }
 
-  #call(call: Call): Answer {
+  #call(call: CallHead, text: string): AnswerHead & { readonly text: string } {
     const usage = { readQueries: 0, writeQueries: 0, rowsRead: 0, rowsWritten: 0 };
     let lines: readonly Query[] = [];
     try {
       if (this.#deleted) throw new Error("The database could not be found");
-      const body: unknown = JSON.parse(call.body);
+      const body: unknown = JSON.parse(text);
       const rest = call.kind === "rest-objects" || call.kind === "rest-rows";
       const queries = rest ? restQueries(body) : Array.isArray(body) ? (body as Query[]) : [body as Query];
       if (call.kind === "objects" && Array.isArray(body)) lines = queries;

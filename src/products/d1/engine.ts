@@ -1,18 +1,9 @@
 /** The D1 engine as the Node side sees it: requests to the system workerd with a capability for one database. */
 import type { Readable } from "node:stream";
 import type { KernelSlice, SystemResponse } from "../../kernel/product.ts";
+import { CallFailed, type Calls } from "./calls.ts";
 import type { DatabaseId } from "./databases.ts";
 import { d1Error } from "./errors.ts";
-
-export interface UsageHour {
-  readonly database: string;
-  /** Milliseconds since the epoch. */
-  readonly hour: number;
-  readonly readQueries: number;
-  readonly writeQueries: number;
-  readonly rowsRead: number;
-  readonly rowsWritten: number;
-}
 
 export interface ImportOutcome {
   readonly success: boolean;
@@ -31,11 +22,9 @@ export interface Engine {
   export(uuid: DatabaseId, options: { tables: readonly string[]; schema: boolean; data: boolean }): Promise<AsyncIterable<Uint8Array>>;
   /** Runs a file's statements, all or none. */
   import(uuid: DatabaseId, file: Readable): Promise<ImportOutcome>;
-  /** Usage by the hour in [from, to], milliseconds since the epoch, of one database or all. */
-  usage(from: number, to: number, uuid: string | null): Promise<UsageHour[]>;
 }
 
-export function openEngine(system: KernelSlice["system"]): Engine {
+export function openEngine(system: KernelSlice["system"], calls: Calls): Engine {
   const request = (database: string, method: string, path: string, body?: string | AsyncIterable<Uint8Array>): Promise<SystemResponse> =>
     system({ database, role: "platform" }, { method, path, ...(body !== undefined && { body }) });
 
@@ -47,8 +36,12 @@ export function openEngine(system: KernelSlice["system"]): Engine {
 
   return {
     async query(uuid, body, { rows, readOnly }) {
-      const path = `/rest?format=${rows ? "rows" : "objects"}${readOnly ? "&readonly=1" : ""}`;
-      const answer = await json<unknown[] | { error: string }>(request(uuid, "POST", path, JSON.stringify(body)));
+      const kind = rows ? "rest-rows" : "rest-objects";
+      const call = { kind, body: Buffer.from(JSON.stringify(body)), bookmarked: false, readOnly } as const;
+      const { text } = await calls.submit(uuid, call).catch((error: unknown) => {
+        throw error instanceof CallFailed ? queryError(error.message, error) : error;
+      });
+      const answer = JSON.parse(Buffer.from(text).toString("utf8")) as unknown[] | { error: string };
       if (!Array.isArray(answer)) throw queryError(answer.error);
       return answer;
     },
@@ -66,13 +59,14 @@ export function openEngine(system: KernelSlice["system"]): Engine {
       return response.body;
     },
     import: (uuid, file) => json(request(uuid, "POST", "/import", file)),
-    usage: (from, to, uuid) => json(request(uuid ?? "", "GET", `/usage?from=${from}&to=${to}`)),
   };
 }
 
 /** The REST error for what the engine said. */
-function queryError(message: string): Error {
-  if (message.startsWith("D1 DB is overloaded.")) return d1Error("overloaded", message);
+function queryError(message: string, cause?: Error): Error {
+  const options = cause && { cause };
+  if (message.startsWith("D1 DB is overloaded.")) return d1Error("overloaded", message, options);
+  if (message === "Network connection lost.") return d1Error("connectionLost", message, options);
   if (message === READ_ONLY) return d1Error("readOnly");
   return d1Error("query", message);
 }

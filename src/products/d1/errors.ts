@@ -8,6 +8,7 @@ export const d1Error = defineErrors("d1", {
   /** The message is SQLite's. Invalid SQL is the caller's mistake (docs/d1/platform/release-notes, 2024-04-15). */
   query: { status: 400, apiCode: 7500, message: "Query failed" },
   overloaded: { status: 429, apiCode: 7500, message: "D1 DB is overloaded.", retryable: true },
+  connectionLost: { status: 500, apiCode: 7500, message: "Network connection lost.", retryable: true },
   nameTaken: { status: 400, apiCode: 7502, message: "Database already exists" },
   /** A token with D1 Read alone. */
   readOnly: { status: 403, apiCode: 10000, message: "Authentication error" },

@@ -6,14 +6,16 @@
 import type { Product } from "../../kernel/product.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
 import { d1Binding } from "./binding.ts";
+import { openCalls } from "./calls.ts";
 import { openDatabases } from "./databases.ts";
 import { openEngine } from "./engine.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { openJobs } from "./jobs.ts";
 import { migrations } from "./migrations.ts";
+import { serveBinding } from "./protocol.ts";
 import { databaseRoutes } from "./routes.ts";
 import { openTransfers } from "./transfers.ts";
-import { usageDataset } from "./usage.ts";
+import { openUsage } from "./usage.ts";
 
 export const d1 = {
   name: "d1",
@@ -34,41 +36,37 @@ export const d1 = {
             import.meta.url,
             "./engine.worker.ts",
             "./database.worker.ts",
-            "./batches.worker.ts",
-            "./metrics.worker.ts",
             "./dump.worker.ts",
             "./statements.worker.ts",
           ),
           compatibilityDate: "2026-11-01",
           // Without it a query's duration is always 0.
           compatibilityFlags: ["precise_timers"],
-          // The keys are where the databases lie: changing one loses them.
-          durableObjectNamespaces: [
-            { className: "D1Database", uniqueKey: "freehold-d1", enableSql: true },
-            { className: "D1Metrics", uniqueKey: "freehold-d1-metrics", enableSql: true },
-          ],
+          // The key is where the databases lie: changing it loses them.
+          durableObjectNamespaces: [{ className: "D1Database", uniqueKey: "freehold-d1", enableSql: true }],
           durableObjectStorage: "d1:storage",
-          bindings: [
-            { name: "DATABASE", durableObjectNamespace: { className: "D1Database" } },
-            { name: "METRICS", durableObjectNamespace: { className: "D1Metrics" } },
-          ],
+          bindings: [{ name: "DATABASE", durableObjectNamespace: { className: "D1Database" } }],
         },
       },
     ],
   }),
   async start({ meta, blobs, clock, config, log, mint, system, urls }) {
     const databases = openDatabases(meta, clock, config["d1.databases_max"]);
-    const engine = openEngine(system);
+    const usage = openUsage(meta, clock, log);
+    const calls = openCalls(system, () => clock.now(), usage.count);
+    const engine = openEngine(system, calls);
     const transfers = openTransfers(meta, blobs, clock, urls.gateway);
     const jobs = openJobs(databases, engine, transfers, clock, log);
-    const housekeeping = startHousekeeping(meta, engine, transfers, log);
+    const housekeeping = startHousekeeping(meta, engine, transfers, usage, log);
     return {
       routes: [...databaseRoutes(databases, engine, housekeeping.wake), ...jobs.routes, ...transfers.routes],
       bindings: { d1: d1Binding(databases, mint) },
-      datasets: { d1AnalyticsAdaptiveGroups: usageDataset(engine) },
+      internal: (claims, request, response) => serveBinding(calls, claims, request, response),
+      datasets: { d1AnalyticsAdaptiveGroups: usage.dataset },
       async stop() {
         await housekeeping.stop();
         await jobs.stop();
+        await usage.stop();
       },
     };
   },

@@ -26,4 +26,19 @@ export const migrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    name: "0002-usage",
+    sql: `
+      CREATE TABLE d1_usage (
+        database TEXT NOT NULL,
+        hour INTEGER NOT NULL,                -- its start, in milliseconds since the epoch
+        read_queries INTEGER NOT NULL,
+        write_queries INTEGER NOT NULL,
+        rows_read INTEGER NOT NULL,
+        rows_written INTEGER NOT NULL,
+        PRIMARY KEY (database, hour)
+      );
+      CREATE INDEX d1_usage_hour ON d1_usage (hour);
+    `,
+  },
 ];

@@ -1,4 +1,8 @@
-/** What the parts of the D1 engine say to each other inside the system workerd. Types only. */
+/**
+ * What Node and the engine say to each other: batches of calls to one database (`calls.ts` sends, `database.worker.ts`
+ * answers). A batch is lines of JSON: a head, then one line a call; the answer a head, then one line an answer, fewer when
+ * not all fit. Bodies and answers travel as the JSON texts that came in and go out: nobody between parses them.
+ */
 
 /** One query as the binding and the REST API send it. */
 export interface Query {
@@ -7,26 +11,20 @@ export interface Query {
   readonly params?: readonly unknown[];
 }
 
-/**
- * One request to a database: queries that run in order, all or none. Travels as the JSON text that came in, and its
- * answer as the JSON text that goes out, so that each is parsed and printed once.
- */
-export interface Call {
+export interface CallHead {
   /**
    * - "rows": binding, rows as arrays: an array of results, or one `{success: false, error}`.
    * - "objects": the same with rows as objects. If the body is an array (exec's lines), a failure stands at its line's place.
    * - "rest-objects" and "rest-rows": REST, where one `sql` may hold several statements.
    */
   readonly kind: "rows" | "objects" | "rest-objects" | "rest-rows";
-  readonly body: string;
   /** Answer with a bookmark. */
   readonly bookmarked: boolean;
   /** Refuse what writes, and undo it. */
   readonly readOnly: boolean;
 }
 
-export interface Answer {
-  readonly text: string;
+export interface AnswerHead {
   readonly bookmark?: string;
   readonly usage: Usage;
 }

@@ -39,7 +39,7 @@ const project = await deployWorker({ after }, platform, {
 const seen = (await (await platform.fetch(project.url)).json()) as { json: string; headers: string[] };
 
 const runDirectory = await readFile(join(platform.dir, "run-directory"), "utf8");
-const sockets = { kv: join(runDirectory, "node.sock"), d1: join(runDirectory, "d1.sock") };
+const sockets = { node: join(runDirectory, "node.sock"), d1Engine: join(runDirectory, "d1.sock") };
 
 async function capabilities(): Promise<string[]> {
   const found = new Set<string>();
@@ -78,9 +78,9 @@ function ask(
   });
 }
 
-const readKv = (capability?: string) => ask(sockets.kv, "GET", "/secret", capability);
+const readKv = (capability?: string) => ask(sockets.node, "GET", "/secret", capability);
 const readD1 = (capability?: string) =>
-  ask(sockets.d1, "POST", "/query?resultsFormat=ROWS_AND_COLUMNS", capability, '{"sql":"SELECT v FROM secret"}');
+  ask(sockets.node, "POST", "/query?resultsFormat=ROWS_AND_COLUMNS", capability, '{"sql":"SELECT v FROM secret"}');
 
 test("a capability opens its own resource and no other", async () => {
   for (const name of ["A", "B"] as const) {
@@ -121,24 +121,28 @@ test("without a capability, with a forged one, or with another's claims, every d
   }
 });
 
-test("a capability of one product is refused by another's door", async () => {
+test("a binding's capability speaks its own product's protocol only", async () => {
   const namespace = await capabilityOf("namespace", ids.A);
   const database = await capabilityOf("database", ids.DA);
-  assert.equal((await readD1(namespace)).status, 403);
-  assert.equal((await readKv(database)).status, 403);
+  // The product comes from the capability: KV takes D1's path for a key of POST, D1 takes no GET.
+  assert.equal((await readD1(namespace)).status, 405);
+  assert.equal((await readKv(database)).status, 404);
 });
 
-test("a binding's capability reaches none of the engine's own operations", async () => {
+test("a binding's capability does not open the engine itself", async () => {
   const database = await capabilityOf("database", ids.DA);
   for (const [method, path] of [
     ["DELETE", "/"],
     ["GET", "/stats"],
     ["GET", "/export"],
     ["POST", "/import"],
-    ["POST", "/rest?format=rows"],
-    ["GET", "/usage?from=0&to=9e15"],
+    ["POST", "/calls"],
   ] as const) {
-    const { status } = await ask(sockets.d1, method, path, database, method === "POST" ? "{}" : undefined);
+    for (const capability of [database, undefined, await capabilityOf("namespace", ids.A)]) {
+      const { status } = await ask(sockets.d1Engine, method, path, capability, method === "POST" ? "[]" : undefined);
+      assert.equal(status, 403, `${method} ${path}`);
+    }
+    const { status } = await ask(sockets.node, method, path, database, method === "POST" ? "{}" : undefined);
     assert.equal(status, 404, `${method} ${path}`);
   }
   assert.equal((await readD1(database)).status, 200);
@@ -153,7 +157,7 @@ test("a deleted resource is closed to the capabilities that are still about", as
   const namespace = await capabilityOf("namespace", ids.B);
   await platform.rest("DELETE", `${account}/storage/kv/namespaces/${ids.B}`);
   assert.equal((await readKv(namespace)).status, 404);
-  assert.equal((await ask(sockets.kv, "PUT", "/secret", namespace, "late")).status, 404);
+  assert.equal((await ask(sockets.node, "PUT", "/secret", namespace, "late")).status, 404);
   const database = await capabilityOf("database", ids.DB);
   await platform.rest("DELETE", `${account}/d1/database/${ids.DB}`);
   const deadline = Date.now() + 10_000;

@@ -119,9 +119,15 @@ const code = {
     const refused = await thrown(() => orphan.run());
     await DB.batch([DB.prepare("PRAGMA defer_foreign_keys = on"), orphan, DB.prepare("INSERT INTO parent VALUES (1)")]);
     const stillRefused = await thrown(() => DB.batch([DB.prepare("PRAGMA defer_foreign_keys = on"), DB.prepare("INSERT INTO child (parent) VALUES (2)")]));
+    // Calls that arrive together share a commit; a constraint that fails there fails its own call only.
+    const together = await Promise.all(Array.from({ length: 30 }, (_, i) => thrown(() => i % 10 === 5
+      ? DB.batch([DB.prepare("PRAGMA defer_foreign_keys = on"), DB.prepare("INSERT INTO child (parent) VALUES (3)")])
+      : DB.prepare("INSERT INTO parent VALUES (?)").bind(100 + i).run())));
+    const failed = together.flatMap((outcome, i) => outcome === null ? [] : [[i, outcome.message]]);
+    const parents = await DB.prepare("SELECT count(*) AS n FROM parent").first("n");
     const before = await DB.prepare("SELECT count(*) AS n FROM child").first("n");
     await DB.prepare("DELETE FROM parent WHERE id = 1").run();
-    return { refused, stillRefused, before, cascaded: await DB.prepare("SELECT count(*) AS n FROM child").first("n") };
+    return { refused, stillRefused, failed, parents, before, cascaded: await DB.prepare("SELECT count(*) AS n FROM child").first("n") };
   },
   async pragmas({ DB }) {
     await DB.exec("CREATE TABLE IF NOT EXISTS p (a INTEGER PRIMARY KEY, b TEXT)");
@@ -328,9 +334,15 @@ test("[d1-10] generated columns, partial indexes and query plans", async () => {
 });
 
 test("[d1-11] foreign keys are kept, and checked at the end when deferred", async () => {
-  const { refused, stillRefused, before, cascaded } = await run("references");
+  const { refused, stillRefused, failed, parents, before, cascaded } = await run("references");
   assert.match(refused.message, /^D1_ERROR: FOREIGN KEY constraint failed: SQLITE_CONSTRAINT/);
-  assert.match(stillRefused.message, /FOREIGN KEY constraint failed/);
+  assert.match(stillRefused.message, /^D1_ERROR: FOREIGN KEY constraint failed/);
+  assert.deepEqual(
+    failed.map(([i]: [number]) => i),
+    [5, 15, 25],
+  );
+  for (const [, message] of failed) assert.match(message, /^D1_ERROR: FOREIGN KEY constraint failed/);
+  assert.equal(parents, 28);
   assert.deepEqual([before, cascaded], [1, 0]);
 });
 
@@ -375,7 +387,7 @@ test("a result that never ends is cut off", { timeout: 60_000 }, async () => {
 
 test("a query that never ends is ended, and every database serves on", { timeout: 60_000 }, async () => {
   platform.expectErrors(/system\.hung/);
-  assert.match((await run("endless")).message, /Network connection lost/);
+  assert.equal((await run("endless")).message, "D1_ERROR: Network connection lost.");
   const deadline = Date.now() + 20_000;
   const again = async (): Promise<unknown> => run("one").catch((error) => (Date.now() < deadline ? again() : Promise.reject(error)));
   assert.deepEqual(await again(), [1, 1]);

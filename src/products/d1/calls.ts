@@ -1,0 +1,151 @@
+/**
+ * Sends calls to databases. Calls to one database that arrive while others are on their way travel together: a request to
+ * the system workerd costs about 250 microseconds there and a commit about as much, whatever they carry. Under no load a
+ * call goes out at once. Each call succeeds or fails by itself.
+ */
+import { PlatformError } from "../../kernel/errors.ts";
+import type { KernelSlice } from "../../kernel/product.ts";
+import type { AnswerHead, CallHead, Usage } from "./protocol.worker.ts";
+
+export interface Call extends CallHead {
+  /** JSON text. */
+  readonly body: Uint8Array;
+}
+
+export interface Answer {
+  /** JSON text. */
+  readonly text: Uint8Array;
+  readonly bookmark: string | undefined;
+}
+
+export interface Calls {
+  /** Rejects with `CallFailed` when the call could not be carried out as a whole; errors of SQL are answers. */
+  submit(database: string, call: Call): Promise<Answer>;
+}
+
+/** The message is a documented one, for the caller's eyes (docs/d1/observability/debug-d1). */
+export class CallFailed extends Error {}
+
+/** The commit failed, with SQLite's words: a deferred constraint, a full disk. Nothing of the batch was written. */
+class NotCommitted extends Error {}
+
+/** As in `engine.worker.ts`. */
+const NOT_COMMITTED = 409;
+
+interface Waiting {
+  readonly call: Call;
+  readonly since: number;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const BATCH_MAX_CALLS = 128;
+const BATCH_MAX_BYTES = 4 * 1024 * 1024;
+const WAITING_MAX = 5_000;
+const WAIT_MAX_MS = 30_000;
+const NEWLINE = 0x0a;
+
+/** `count` is told what each answered call used. */
+export function openCalls(system: KernelSlice["system"], now: () => number, count: (database: string, usage: Usage) => void): Calls {
+  /** Databases with calls waiting or on their way. */
+  const queues = new Map<string, Waiting[]>();
+
+  async function pump(database: string, queue: Waiting[]): Promise<void> {
+    while (queue.length > 0) {
+      const batch = take(queue, now());
+      try {
+        const answers = batch.length === 0 ? [] : await send(database, batch);
+        // The engine answers as much as fits into one message; the rest goes first next time.
+        queue.unshift(...batch.slice(answers.length));
+        for (const [i, answer] of answers.entries()) (batch[i] as Waiting).resolve(answer);
+      } catch (error) {
+        if (error instanceof NotCommitted && batch.length > 1) await eachAlone(database, batch);
+        else for (const { reject } of batch) reject(outcomeOf(error));
+      }
+    }
+    queues.delete(database);
+  }
+
+  /** Nothing of the batch was written, because of one of its calls perhaps: only that one is to fail. */
+  async function eachAlone(database: string, batch: readonly Waiting[]): Promise<void> {
+    for (const one of batch) {
+      try {
+        const [answer] = await send(database, [one]);
+        one.resolve(answer as Answer);
+      } catch (error) {
+        one.reject(outcomeOf(error));
+      }
+    }
+  }
+
+  async function send(database: string, batch: readonly Waiting[]): Promise<Answer[]> {
+    const heads = batch.map(({ call: { kind, bookmarked, readOnly } }) => ({ kind, bookmarked, readOnly }));
+    const lines: Uint8Array[] = [Buffer.from(JSON.stringify(heads))];
+    for (const { call } of batch) lines.push(LINE_END, oneLine(call.body));
+    const response = await system({ database, role: "platform" }, { method: "POST", path: "/calls", body: Buffer.concat(lines) });
+    const bytes = Buffer.from(await response.bytes());
+    if (response.status === NOT_COMMITTED) throw new NotCommitted(bytes.toString("utf8"));
+    if (response.status !== 200) throw new Error(`the engine answered ${response.status}: ${bytes.toString("utf8", 0, 500)}`);
+    const [first, ...texts] = splitLines(bytes);
+    return (JSON.parse(String(first)) as AnswerHead[]).map(({ bookmark, usage }, i) => {
+      count(database, usage);
+      return { text: texts[i] as Buffer, bookmark };
+    });
+  }
+
+  return {
+    submit: (database, call) =>
+      new Promise<Answer>((resolve, reject) => {
+        const waiting: Waiting = { call, since: now(), resolve, reject };
+        const queue = queues.get(database);
+        if (queue !== undefined) {
+          if (queue.length >= WAITING_MAX) reject(new CallFailed("D1 DB is overloaded. Too many requests queued."));
+          else queue.push(waiting);
+          return;
+        }
+        const fresh = [waiting];
+        queues.set(database, fresh);
+        // What else has arrived in this turn of the event loop goes along. `pump` rejects calls, never itself.
+        setImmediate(() => void pump(database, fresh));
+      }),
+  };
+}
+
+/** What a call is told when its batch failed. */
+function outcomeOf(cause: unknown): Error {
+  if (cause instanceof NotCommitted) return new CallFailed(cause.message, { cause });
+  if (cause instanceof PlatformError && cause.code === "platform.engineLost") return new CallFailed("Network connection lost.", { cause });
+  return new Error("run D1 queries", { cause });
+}
+
+/** The next batch, without calls that have waited too long: those are rejected. */
+function take(queue: Waiting[], now: number): Waiting[] {
+  while (queue[0] !== undefined && now - queue[0].since > WAIT_MAX_MS)
+    queue.shift()?.reject(new CallFailed("D1 DB is overloaded. Requests queued for too long."));
+  let size = 0;
+  let length = 0;
+  for (const { call } of queue) {
+    size += call.body.byteLength;
+    if (length > 0 && (size > BATCH_MAX_BYTES || length >= BATCH_MAX_CALLS)) break;
+    length++;
+  }
+  return queue.splice(0, length);
+}
+
+const LINE_END = Buffer.of(NEWLINE);
+
+/** JSON text without line ends: they may stand between its parts, never inside its strings. */
+function oneLine(body: Uint8Array): Uint8Array {
+  return body.includes(NEWLINE) ? body.map((byte) => (byte === NEWLINE ? 0x20 : byte)) : body;
+}
+
+function splitLines(bytes: Buffer): Buffer[] {
+  const lines: Buffer[] = [];
+  let start = 0;
+  for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+    lines.push(bytes.subarray(start, end));
+    start = end + 1;
+  }
+  lines.push(bytes.subarray(start));
+  return lines;
+}
