@@ -24,7 +24,7 @@ const newBucket = async (name: string): Promise<string> => {
   return name;
 };
 
-test("[r2-40, r2-49] buckets are created, listed, described, changed and deleted", async () => {
+test("[r2-49] buckets are created, listed, described, changed and deleted", async () => {
   await r2("bucket create wrangler-life --location weur --storage-class Standard");
   assert.match(await r2("bucket create wrangler-life", 1), /already exists.*\[code: 10073\]/s);
   assert.match(await r2("bucket list"), /name:\s+wrangler-life\ncreation_date:\s+20/);
@@ -45,7 +45,7 @@ test("[r2-40, r2-49] buckets are created, listed, described, changed and deleted
   assert.match(await r2("bucket info wrangler-life", 1), /The specified bucket does not exist\. \[code: 10006\]/);
 });
 
-test("[r2-40] objects are put, read and deleted, singly and in bulk", async () => {
+test("objects are put, read and deleted, singly and in bulk", async () => {
   const bucket = await newBucket("wrangler-objects");
   const data = randomBytes(200_000);
   await writeFile(join(dir, "in.bin"), data);
@@ -76,7 +76,7 @@ test("[r2-40] objects are put, read and deleted, singly and in bulk", async () =
   assert.match(await r2(`bucket delete ${bucket}`, 1), /The bucket you tried to delete \(wrangler-objects\) is not empty/);
 });
 
-test("[r2-40] CORS, lifecycle and lock rules are set, listed and removed", async () => {
+test("CORS, lifecycle and lock rules are set, listed and removed", async () => {
   const bucket = await newBucket("wrangler-rules");
   const cors = { rules: [{ allowed: { origins: ["https://example.com"], methods: ["GET", "PUT"], headers: ["*"] }, maxAgeSeconds: 60 }] };
   await writeFile(join(dir, "cors.json"), JSON.stringify(cors));
@@ -110,7 +110,7 @@ test("[r2-40] CORS, lifecycle and lock rules are set, listed and removed", async
   assert.match(await r2(`bucket lock list ${bucket}`), /name:\s+x\n.*\n.*\ncondition:\s+indefinitely/);
 });
 
-test("[r2-40, r2-44] development URL, custom domains and local uploads are turned on, shown and off", async () => {
+test("[r2-44] development URL, custom domains and local uploads are turned on, shown and off", async () => {
   const bucket = await newBucket("wrangler-access");
   assert.match(await r2(`bucket dev-url get ${bucket}`), /is disabled/);
   assert.match(await r2(`bucket dev-url enable ${bucket} --force`), /Public access enabled at/);
