@@ -1,6 +1,6 @@
 /**
- * The runner behind `npm test`: finds the test files, runs two at a time with node:test, prints one line for each file
- * and everything about what failed.
+ * The runner behind `npm test`: finds the test files, runs one at a time for each pair of cores, prints one line for each
+ * file and everything about what failed.
  *
  *     npm test                      all of it
  *     npm test -- unit | clients | crash
@@ -24,8 +24,9 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 };
 /** A test, or a file as a whole, that takes longer has hung. */
 const DEADLINE_MS = (process.env.FREEHOLD_CRASH_ROUNDS === undefined ? 10 : 60) * 60_000;
-// Clients start a platform, workerd processes and tools of their own: more at a time only makes them wait for each other.
-const CONCURRENCY = Math.min(2, availableParallelism());
+// A file starts a platform, workerd processes and clients of its own, which keep two cores busy: more files at a time only
+// make each other's deadlines late.
+const CONCURRENCY = Math.max(1, Math.floor(availableParallelism() / 2));
 
 async function testFiles(words: readonly string[]): Promise<{ files: string[]; titles: RegExp[] }> {
   const groups = words.filter((word) => Object.hasOwn(GROUPS, word));

@@ -383,11 +383,12 @@ test("[r2-sql-27] a filter on the partition's day reads fewer files and bytes", 
 });
 
 test("[r2-sql-28] fewer columns are fewer bytes", async () => {
-  const [one, some, all] = await Promise.all(
-    ["quantity", "quantity, customer_id", "*"].map((columns) =>
-      metrics("sql-lake", `SELECT ${columns} FROM ns.sales ORDER BY quantity LIMIT 10000`),
-    ),
-  );
+  // One after another on a warm engine: an engine that has just started also reads itself.
+  await metrics("sql-lake", "SELECT quantity FROM ns.sales LIMIT 1");
+  const read: { readonly bytes_scanned: number }[] = [];
+  for (const columns of ["quantity", "quantity, customer_id", "*"])
+    read.push(await metrics("sql-lake", `SELECT ${columns} FROM ns.sales ORDER BY quantity LIMIT 10000`));
+  const [one, some, all] = read;
   assert(one && some && all);
   assert(one.bytes_scanned < some.bytes_scanned && some.bytes_scanned < all.bytes_scanned, JSON.stringify([one, some, all]));
 });
