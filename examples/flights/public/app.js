@@ -23,6 +23,9 @@ function svg(name, attributes, text = "") {
   return node;
 }
 
+// As many letters as fit beside the bars.
+const short = (name) => (name.length > 28 ? `${name.slice(0, 27)}…` : name);
+
 function draw({ airports, at }) {
   const row = 34;
   const left = 290;
@@ -35,7 +38,7 @@ function draw({ airports, at }) {
       const width = Math.max(2, ((right - left) * airport.mean_delay) / longest);
       const y = i * row;
       return [
-        svg("text", { x: left - 12, y: y + 21, "text-anchor": "end" }, `${airport.name.slice(0, 32)} (${airport.origin})`),
+        svg("text", { x: left - 12, y: y + 21, "text-anchor": "end" }, `${short(airport.name)} (${airport.origin})`),
         svg("rect", { x: left, y: y + 6, width, height: row - 12, rx: 4 }),
         svg(
           "text",
