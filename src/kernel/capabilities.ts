@@ -38,6 +38,11 @@ export interface Objects {
   list(bucket: string, prefix: string, options?: { startAfter?: string; limit?: number }): Promise<ObjectInfo[]>;
   delete(bucket: string, keys: readonly string[]): Promise<void>;
   /**
+   * Names a judge of buckets whose objects are not to be changed by hand: while `managed` says so of a bucket, REST
+   * writes of clients that ask first are refused with a code of their own (10081), and go through when they insist.
+   */
+  guard(managed: (bucket: string) => Promise<boolean>): void;
+  /**
    * Short-lived S3 keys with at most the principal's rights on one bucket, for vended credentials.
    * Rights "read" or "write"; a prefix narrows them.
    */

@@ -36,9 +36,11 @@ export const r2DataCatalog = {
       background: (event, work) => background.run(event, work),
       purgeSoon: () => purger.wake(),
     };
+    const tables = tablesCapability(catalog);
     const operations = [...namespaceAndTableOperations, ...viewOperations];
     const config = configOperation(() => operations.map((operation) => operation.endpoint));
     const handle = icebergRest(catalog, [config, ...operations], unsupportedEndpoints);
+    objects.guard(tables.enabled);
     purger.wake();
     return {
       routes: controlRoutes(catalog),
@@ -51,7 +53,7 @@ export const r2DataCatalog = {
           handle: (_params, request, response) => handle(request, response),
         },
       ],
-      offers: { tables: tablesCapability(catalog) },
+      offers: { tables },
       async stop() {
         await purger.stop();
         await background.stop();

@@ -130,6 +130,8 @@ export function objectsCapability(r2: R2, auth: Auth): Objects {
       }
     },
 
+    guard: (managed) => void r2.guards.push(managed),
+
     async vend(principal, bucket, rights, options = {}) {
       const parent = await auth.accessKey(principal.tokenId);
       const allowed = principalGrant(principal, r2.accountId).objects(rights, "default", bucket, { prefix: options.prefix ?? "" });

@@ -22,4 +22,6 @@ export interface R2 {
   readonly leases: Leases;
   readonly hashes: HashPool;
   readonly usage: UsageCounter;
+  /** Who else keeps files in buckets, by a bucket's name (`Objects.guard`). */
+  readonly guards: ((bucket: string) => Promise<boolean>)[];
 }

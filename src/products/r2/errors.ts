@@ -37,6 +37,8 @@ const table = {
   noCorsConfiguration: { status: 404, apiCode: 10059, message: "The CORS configuration does not exist." },
   objectLocked: { status: 403, apiCode: 10069, message: "Object is locked by the bucket policy." },
   bucketConflict: { status: 409, apiCode: 10073, message: "The bucket you tried to create already exists, and you own it." },
+  // Code and meaning as wrangler reads them; the text is ours.
+  dataCatalogEnabled: { status: 409, apiCode: 10081, message: "The bucket has a data catalog, which this operation may invalidate." },
   entityTooLarge: { status: 400, apiCode: 100100, message: "Your proposed upload exceeds the maximum allowed object size." },
   invalidStorageClass: { status: 400, apiCode: 10062, message: "The storage class specified is not valid." },
   ssecInvalid: {
@@ -91,6 +93,7 @@ const s3Codes: Readonly<Record<R2ErrorKey, string>> = {
   noCorsConfiguration: "NoSuchCORSConfiguration",
   objectLocked: "ObjectLockedByBucketPolicy",
   bucketConflict: "BucketConflict",
+  dataCatalogEnabled: "DataCatalogEnabled",
   entityTooLarge: "EntityTooLarge",
   invalidStorageClass: "InvalidStorageClass",
   ssecInvalid: "InvalidRequest",

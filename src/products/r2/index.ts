@@ -42,6 +42,7 @@ export const r2 = {
       garbage: garbage(meta, blobs, leases, log),
       hashes: hashPool(),
       usage: openUsage(meta, clock, log),
+      guards: [],
     };
     context.garbage.kick();
     const lifecycle = startLifecycle(context, config["r2.lifecycle_interval_s"] * 1000);

@@ -45,6 +45,17 @@ export function jurisdictionOf(context: RequestContext): Jurisdiction {
 export const bucketOf = (r2: R2, context: RequestContext): Promise<Bucket> =>
   requireBucket(r2, context.params.bucket ?? "", jurisdictionOf(context));
 
+/**
+ * The bucket in the path, for a write that may harm what another product keeps in it. Clients ask first with the header
+ * `cf-r2-data-catalog-check` (wrangler, unless `--force`). Throws `r2.noSuchBucket`, `r2.dataCatalogEnabled`.
+ */
+export async function writableBucketOf(r2: R2, context: RequestContext): Promise<Bucket> {
+  const bucket = await bucketOf(r2, context);
+  const asks = context.headers.get("cf-r2-data-catalog-check") === "true" && bucket.jurisdiction === "default";
+  if (asks) for (const managed of r2.guards) if (await managed(bucket.name)) throw r2Error("dataCatalogEnabled");
+  return bucket;
+}
+
 /** Throws `r2.invalidStorageClass`. */
 export function storageClassOf(name: string | null | undefined): StorageClass | undefined {
   if (name === null || name === undefined) return undefined;

@@ -11,7 +11,7 @@ import { listObjects } from "./list.ts";
 import type { HttpMetadata, StoredObject } from "./model.ts";
 import { deleteObjects, getObject, putObject, wholeObject } from "./objects.ts";
 import { httpHeaders } from "./public-headers.ts";
-import { BASE, bucketOf, jurisdictionOf, perPage, route, storageClassOf } from "./rest.ts";
+import { BASE, bucketOf, jurisdictionOf, perPage, route, storageClassOf, writableBucketOf } from "./rest.ts";
 import { usageName } from "./usage.ts";
 
 const OBJECTS = `${BASE}/:bucket/objects`;
@@ -63,7 +63,7 @@ export function objectRoutes(r2: R2): Route[] {
     }),
     counted("r2.objects.get", "GET", `${OBJECTS}/:key{.+}`, "GetObject", (context) => getRoute(r2, context)),
     counted("r2.objects.put", "PUT", `${OBJECTS}/:key{.+}`, "PutObject", async (context) => {
-      const bucket = await bucketOf(r2, context);
+      const bucket = await writableBucketOf(r2, context);
       const length = context.headers.get("content-length");
       const storageClass = storageClassOf(context.headers.get("cf-r2-storage-class"));
       const object = await putObject(
@@ -88,7 +88,7 @@ export function objectRoutes(r2: R2): Route[] {
     }),
     counted("r2.objects.delete", "DELETE", `${OBJECTS}/:key{.+}`, "DeleteObject", async (context) => {
       const key = keyOf(context);
-      const { locked } = await deleteObjects(r2, await bucketOf(r2, context), [key]);
+      const { locked } = await deleteObjects(r2, await writableBucketOf(r2, context), [key]);
       if (locked.length > 0) throw r2Error("objectLocked");
       return { key };
     }),

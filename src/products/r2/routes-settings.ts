@@ -10,7 +10,7 @@ import { checkLifecycleRules, type LifecycleRule, lifecycleRules, lifecycleSchem
 import { RULES_MAX } from "./limits.ts";
 import type { Bucket } from "./model.ts";
 import { publicName } from "./public.ts";
-import { BASE, bucketOf, route } from "./rest.ts";
+import { BASE, bucketOf, route, writableBucketOf } from "./rest.ts";
 
 const BUCKET = `${BASE}/:bucket`;
 
@@ -85,7 +85,7 @@ export function settingRoutes(r2: R2, urls: PlatformUrls, domains: CustomDomains
     route(r2, "r2.lifecycle.put", "PUT", `${BUCKET}/lifecycle`, "write", async (context) => {
       const policy = await context.json(lifecycleSchema);
       checkLifecycleRules(policy.rules);
-      await writeSetting(r2, await bucketOf(r2, context), "lifecycle", policy);
+      await writeSetting(r2, await writableBucketOf(r2, context), "lifecycle", policy);
       return {};
     }),
     route(

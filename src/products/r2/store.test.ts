@@ -58,6 +58,7 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
     garbage: garbage(meta, blobs, leases, log),
     hashes: hashPool(),
     usage: openUsage(meta, clock, log),
+    guards: [],
   };
   t.after(async () => {
     await r2.garbage.stop();

@@ -1,7 +1,10 @@
 /** R2 Data Catalog by wrangler: enable, get, disable, and the settings of maintenance. */
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, test } from "node:test";
-import { CreateBucketCommand } from "@aws-sdk/client-s3";
+import { CreateBucketCommand, GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
 
 const platform = await startPlatform({ after });
@@ -102,4 +105,75 @@ test("[r2-data-catalog-32] a missing token and a namespace without a table are e
   assert.match(await said("compaction", "enable", "any-lake"), /token/i);
   assert.match(await said("compaction", "enable", "any-lake", "ns"), /Both namespace and table must be provided/);
   assert.match(await said("snapshot-expiration", "enable", "any-lake"), /token/i);
+});
+
+test("[r2-data-catalog-40] put and delete of objects in a bucket with a catalog ask first", async () => {
+  const name = await bucket("guarded-lake");
+  const s3 = platform.s3();
+  const question = "Basin Catalog is enabled for this bucket. Proceeding may leave Basin Catalog in an invalid state. Continue?";
+  const object = (verb: string, ...more: string[]) =>
+    platform.wrangler(["r2", "object", verb, `${name}/file`, "--remote", ...more], { input: "text" });
+  const asked = async (...args: Parameters<typeof object>) => {
+    const { stdout, stderr } = await object(...args);
+    return (stdout + stderr).includes(question);
+  };
+  const refusal = async (method: string, key: string, check = "true") => {
+    const response = await platform.fetch(`${platform.ready.api}/accounts/${account}/r2/buckets/${name}/objects/${key}`, {
+      method,
+      headers: { ...headers, "cf-r2-data-catalog-check": check },
+      ...(method === "PUT" && { body: "new" }),
+    });
+    const { errors } = (await response.json()) as { errors: { code: number }[] };
+    return [response.status, errors[0]?.code];
+  };
+  const content = async (key: string) =>
+    s3.send(new GetObjectCommand({ Bucket: name, Key: key })).then(
+      ({ Body }) => Body?.transformToString(),
+      () => undefined,
+    );
+
+  await s3.send(new PutObjectCommand({ Bucket: name, Key: "file", Body: "old" }));
+  await platform.sdk().r2DataCatalog.enable(name, { account_id: account });
+  // Without a terminal wrangler answers its own question with yes, and repeats the request without asking.
+  assert.equal(await asked("delete"), true);
+  assert.equal(await content("file"), undefined);
+  assert.equal(await asked("put", "--pipe"), true);
+  assert.equal(await content("file"), "text");
+  assert.equal(await asked("put", "--pipe", "--force"), false);
+  // Who leaves it at the refusal has changed nothing.
+  assert.deepEqual(await refusal("PUT", "file"), [409, 10081]);
+  assert.deepEqual(await refusal("DELETE", "file"), [409, 10081]);
+  assert.equal(await content("file"), "text");
+  assert.deepEqual(await refusal("PUT", "file", "false"), [200, undefined]);
+  await platform.sdk().r2DataCatalog.disable(name, { account_id: account });
+  assert.equal(await asked("delete"), false);
+});
+
+test("[r2-data-catalog-41] lifecycle rules of a bucket with a catalog ask first", async () => {
+  const name = await bucket("guarded-rules");
+  const lifecycle = async (...args: string[]) => {
+    const { stdout, stderr } = await platform.wrangler(["r2", "bucket", "lifecycle", ...args]);
+    return stdout + stderr;
+  };
+  const path = `/accounts/${account}/r2/buckets/${name}/lifecycle`;
+  const rules = async () => ((await platform.rest("GET", path)).body.result as { rules: { id: string }[] }).rules.map((rule) => rule.id);
+  const before = await rules();
+  const add = (id: string, ...more: string[]) => lifecycle("add", name, id, `${id}/`, "--expire-days", "3", ...more);
+  const question = /Basin Catalog is enabled for this bucket/;
+  await platform.sdk().r2DataCatalog.enable(name, { account_id: account });
+  assert.match(await add("asked"), question);
+  assert.doesNotMatch(await add("forced", "--force"), question);
+  assert.deepEqual(await rules(), [...before, "asked", "forced"]);
+  const refused = await platform.fetch(`${platform.ready.api}${path}`, {
+    method: "PUT",
+    headers: { ...headers, "cf-r2-data-catalog-check": "true", "content-type": "application/json" },
+    body: JSON.stringify({ rules: [] }),
+  });
+  assert.deepEqual([refused.status, ((await refused.json()) as { errors: { code: number }[] }).errors[0]?.code], [409, 10081]);
+  const dir = await mkdtemp(join(tmpdir(), "freehold-rules-"));
+  after(() => rm(dir, { recursive: true, force: true }));
+  const file = join(dir, "rules.json");
+  await writeFile(file, JSON.stringify({ rules: [] }));
+  assert.match(await lifecycle("set", name, "--file", file), question);
+  assert.deepEqual(await rules(), []);
 });
