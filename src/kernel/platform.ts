@@ -12,6 +12,7 @@ import { graphqlRoute } from "./api/graphql.ts";
 import { createApi } from "./api/router.ts";
 import { s3Secret, tokenMigrations, tokenStore } from "./api/tokens.ts";
 import { openDirectoryBlobs } from "./blobs/directory.ts";
+import { leaseMigrations, openBlobLeases } from "./blobs/leases.ts";
 import type { Capabilities } from "./capabilities.ts";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
@@ -106,8 +107,9 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
   onStop(() => meta.close());
   const order = startOrder(options.products);
   const sets = order.map((product) => ({ scope: product.name, migrations: product.migrations ?? [] }));
-  await migrate(meta, [{ scope: "kernel", migrations: [...tokenMigrations, ...identityMigrations] }, ...sets], clock);
+  await migrate(meta, [{ scope: "kernel", migrations: [...tokenMigrations, ...identityMigrations, ...leaseMigrations] }, ...sets], clock);
   const blobs = await openDirectoryBlobs({ directory: await inData("blobs") });
+  const leases = await openBlobLeases(meta, blobs, log.scope("blobs"));
   const journals = await openSegmentJournals({
     directory: await inData("journal"),
     segmentBytes: config["journal.segment_bytes"],
@@ -173,6 +175,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
       config,
       meta,
       blobs,
+      leases,
       journals,
       secrets,
       accountId: who.accountId,

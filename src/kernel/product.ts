@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { PermissionGroup, Principal } from "./api/tokens.ts";
 import type { BlobStore } from "./blobs/blobs.ts";
+import type { BlobLeases } from "./blobs/leases.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
@@ -59,6 +60,8 @@ export interface KernelSlice {
   readonly config: Config;
   readonly meta: MetaStore;
   readonly blobs: BlobStore;
+  /** Names for blobs that must not outlive a crash before their row: see `blobs/leases.ts`. */
+  readonly leases: BlobLeases;
   readonly journals: JournalStore;
   /** Encrypts what must not lie readable on disk, with a key outside the database. */
   readonly secrets: SecretBox;

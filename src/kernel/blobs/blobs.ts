@@ -36,11 +36,11 @@ export interface LocalFile {
 export interface BlobStore {
   /**
    * Names for blobs that do not exist yet. Who notes them durably before it writes can find, after a crash, the blobs that
-   * never got a row. Each serves one `create` or `adopt`.
+   * never got a row. Each serves one `create`, `put` or `adopt`.
    */
   reserve(count: number): BlobId[];
   create(id?: BlobId): Promise<BlobWriter>;
-  put(bytes: Uint8Array): Promise<{ id: BlobId; size: number }>;
+  put(bytes: Uint8Array, id?: BlobId): Promise<{ id: BlobId; size: number }>;
   /** Takes over a finished file of this machine (it is moved where possible) and returns its blob. */
   adopt(path: string, id?: BlobId): Promise<{ id: BlobId; size: number }>;
   /** Streams the blob, or a range of it. The chunks are the caller's alone. Throws `blobs.notFound` when there is none. */

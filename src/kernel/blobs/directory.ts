@@ -75,9 +75,8 @@ class DirectoryBlobs implements BlobStore {
     });
   }
 
-  async put(bytes: Uint8Array): Promise<{ id: BlobId; size: number }> {
+  async put(bytes: Uint8Array, id: BlobId = newId()): Promise<{ id: BlobId; size: number }> {
     if (bytes.byteLength <= smallBytes) {
-      const id = newId();
       try {
         await this.#store([bytes], id);
       } catch (error) {
@@ -85,7 +84,7 @@ class DirectoryBlobs implements BlobStore {
       }
       return { id, size: bytes.byteLength };
     }
-    const writer = await this.create();
+    const writer = await this.create(id);
     try {
       await writer.write(bytes);
       return await writer.commit();

@@ -50,12 +50,12 @@ export const d1 = {
       },
     ],
   }),
-  async start({ meta, blobs, clock, config, log, mint, system, urls }) {
+  async start({ meta, blobs, leases, clock, config, log, mint, system, urls }) {
     const databases = openDatabases(meta, clock, config["d1.databases_max"]);
     const usage = openUsage(meta, clock, log);
     const calls = openCalls(system, () => clock.now(), usage.count);
     const engine = openEngine(system, calls);
-    const transfers = openTransfers(meta, blobs, clock, urls.gateway);
+    const transfers = openTransfers(meta, blobs, leases, clock, urls.gateway);
     const jobs = openJobs(databases, engine, transfers, clock, log);
     const housekeeping = startHousekeeping(meta, engine, transfers, usage, log);
     return {

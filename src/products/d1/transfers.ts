@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
 import type { BlobId, BlobStore } from "../../kernel/blobs/blobs.ts";
+import type { BlobLeases } from "../../kernel/blobs/leases.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
@@ -44,18 +45,21 @@ export interface Transfers {
 
 const hash = (secret: string): string => createHash("sha256").update(secret).digest("hex");
 
-export function openTransfers(meta: MetaStore, blobs: BlobStore, clock: Clock, gateway: () => string): Transfers {
+export function openTransfers(meta: MetaStore, blobs: BlobStore, leases: BlobLeases, clock: Clock, gateway: () => string): Transfers {
   async function add(row: Omit<TransferRow, "secret_hash" | "expires_at">): Promise<string> {
     const secret = randomBytes(32).toString("base64url");
-    await meta.run(
-      "INSERT INTO d1_transfers (secret_hash, database, filename, etag, blob, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
-      hash(secret),
-      row.database,
-      row.filename,
-      row.etag,
-      row.blob,
-      clock.now() + TRANSFER_MS,
-    );
+    await meta.transaction(async (tx) => {
+      await tx.run(
+        "INSERT INTO d1_transfers (secret_hash, database, filename, etag, blob, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+        hash(secret),
+        row.database,
+        row.filename,
+        row.etag,
+        row.blob,
+        clock.now() + TRANSFER_MS,
+      );
+      if (row.blob !== null) await leases.settle(tx, row.blob);
+    });
     return `${gateway()}/client/v4${PATH.replace(":secret", secret).replace(":filename", encodeURIComponent(row.filename))}`;
   }
 
@@ -78,18 +82,28 @@ export function openTransfers(meta: MetaStore, blobs: BlobStore, clock: Clock, g
     const row = await ofSecret(context);
     if (row.etag === null) throw d1Error("transferNotFound");
     const { id, digest } = await store(context.chunks(FILE_MAX_BYTES), () => undefined);
-    if (digest !== row.etag) {
-      await blobs.delete(id);
-      throw d1Error("transferDigest");
+    try {
+      if (digest !== row.etag) throw d1Error("transferDigest");
+      // A second upload replaces the first.
+      const replaced = await meta.transaction(async (tx) => {
+        const old = await tx.get<{ blob: BlobId | null }>("SELECT blob FROM d1_transfers WHERE secret_hash = ?", row.secret_hash);
+        if (old === undefined) throw d1Error("transferNotFound");
+        await tx.run("UPDATE d1_transfers SET blob = ? WHERE secret_hash = ?", id, row.secret_hash);
+        await leases.settle(tx, id);
+        if (old.blob !== null) await leases.revoke(tx, old.blob);
+        return old.blob;
+      });
+      if (replaced !== null) await leases.discard(replaced);
+    } catch (error) {
+      await leases.discard(id);
+      throw error;
     }
-    await meta.run("UPDATE d1_transfers SET blob = ? WHERE secret_hash = ?", id, row.secret_hash);
-    // A second upload replaces the first.
-    if (row.blob !== null) await blobs.delete(row.blob);
     return new Response(null, { headers: { etag: `"${digest}"` } });
   }
 
   async function store(chunks: AsyncIterable<Uint8Array>, onPart: (part: number) => void): Promise<{ id: BlobId; digest: string }> {
-    const writer = await blobs.create();
+    const id = await leases.take();
+    const writer = await blobs.create(id);
     const md5 = createHash("md5");
     let size = 0;
     try {
@@ -100,11 +114,12 @@ export function openTransfers(meta: MetaStore, blobs: BlobStore, clock: Clock, g
         md5.update(chunk);
         await writer.write(chunk);
       }
+      await writer.commit();
     } catch (error) {
       await writer.abort();
+      await leases.discard(id);
       throw error;
     }
-    const { id } = await writer.commit();
     return { id, digest: md5.digest("hex") };
   }
 

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { openDirectoryBlobs } from "../../kernel/blobs/directory.ts";
+import { leaseMigrations, openBlobLeases } from "../../kernel/blobs/leases.ts";
 import { openLog } from "../../kernel/log.ts";
 import { openSqliteMeta } from "../../kernel/meta/sqlite.ts";
 import { INLINE_MAX_BYTES, openEntries, successor } from "./entries.ts";
@@ -16,8 +17,9 @@ import { writeRate } from "./write-rate.ts";
 async function open(t: TestContext) {
   const directory = await mkdtemp(join(tmpdir(), "freehold-kv-"));
   const meta = await openSqliteMeta({ path: join(directory, "meta.sqlite") });
-  for (const { sql } of migrations) await meta.script(sql);
+  for (const { sql } of [...leaseMigrations, ...migrations]) await meta.script(sql);
   const blobs = await openDirectoryBlobs({ directory: join(directory, "blobs") });
+  const leases = await openBlobLeases(meta, blobs, openLog());
   const time = { now: 1_000_000_000 };
   const clock = { now: () => time.now };
   const sweeper = startSweeper(meta, blobs, clock, openLog());
@@ -35,7 +37,7 @@ async function open(t: TestContext) {
     clock,
     sweeper,
     blobFiles,
-    entries: openEntries(meta, blobs, clock),
+    entries: openEntries(meta, blobs, leases, clock),
     count: async (table: string) => (await meta.get<{ n: number }>(`SELECT count(*) AS n FROM ${table}`))?.n,
   };
 }

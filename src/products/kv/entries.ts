@@ -1,9 +1,10 @@
 /**
  * The pairs of every namespace: rows in meta with small values inside, large values as blobs. A write is visible
- * and durable when its row commits; a blob is durable before the row that names it, so a crash between the two
- * leaves only an orphan. Expired rows read as absent from the second they expire, whether swept or not.
+ * and durable when its row commits; a blob is durable before the row that names it, and leased until then, so
+ * that a crash between the two leaves nothing. Expired rows read as absent from the second they expire, whether swept or not.
  */
 import type { BlobId, BlobStore, BlobWriter } from "../../kernel/blobs/blobs.ts";
+import type { BlobLeases } from "../../kernel/blobs/leases.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore, MetaTransaction, SqlValue } from "../../kernel/meta/meta.ts";
 import { checkValueSize, VALUE_MAX_BYTES } from "./limits.ts";
@@ -67,7 +68,7 @@ const UPSERT = `INSERT INTO kv_entries (namespace, key, ${COLUMNS}) VALUES (?, ?
   ON CONFLICT (namespace, key) DO UPDATE SET value = excluded.value, blob = excluded.blob, size = excluded.size,
   expiration = excluded.expiration, metadata = excluded.metadata`;
 
-export function openEntries(meta: MetaStore, blobs: BlobStore, clock: Clock): Entries {
+export function openEntries(meta: MetaStore, blobs: BlobStore, leases: BlobLeases, clock: Clock): Entries {
   const nowSeconds = () => Math.floor(clock.now() / 1000);
 
   async function read(namespace: string, key: Uint8Array): Promise<Entry | undefined> {
@@ -98,8 +99,7 @@ export function openEntries(meta: MetaStore, blobs: BlobStore, clock: Clock): En
   async function holdBytes(value: Uint8Array): Promise<HeldValue> {
     checkValueSize(value.byteLength);
     if (value.byteLength > INLINE_MAX_BYTES) {
-      const { id, size } = await blobs.put(value);
-      return { value: null, blob: id, size };
+      return { value: null, blob: await leases.put(value), size: value.byteLength };
     }
     // An exact copy: a slice of a pooled buffer would take its whole pool along to the writing thread.
     return { value: new Uint8Array(value), blob: null, size: value.byteLength };
@@ -121,6 +121,7 @@ export function openEntries(meta: MetaStore, blobs: BlobStore, clock: Clock): En
     async hold(chunks) {
       const head: Uint8Array[] = [];
       let size = 0;
+      let blob: BlobId | undefined;
       let writer: BlobWriter | undefined;
       try {
         for await (const chunk of chunks) {
@@ -133,33 +134,38 @@ export function openEntries(meta: MetaStore, blobs: BlobStore, clock: Clock): En
             continue;
           }
           if (writer === undefined) {
-            writer = await blobs.create();
+            blob = await leases.take();
+            writer = await blobs.create(blob);
             for (const held of head.splice(0)) await writer.write(held);
           }
           await writer.write(chunk);
         }
         checkValueSize(size);
+        if (blob === undefined) return { value: new Uint8Array(Buffer.concat(head)), blob: null, size };
+        await writer?.commit();
+        return { value: null, blob, size };
       } catch (error) {
         await writer?.abort();
+        if (blob !== undefined) await leases.discard(blob);
         throw error;
       }
-      if (writer === undefined) return { value: new Uint8Array(Buffer.concat(head)), blob: null, size };
-      const { id } = await writer.commit();
-      return { value: null, blob: id, size };
     },
     async write(namespace, key, held, { expiration, metadata }) {
       const values: SqlValue[] = [namespace, key, held.value, held.blob, held.size, expiration, metadata];
       try {
-        // One statement, committed together with others that wait. It leaves alone a row that names a blob: that
-        // blob must reach the garbage in the same transaction.
-        const { changes } = await meta.run(`${UPSERT} WHERE kv_entries.blob IS NULL`, ...values);
-        if (changes > 0) return;
+        if (held.blob === null) {
+          // One statement, committed together with others that wait. It leaves alone a row that names a blob: that
+          // blob must reach the garbage in the same transaction.
+          const { changes } = await meta.run(`${UPSERT} WHERE kv_entries.blob IS NULL`, ...values);
+          if (changes > 0) return;
+        }
         await meta.transaction(async (tx) => {
           await discard(tx, namespace, key);
           await tx.run(UPSERT, ...values);
+          if (held.blob !== null) await leases.settle(tx, held.blob);
         });
       } catch (error) {
-        if (held.blob !== null) await blobs.delete(held.blob);
+        if (held.blob !== null) await leases.discard(held.blob);
         throw error;
       }
     },

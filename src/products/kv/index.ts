@@ -21,9 +21,9 @@ export const kv = {
     { id: "8b47d2786a534c08a1f94ee8f9f599ef", name: "Workers KV Storage Read", scopes: ["com.cloudflare.api.account"] },
     { id: "f7f0eda5697f475c90846e879bab8666", name: "Workers KV Storage Write", scopes: ["com.cloudflare.api.account"] },
   ],
-  async start({ meta, blobs, clock, config, log, mint }) {
+  async start({ meta, blobs, leases, clock, config, log, mint }) {
     const engine: KvEngine = {
-      entries: openEntries(meta, blobs, clock),
+      entries: openEntries(meta, blobs, leases, clock),
       namespaces: await openNamespaces(meta, clock, config["kv.namespaces_max"]),
       blobs,
       clock,

@@ -42,7 +42,7 @@ export function objectsCapability(r2: R2, auth: Auth): Objects {
       for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) md5.update(chunk as Buffer);
       const adopted = await r2.blobs.adopt(path, await r2.leases.take());
       const empty = adopted.size === 0;
-      if (empty) await r2.garbage.discard(adopted.id);
+      if (empty) await r2.leases.discard(adopted.id);
       const whole = { blob: empty ? null : adopted.id, size: adopted.size, digests: { md5: md5.digest("hex") } };
       return info(await putBlob(r2, target, key, whole, { http: { contentType } }));
     },

@@ -1,5 +1,6 @@
 /** What the parts of R2 work with: the product's slice of the kernel, and the two services of its own. */
 import type { BlobStore } from "../../kernel/blobs/blobs.ts";
+import type { BlobLeases } from "../../kernel/blobs/leases.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Config } from "../../kernel/config.ts";
 import type { Log } from "../../kernel/log.ts";
@@ -7,7 +8,6 @@ import type { MetaStore } from "../../kernel/meta/meta.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Garbage } from "./garbage.ts";
 import type { HashPool } from "./hash-pool.ts";
-import type { Leases } from "./leases.ts";
 import type { UsageCounter } from "./usage.ts";
 
 export interface R2 {
@@ -19,7 +19,7 @@ export interface R2 {
   readonly accountId: string;
   readonly commits: CommitQueue;
   readonly garbage: Garbage;
-  readonly leases: Leases;
+  readonly leases: BlobLeases;
   readonly hashes: HashPool;
   readonly usage: UsageCounter;
   /** Who else keeps files in buckets, by a bucket's name (`Objects.guard`). */

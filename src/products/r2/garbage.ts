@@ -5,15 +5,12 @@
 import type { BlobId, BlobStore } from "../../kernel/blobs/blobs.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
-import type { Leases } from "./leases.ts";
 
 export interface Garbage {
   /** There may be something in the trash. Returns at once. */
   kick(): void;
   /** Keeps blobs until the returned function is called. */
   pin(blobs: readonly BlobId[]): () => void;
-  /** A blob that never got a row. When it cannot be deleted now, its lease has it deleted at the next start. */
-  discard(blob: BlobId): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -21,7 +18,7 @@ const BATCH = 200;
 /** After a failure, and the longest that a pinned blob waits for another look. */
 const RETRY_MS = 5_000;
 
-export function garbage(meta: MetaStore, blobs: BlobStore, leases: Leases, log: Log): Garbage {
+export function garbage(meta: MetaStore, blobs: BlobStore, log: Log): Garbage {
   const pins = new Map<BlobId, number>();
   let wanted = false;
   let working: Promise<void> | undefined;
@@ -79,14 +76,6 @@ export function garbage(meta: MetaStore, blobs: BlobStore, leases: Leases, log: 
         }
         kick();
       };
-    },
-    async discard(blob) {
-      try {
-        await blobs.delete(blob);
-        leases.giveUp(blob);
-      } catch (error) {
-        log.warn("r2.orphan_left", { blob, error: String(error) });
-      }
     },
     async stop() {
       stopped = true;

@@ -11,7 +11,6 @@ import type { R2 } from "./context.ts";
 import { openCustomDomains } from "./domains.ts";
 import { garbage } from "./garbage.ts";
 import { hashPool } from "./hash-pool.ts";
-import { openLeases } from "./leases.ts";
 import { startLifecycle } from "./lifecycle.ts";
 import { migrations } from "./migrations.ts";
 import { permissions } from "./permissions.ts";
@@ -28,8 +27,7 @@ export const r2 = {
   provides: ["objects"],
   migrations,
   permissions,
-  async start({ log, clock, config, meta, blobs, accountId, auth, mint, urls }) {
-    const leases = await openLeases(meta, blobs, log);
+  async start({ log, clock, config, meta, blobs, leases, accountId, auth, mint, urls }) {
     const context: R2 = {
       log,
       clock,
@@ -39,7 +37,7 @@ export const r2 = {
       accountId,
       commits: commitQueue(meta),
       leases,
-      garbage: garbage(meta, blobs, leases, log),
+      garbage: garbage(meta, blobs, log),
       hashes: hashPool(),
       usage: openUsage(meta, clock, log),
       guards: [],

@@ -106,7 +106,7 @@ const blobWriter =
       commit: () => writer.commit(),
       async abort() {
         await writer.abort();
-        leases.giveUp(id);
+        await leases.discard(id);
       },
     };
   };

@@ -98,4 +98,8 @@ export const migrations: readonly Migration[] = [
     name: "0004-leases",
     sql: "CREATE TABLE r2_leases (blob TEXT PRIMARY KEY)",
   },
+  {
+    name: "0005-leases-of-the-kernel",
+    sql: "INSERT INTO kernel_blob_leases SELECT blob FROM r2_leases; DROP TABLE r2_leases",
+  },
 ];

@@ -9,7 +9,6 @@ import type { ChecksumAlgorithm } from "../../protocols/s3/index.ts";
 import type { R2 } from "./context.ts";
 import { r2Error } from "./errors.ts";
 import { type Body, ingest } from "./ingest.ts";
-import { settleLease } from "./leases.ts";
 import { checkMetadata, keyIdentity, PARTS_MAX } from "./limits.ts";
 import type { Bucket, DigestName, Digests, ObjectMetadata, S3Checksum, StorageClass } from "./model.ts";
 import { base64, trashBytes, trashParts } from "./objects.ts";
@@ -178,14 +177,14 @@ export async function uploadPart(
         ingested.ssec && JSON.stringify(ingested.ssec),
         uploaded,
       );
-      if (ingested.blob !== null) await settleLease(tx, ingested.blob);
+      if (ingested.blob !== null) await r2.leases.settle(tx, ingested.blob);
       if (old !== undefined) await trashBytes(tx, { blob: old.blob, upload_id: null }, uploaded);
       return { uploaded, replaced: old !== undefined };
     });
     if (replaced) r2.garbage.kick();
     return { number, size: ingested.size, etag, checksum, uploaded };
   } catch (error) {
-    if (ingested.blob !== null) await r2.garbage.discard(ingested.blob);
+    if (ingested.blob !== null) await r2.leases.discard(ingested.blob);
     throw error;
   }
 }

@@ -12,7 +12,6 @@ import { type Condition, evaluate } from "./conditions.ts";
 import type { R2 } from "./context.ts";
 import { r2Error } from "./errors.ts";
 import { type Body, type Ingested, ingest } from "./ingest.ts";
-import { settleLease } from "./leases.ts";
 import { checkMetadata, DELETE_MAX, INLINE_MAX_BYTES, keyIdentity } from "./limits.ts";
 import { checkUnlocked, isLocked, lockRules } from "./locks.ts";
 import type { Bucket, DigestName, Digests, ObjectMetadata, ReadableObject, S3Checksum, StoredObject } from "./model.ts";
@@ -93,14 +92,14 @@ export async function commitObject(
       const existing = await replaceable(tx, r2, stored.bucketId, stored.key, condition);
       // From this row's commit on the object is visible.
       await tx.run(UPSERT_OBJECT, ...objectValues(stored, inline));
-      if (stored.blob !== null) await settleLease(tx, stored.blob);
+      if (stored.blob !== null) await r2.leases.settle(tx, stored.blob);
       if (existing !== undefined) await trashBytes(tx, existing, stored.uploaded);
       return { stored, replaced: existing !== undefined };
     });
     if (replaced) r2.garbage.kick();
     return stored;
   } catch (error) {
-    if (object.blob !== null) await r2.garbage.discard(object.blob);
+    if (object.blob !== null) await r2.leases.discard(object.blob);
     throw error;
   }
 }

@@ -10,6 +10,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
 import { openDirectoryBlobs } from "../../kernel/blobs/directory.ts";
+import { leaseMigrations, openBlobLeases } from "../../kernel/blobs/leases.ts";
 import { resolveConfig } from "../../kernel/config.ts";
 import { openLog } from "../../kernel/log.ts";
 import { openSqliteMeta } from "../../kernel/meta/sqlite.ts";
@@ -19,7 +20,6 @@ import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
 import { garbage } from "./garbage.ts";
 import { hashPool } from "./hash-pool.ts";
-import { openLeases } from "./leases.ts";
 import { INLINE_MAX_BYTES } from "./limits.ts";
 import { listObjects } from "./list.ts";
 import { migrations } from "./migrations.ts";
@@ -43,9 +43,16 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
   const log = openLog({ level: "error", json: true });
   const store = { at: 1_700_000_000_000 } as { -readonly [K in keyof Store]: Store[K] };
   const clock = { now: () => store.at };
-  await migrate(meta, [{ scope: "r2", migrations }], clock);
+  await migrate(
+    meta,
+    [
+      { scope: "kernel", migrations: leaseMigrations },
+      { scope: "r2", migrations },
+    ],
+    clock,
+  );
   const blobs = await openDirectoryBlobs({ directory: join(directory, "blobs") });
-  const leases = await openLeases(meta, blobs, log);
+  const leases = await openBlobLeases(meta, blobs, log);
   const r2: R2 = {
     log,
     clock,
@@ -55,7 +62,7 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
     accountId: "a".repeat(32),
     commits: commitQueue(meta),
     leases,
-    garbage: garbage(meta, blobs, leases, log),
+    garbage: garbage(meta, blobs, log),
     hashes: hashPool(),
     usage: openUsage(meta, clock, log),
     guards: [],
@@ -501,20 +508,6 @@ test("a bucket's name is checked, taken once, and free again after an empty buck
     buckets.map(({ name }) => name),
     ["another"],
   );
-});
-
-test("a blob whose writer died before it got a row is deleted at the next start, and no other", async (t) => {
-  const store = await openStore(t);
-  const { r2 } = store;
-  await put(store, "kept", long("kept"));
-  const writer = await r2.blobs.create(await r2.leases.take());
-  await writer.write(Buffer.from("never named"));
-  const { id } = await writer.commit();
-  assert.equal(await blobCount(store), 2);
-  await openLeases(r2.meta, r2.blobs, r2.log);
-  await assert.rejects(r2.blobs.bytes(id), { code: "blobs.notFound" });
-  assert.equal(await read(store, "kept"), long("kept"));
-  assert.equal(await blobCount(store), 1);
 });
 
 test("steps of one commit that fail do not undo the others", async (t) => {

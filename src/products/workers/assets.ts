@@ -48,7 +48,7 @@ export interface Assets {
 }
 
 export function openAssets(kernel: KernelSlice): Assets {
-  const { meta, blobs, clock } = kernel;
+  const { meta, blobs, leases, clock } = kernel;
   const key = kernel.secrets.derive("workers.assets");
   const root = join(kernel.directory, "assets");
   const making = new Map<string, Promise<string>>();
@@ -144,15 +144,19 @@ export function openAssets(kernel: KernelSlice): Assets {
         }
       }
       for (const [hash, bytes] of entries) {
-        const { id, size } = await blobs.put(bytes);
-        const { changes } = await meta.run(
-          "INSERT INTO workers_blobs (script_name, hash, blob, size) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-          claims.script,
-          `asset:${hash}`,
-          id,
-          size,
-        );
-        if (changes === 0) await blobs.delete(id);
+        const blob = await leases.put(bytes);
+        const isNew = await meta.transaction(async (tx) => {
+          const { changes } = await tx.run(
+            "INSERT INTO workers_blobs (script_name, hash, blob, size) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            claims.script,
+            `asset:${hash}`,
+            blob,
+            bytes.byteLength,
+          );
+          if (changes > 0) await leases.settle(tx, blob);
+          return changes > 0;
+        });
+        if (!isNew) await leases.discard(blob);
       }
       const complete = (await missing(claims.script, manifest)).size === 0;
       return { complete, jwt: complete ? sign(claims.manifest, claims.script, "complete") : "" };

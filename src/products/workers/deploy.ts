@@ -43,7 +43,7 @@ export function checkName(name: string): void {
 
 export function createDeployer(context: PlanContext, store: ScriptStore, serving: Serving): Deployer {
   const { kernel, assets, durableObjects } = context;
-  const { meta, blobs, config } = kernel;
+  const { meta, leases, config } = kernel;
   const busy = new Map<string, Promise<unknown>>();
 
   /** One change of a script at a time. */
@@ -76,8 +76,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
     if (row !== undefined) return { blob: row.blob as BlobId, hash, size: row.size };
     let stored = fresh.get(hash);
     if (stored === undefined) {
-      const { id, size } = await blobs.put(bytes);
-      stored = { blob: id, size };
+      stored = { blob: await leases.put(bytes), size: bytes.byteLength };
       fresh.set(hash, stored);
     }
     return { ...stored, hash };
@@ -85,13 +84,8 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
 
   async function nameBlobs(tx: MetaTransaction, script: string, fresh: ReadonlyMap<string, { blob: BlobId; size: number }>): Promise<void> {
     for (const [hash, { blob, size }] of fresh) {
-      await tx.run(
-        "INSERT INTO workers_blobs (script_name, hash, blob, size) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        script,
-        hash,
-        blob,
-        size,
-      );
+      await tx.run("INSERT INTO workers_blobs (script_name, hash, blob, size) VALUES (?, ?, ?, ?)", script, hash, blob, size);
+      await leases.settle(tx, blob);
     }
   }
 
@@ -222,7 +216,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
 
   /** Blobs that no row names, after a failure. */
   async function discard(fresh: Prepared["fresh"]): Promise<void> {
-    for (const { blob } of fresh.values()) await blobs.delete(blob);
+    for (const { blob } of fresh.values()) await leases.discard(blob);
   }
 
   /** Moves the processes along with what was committed. */
@@ -339,16 +333,17 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
       exclusively(name, async () => {
         const live = store.require(name);
         const { script } = live;
-        const rows = await meta.all<{ blob: string }>("SELECT blob FROM workers_blobs WHERE script_name = ?", name);
+        const rows = await meta.all<{ blob: BlobId }>("SELECT blob FROM workers_blobs WHERE script_name = ?", name);
         await meta.transaction(async (tx) => {
           await tx.run("DELETE FROM workers_blobs WHERE script_name = ?", name);
+          for (const { blob } of rows) await leases.revoke(tx, blob);
           await tx.run("DELETE FROM workers_asset_manifests WHERE script_name = ?", name);
           await store.removeScript(tx, script.id);
           await durableObjects.removeScript(tx, script);
         });
         await follow(name);
         await durableObjects.sweep(script);
-        for (const { blob } of rows) await blobs.delete(blob as BlobId);
+        for (const { blob } of rows) await leases.discard(blob);
       }),
   };
 }
