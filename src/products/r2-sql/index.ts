@@ -5,7 +5,6 @@
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { ConfigError } from "../../kernel/config.ts";
 import type { Product } from "../../kernel/product.ts";
 import { permissions } from "./access.ts";
 import { EnginePool } from "./engine/pool.ts";
@@ -23,7 +22,6 @@ export const r2Sql = {
   permissions,
   async start(kernel) {
     const { config, log } = kernel;
-    if (config["r2_sql.strict"]) throw new ConfigError('"r2_sql.strict": the older dialect is not implemented by this version');
     // What an earlier process spilled is of no use to anyone.
     const scratch = join(kernel.directory, "spill");
     await rm(scratch, { recursive: true, force: true });
@@ -46,7 +44,15 @@ export const r2Sql = {
           patterns: ["sql"],
           publicHosts: ["api.sql.cloudflarestorage.com"],
           template: "/api/v1/accounts/{account}",
-          handle: queryHandler(kernel, { objects, tables, pool, manifests, fileColumns: new FileColumns(), log }),
+          handle: queryHandler(kernel, {
+            objects,
+            tables,
+            pool,
+            manifests,
+            fileColumns: new FileColumns(),
+            strict: config["r2_sql.strict"],
+            log,
+          }),
         },
       ],
       stop: () => pool.stop(),

@@ -61,7 +61,10 @@ export interface Lake {
   readonly held: number;
 }
 
-export async function openLake(t: TestContext, options: { size?: number; memoryMb?: number; waitingMax?: number } = {}): Promise<Lake> {
+export async function openLake(
+  t: TestContext,
+  options: { size?: number; memoryMb?: number; waitingMax?: number; strict?: boolean } = {},
+): Promise<Lake> {
   const dir = await mkdtemp(join(tmpdir(), "r2-sql-"));
   const db: DuckDb = await openDuckDb({
     directories: [dir, join(process.cwd(), "node_modules")],
@@ -127,6 +130,7 @@ export async function openLake(t: TestContext, options: { size?: number; memoryM
     pool,
     manifests: new ManifestStore(objects, 16 * 1024 * 1024),
     fileColumns: new FileColumns(),
+    strict: options.strict ?? false,
     log,
   };
   t.after(async () => {

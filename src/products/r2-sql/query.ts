@@ -7,6 +7,7 @@ import { DuckDbError } from "../../kernel/duckdb/errors.ts";
 import { SqlSyntaxError } from "../../kernel/duckdb/parser.ts";
 import type { PlatformError } from "../../kernel/errors.ts";
 import type { Log } from "../../kernel/log.ts";
+import { defaultSpec } from "../../protocols/iceberg/metadata.ts";
 import { describeTable, resolveTable, type StaticResult, showNamespaces, showTables } from "./catalog.ts";
 import type { Engine, EngineRows } from "./engine/engine.ts";
 import type { EnginePool } from "./engine/pool.ts";
@@ -22,6 +23,7 @@ import type { FromItem } from "./sql/from.ts";
 import { LIMIT_DEFAULT, renderQuery, type TableReference } from "./sql/render.ts";
 import { plainLimit, stopsEarly } from "./sql/shape.ts";
 import { readStatement } from "./sql/statement.ts";
+import { checkStrict, inPartitionOrder } from "./sql/strict.ts";
 import type { SyntaxNode } from "./sql/tree.ts";
 
 export interface QueryDependencies {
@@ -30,6 +32,8 @@ export interface QueryDependencies {
   readonly pool: EnginePool;
   readonly manifests: ManifestStore;
   readonly fileColumns: FileColumns;
+  /** True for the older dialect (`sql/strict.ts`). */
+  readonly strict: boolean;
   readonly log: Log;
 }
 
@@ -60,7 +64,7 @@ export interface Query {
 /** Runs a query; throws errors of `r2-sql`. Changes nothing, ever. */
 export async function runQuery(query: Query, sink: ResultSink, deps: QueryDependencies): Promise<void> {
   const { bucket } = query;
-  const statement = readStatement(query.sql);
+  const statement = readStatement(query.sql, deps.strict);
   switch (statement.kind) {
     case "show-namespaces":
       return giveStatic(await showNamespaces(deps.tables, bucket), sink);
@@ -100,10 +104,13 @@ async function select(
   const files = new HeldFiles(deps.objects, query.bucket);
   const phase = phases(deps.log);
   try {
-    const root = await parse(engine, sql, query.signal);
+    const parsed = await parse(engine, sql, query.signal);
     phase("parsed");
+    if (deps.strict) checkStrict(parsed);
+    const tables = await findTables(parsed, query.bucket, deps.tables);
+    const root = deps.strict ? inPartitionOrder(parsed, partitionKey(tables)) : parsed;
     const requests = { count: 0 };
-    const planned = await planTables(root, query, deps, requests);
+    const planned = await planTables(root, tables, query, deps, requests);
     phase("planned");
     const scans = [...planned.values()];
     for (const { plan } of scans) await files.hold([...plan.data, ...plan.positionDeletes, ...plan.equalityDeletes]);
@@ -138,7 +145,7 @@ async function select(
     });
     phase("ran", { files: files.paths.length, sql: rendered.sql });
   } catch (cause) {
-    throw queryError(cause, files, deps.log);
+    throw queryError(cause, files, deps);
   } finally {
     await files.release();
   }
@@ -161,13 +168,13 @@ async function parse(engine: Engine, sql: string, signal: AbortSignal): Promise<
   return root;
 }
 
-/** Every occurrence of a table, by its node. All occurrences of one table see the same snapshot. */
-async function planTables(
-  root: SyntaxNode,
-  query: Query,
-  deps: QueryDependencies,
-  requests: { count: number },
-): Promise<Map<SyntaxNode, PlannedTable>> {
+/** The tables of a query. All occurrences of one table see the same snapshot. */
+interface QueryTables {
+  readonly references: readonly TableReference[];
+  snapshotOf(item: FromItem): TableSnapshot | undefined;
+}
+
+async function findTables(root: SyntaxNode, bucket: string, catalog: Tables): Promise<QueryTables> {
   const references: TableReference[] = [];
   // The first rendering only checks the query and finds its tables.
   renderQuery(root, (reference) => {
@@ -179,9 +186,26 @@ async function planTables(
   for (const { item } of references) {
     const name = item.table as readonly string[];
     const id = JSON.stringify(name);
-    if (!snapshots.has(id)) snapshots.set(id, await resolveTable(deps.tables, query.bucket, name));
+    if (!snapshots.has(id)) snapshots.set(id, await resolveTable(catalog, bucket, name));
   }
-  const snapshotOf = (item: FromItem): TableSnapshot | undefined => item.table && snapshots.get(JSON.stringify(item.table));
+  return { references, snapshotOf: (item) => item.table && snapshots.get(JSON.stringify(item.table)) };
+}
+
+/** Names of the columns that partitions of the query's one table are made of. */
+function partitionKey({ references, snapshotOf }: QueryTables): string[] {
+  const table = snapshotOf((references[0] as TableReference).item) as TableSnapshot;
+  const sources = new Set(defaultSpec(table.metadata).fields.map((field) => field["source-id"]));
+  return table.schema.fields.filter((field) => sources.has(field.id)).map((field) => field.name);
+}
+
+/** What must be read of every occurrence of a table, by its node. */
+async function planTables(
+  root: SyntaxNode,
+  { references, snapshotOf }: QueryTables,
+  query: Query,
+  deps: QueryDependencies,
+  requests: { count: number },
+): Promise<Map<SyntaxNode, PlannedTable>> {
   const rows = plainLimit(root, LIMIT_DEFAULT);
   const onRead = (): void => {
     requests.count++;
@@ -202,8 +226,8 @@ async function giveRows(rows: EngineRows, sink: ResultSink): Promise<void> {
 }
 
 /** What a caller is told of a failure. Paths of this machine are replaced by keys of the bucket. */
-function queryError(cause: unknown, files: HeldFiles, log: Log): unknown {
-  if (cause instanceof SqlSyntaxError) return syntaxError(cause);
+function queryError(cause: unknown, files: HeldFiles, { strict, log }: QueryDependencies): unknown {
+  if (cause instanceof SqlSyntaxError) return syntaxError(cause, strict);
   if (!(cause instanceof DuckDbError)) return cause;
   const message = files.withoutPaths(cause.message);
   switch (cause.kind) {
@@ -229,9 +253,10 @@ function queryError(cause: unknown, files: HeldFiles, log: Log): unknown {
   }
 }
 
-function syntaxError(cause: SqlSyntaxError): PlatformError {
+function syntaxError(cause: SqlSyntaxError, strict: boolean): PlatformError {
   if (cause.message.includes("Only SELECT statements")) return invalidSql("only read-only queries are allowed", cause);
   // What DuckDB's parser says of MySQL's LIMIT a, b.
-  if (cause.message === "errhint NOT IMPLEMENTED") return unsupported("OFFSET clause is not supported");
+  if (cause.message === "errhint NOT IMPLEMENTED")
+    return strict ? invalidSql("OFFSET not supported", cause) : unsupported("OFFSET clause is not supported");
   return invalidSql(cause.message, cause);
 }

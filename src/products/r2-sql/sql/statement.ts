@@ -23,11 +23,13 @@ const NOT_READ_ONLY = new Set(
   ).split(" "),
 );
 
+const STRICT_STATEMENTS = new Set(["SELECT", "SHOW", "DESCRIBE", "DESC"]);
+
 /** Largest text that is looked at. */
 export const QUERY_MAX_CHARS = 256 * 1024;
 
-/** Reads a text of one statement; a semicolon may follow it. Throws `invalidSql`. */
-export function readStatement(sql: string): Statement {
+/** Reads a text of one statement; a semicolon may follow it. `strict` is the older dialect. Throws `invalidSql`. */
+export function readStatement(sql: string, strict = false): Statement {
   if (sql.length > QUERY_MAX_CHARS) throw invalidSql(`the query is longer than ${QUERY_MAX_CHARS} characters`);
   if (sql.includes("\0")) throw invalidSql("the query contains a null character");
   const tokens = tokenize(sql);
@@ -38,9 +40,10 @@ export function readStatement(sql: string): Statement {
   const words = semicolon === -1 ? tokens : tokens.slice(0, semicolon);
   const first = words[0];
   if (first === undefined) throw invalidSql("the query is empty");
-  checkOperators(words);
-
   const keyword = upper(first);
+  if (strict && !STRICT_STATEMENTS.has(keyword)) throw invalidSql("only top-level SELECT clause is supported");
+  checkOperators(words, strict);
+
   if (keyword === "SELECT" || keyword === "WITH" || first.text === "(")
     return { kind: "select", sql: withPlainNames(sql, words, first.start, end) };
   if (keyword === "EXPLAIN") return explain(words, sql, end);
@@ -113,10 +116,13 @@ function qualifiedName(tokens: readonly Token[], usage: string): string[] {
  * The tree of the parser no longer tells `a ~ 'x'` (which searches) from `a SIMILAR TO 'x'` (which matches the whole), nor
  * `a ^ b` from a power: their meaning differs between engines, so they are refused by their spelling.
  */
-function checkOperators(tokens: readonly Token[]): void {
-  for (const token of tokens)
-    if (token.kind === "symbol" && /^(?:!?~~?\*?|->>?|\^|@|#|\?|\$|!)$/.test(token.text))
-      throw invalidSql(`unsupported binary operator ${token.text}`);
+function checkOperators(tokens: readonly Token[], strict: boolean): void {
+  const at = tokens.findIndex((token) => token.kind === "symbol" && /^(?:!?~~?\*?|->>?|\^|@|#|\?|\$|!)$/.test(token.text));
+  if (at === -1) return;
+  const selected = !tokens.slice(0, at).some((token) => upper(token) === "FROM");
+  const { text } = tokens[at] as Token;
+  if (strict && selected && text.startsWith("->")) throw invalidSql("Cannot access nested fields");
+  throw invalidSql(`unsupported binary operator ${text}`);
 }
 
 const upper = (token: Token | undefined): string => (token?.kind === "word" ? token.text.toUpperCase() : "");
