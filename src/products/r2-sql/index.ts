@@ -51,6 +51,7 @@ export const r2Sql = {
             manifests,
             fileColumns: new FileColumns(),
             strict: config["r2_sql.strict"],
+            scratch: join(scratch, "masks"),
             log,
           }),
         },

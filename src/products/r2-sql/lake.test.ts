@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readFile, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,6 +86,12 @@ export async function openLake(
       assert.equal(bucket, BUCKET);
       return readFile(path(key)).catch(() => undefined);
     },
+    async head(_bucket: string, key: string) {
+      const found = await stat(path(key)).catch(() => undefined);
+      return found === undefined ? null : { key, size: found.size, etag: "", uploadedAt: 0 };
+    },
+    read: async (_bucket: string, key: string, range: { offset: number; length: number }) =>
+      createReadStream(path(key), { start: range.offset, end: range.offset + range.length - 1 }),
     async localFile(bucket: string, key: string) {
       assert.equal(bucket, BUCKET);
       const found = await stat(path(key)).catch(() => undefined);
@@ -131,6 +138,7 @@ export async function openLake(
     manifests: new ManifestStore(objects, 16 * 1024 * 1024),
     fileColumns: new FileColumns(),
     strict: options.strict ?? false,
+    scratch: join(dir, "masks"),
     log,
   };
   t.after(async () => {
@@ -232,9 +240,9 @@ function fieldIds(field: { id: number; type: NestedField["type"] }): string {
 }
 
 const BOUND_SQL: Readonly<Record<string, string>> = {
-  int: "$::VARCHAR",
-  long: "$::VARCHAR",
-  double: "$::VARCHAR",
+  int: "($)::VARCHAR",
+  long: "($)::VARCHAR",
+  double: "($)::VARCHAR",
   string: "$",
   date: "date_diff('day', DATE '1970-01-01', $)::VARCHAR",
   timestamp: "epoch_us($)::VARCHAR",
@@ -249,12 +257,11 @@ async function describeFile(c: Connection, local: string, location: string, fiel
   for (const field of fields) {
     const expression = typeof field.type === "string" ? BOUND_SQL[field.type] : undefined;
     if (expression === undefined) continue;
-    const bound = (fn: string): string => expression.replace("$", `${fn}(${identifier(field.name)})`);
     const column = identifier(field.name);
-    const isNan = field.type === "double" ? `isnan(${column})` : "false";
+    const isNan = field.type === "double" ? `coalesce(isnan(${column}), false)` : "false";
+    const bound = (fn: string): string => expression.replace("$", `${fn}(${column}) FILTER (NOT ${isNan})`);
     const found = await c.get<{ lo: string | null; hi: string | null; nulls: bigint; nans: bigint }>(
-      `SELECT ${bound("min")} AS lo, ${bound("max")} AS hi, max(nulls) AS nulls, max(nans) AS nans
-       FROM (SELECT *, count(*) OVER () - count(${column}) OVER () AS nulls, count(*) FILTER (${isNan}) OVER () AS nans FROM ${from}) WHERE NOT coalesce(${isNan}, false)`,
+      `SELECT ${bound("min")} AS lo, ${bound("max")} AS hi, count(*) - count(${column}) AS nulls, count(*) FILTER (${isNan}) AS nans FROM ${from}`,
     );
     const read = (text: string): Value =>
       field.type === "string"

@@ -34,6 +34,8 @@ export interface QueryDependencies {
   readonly fileColumns: FileColumns;
   /** True for the older dialect (`sql/strict.ts`). */
   readonly strict: boolean;
+  /** A directory for files that queries make and delete. */
+  readonly scratch: string;
   readonly log: Log;
 }
 
@@ -101,7 +103,7 @@ async function select(
   sink: ResultSink,
   deps: QueryDependencies,
 ): Promise<void> {
-  const files = new HeldFiles(deps.objects, query.bucket);
+  const files = new HeldFiles(deps.objects, query.bucket, deps.scratch);
   const phase = phases(deps.log);
   try {
     const parsed = await parse(engine, sql, query.signal);
@@ -113,7 +115,7 @@ async function select(
     const planned = await planTables(root, tables, query, deps, requests);
     phase("planned");
     const scans = [...planned.values()];
-    for (const { plan } of scans) await files.hold([...plan.data, ...plan.positionDeletes, ...plan.equalityDeletes]);
+    for (const { plan } of scans) await files.hold(plan);
     for (const { table, plan } of scans)
       await deps.fileColumns.learn(
         table,
@@ -140,7 +142,8 @@ async function select(
       const { bytes, files: opened = files.paths.length } = rows.metrics();
       // The engine also reads what it wrote to disk itself; a query reads no more than its files hold.
       const held = scans.flatMap(({ plan }) => [...plan.data, ...plan.positionDeletes, ...plan.equalityDeletes]);
-      const atMost = held.reduce((sum, { file }) => sum + file.fileSize, 0);
+      const vectors = scans.flatMap(({ plan }) => [...plan.vectors.values()]);
+      const atMost = held.reduce((sum, { file }) => sum + file.fileSize, 0) + vectors.reduce((sum, { length }) => sum + length, 0);
       sink.done({ bytesScanned: Math.min(bytes, atMost), filesScanned: opened, requests: opened + requests.count });
     });
     phase("ran", { files: files.paths.length, sql: rendered.sql });

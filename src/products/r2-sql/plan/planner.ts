@@ -3,6 +3,8 @@
  * leaving out at each step what the WHERE clause excludes. Reads metadata only.
  */
 import type { LoadedTable } from "../../../kernel/capabilities.ts";
+import { type DeletionVectorBlob, deletionVectorBlob } from "../../../protocols/iceberg/deletion-vector.ts";
+import { IcebergError } from "../../../protocols/iceberg/errors.ts";
 import type { ContentFile, ManifestFile } from "../../../protocols/iceberg/manifests.ts";
 import { currentSchema, currentSnapshot, specById, type TableMetadata } from "../../../protocols/iceberg/metadata.ts";
 import { partitionType } from "../../../protocols/iceberg/specs.ts";
@@ -32,6 +34,8 @@ export interface ScanPlan {
   readonly data: readonly PlannedFile[];
   readonly positionDeletes: readonly PlannedFile[];
   readonly equalityDeletes: readonly PlannedFile[];
+  /** Deletion vectors by the location of their data file, which has no position deletes beside them. */
+  readonly vectors: ReadonlyMap<string, DeletionVectorBlob>;
   /** Data files of the snapshot, as far as they were looked at, that the predicate excluded. */
   readonly skippedFiles: number;
   readonly skippedManifests: number;
@@ -42,7 +46,7 @@ export function openTable(loaded: LoadedTable, bucket: string, name: string): Ta
   return { name, bucket, metadata, schema: currentSchema(metadata) };
 }
 
-const EMPTY: ScanPlan = { data: [], positionDeletes: [], equalityDeletes: [], skippedFiles: 0, skippedManifests: 0 };
+const EMPTY: ScanPlan = { data: [], positionDeletes: [], equalityDeletes: [], vectors: new Map(), skippedFiles: 0, skippedManifests: 0 };
 
 /**
  * Plans one scan. `rowsWanted` ends the search when the files found have so many rows, for a LIMIT that nothing precedes;
@@ -104,7 +108,8 @@ export async function planScan(
   for (const { file } of deleteFiles) checkReadable(file, table);
   return {
     ...plan,
-    positionDeletes: deleteFiles.filter(({ file }) => file.content === "position-deletes"),
+    vectors: vectorsOf(plan.data, deleteFiles),
+    positionDeletes: deleteFiles.filter(({ file }) => file.content === "position-deletes" && file.format !== "PUFFIN"),
     equalityDeletes: deleteFiles.filter(({ file }) => file.content === "equality-deletes"),
   };
 }
@@ -120,10 +125,32 @@ async function liveFiles(
   return entries.flatMap((entry) => (entry.status === "deleted" ? [] : [{ file: entry.file, sequenceNumber: entry.sequenceNumber }]));
 }
 
+/** Deletion vectors of the planned files; one that is for no planned file is not needed. */
+function vectorsOf(data: readonly PlannedFile[], deletes: readonly PlannedFile[]): Map<string, DeletionVectorBlob> {
+  const planned = new Map(data.map((one) => [one.file.path, one.sequenceNumber]));
+  const vectors = new Map<string, DeletionVectorBlob>();
+  for (const { file, sequenceNumber } of deletes) {
+    const blob = readable(() => deletionVectorBlob(file));
+    const age = blob && planned.get(blob.dataFile);
+    if (blob === undefined || blob.cardinality === 0 || age === undefined || age > sequenceNumber) continue;
+    if (vectors.has(blob.dataFile)) throw r2SqlError("fileCorrupt", `A data file has two deletion vectors: ${blob.dataFile}`);
+    vectors.set(blob.dataFile, blob);
+  }
+  return vectors;
+}
+
+function readable<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof IcebergError)) throw cause;
+    throw r2SqlError("fileCorrupt", `A file of the table cannot be read: ${cause.message}`, { cause });
+  }
+}
+
 function checkReadable(file: ContentFile, table: TableSnapshot): void {
-  if (file.format === "PUFFIN")
-    throw r2SqlError("notImplemented", `${table.name} has deletion vectors, which R2 SQL of this version cannot read`);
-  if (file.format !== "PARQUET")
+  const isVector = file.format === "PUFFIN" && file.content === "position-deletes";
+  if (file.format !== "PARQUET" && !isVector)
     throw r2SqlError("notImplemented", `${table.name} has files of the format ${file.format}; R2 SQL reads Parquet`);
   if (file.keyMetadata !== undefined) throw r2SqlError("notImplemented", `${table.name} has encrypted files`);
 }

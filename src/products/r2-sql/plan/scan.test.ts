@@ -1,6 +1,6 @@
 /** Rows of tables whose files are not simply the table: evolved schemas, deletes, defaults, files from elsewhere. */
 import assert from "node:assert/strict";
-import { copyFile, stat } from "node:fs/promises";
+import { copyFile, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { literal } from "../../../kernel/duckdb/engine.ts";
@@ -8,6 +8,7 @@ import { PlatformError } from "../../../kernel/errors.ts";
 import {
   type ContentFile,
   type ManifestFile,
+  readManifest,
   readManifestList,
   writeManifest,
   writeManifestList,
@@ -37,12 +38,12 @@ async function addDeletes(lake: Lake, name: string, files: readonly ContentFile[
   const metadata = lake.metadata(name);
   const parent = snapshotByRef(metadata, "main");
   assert(parent?.["manifest-list"] !== undefined);
-  const { readFile } = await import("node:fs/promises");
   const list = readManifestList(await readFile(lake.path(parseS3Location(parent["manifest-list"])?.key as string)));
   const snapshotId = parent["snapshot-id"] + 1n;
   const sequenceNumber = metadata["last-sequence-number"] + 1;
   const path = `s3://${BUCKET}/${name}/metadata/deletes-${sequenceNumber}.avro`;
-  const header = { formatVersion: 2, content: "deletes", spec: defaultSpec(metadata), schema: currentSchema(metadata) } as const;
+  const formatVersion = metadata["format-version"];
+  const header = { formatVersion, content: "deletes", spec: defaultSpec(metadata), schema: currentSchema(metadata) } as const;
   const bytes = writeManifest(
     header,
     files.map((file) => ({ status: "added", snapshotId, file })),
@@ -64,7 +65,7 @@ async function addDeletes(lake: Lake, name: string, files: readonly ContentFile[
     deletedRowsCount: 0,
   };
   const listPath = `s3://${BUCKET}/${name}/metadata/snap-${snapshotId}.avro`;
-  const listBytes = writeManifestList({ formatVersion: 2, snapshotId, parentSnapshotId: parent["snapshot-id"], sequenceNumber }, [
+  const listBytes = writeManifestList({ formatVersion, snapshotId, parentSnapshotId: parent["snapshot-id"], sequenceNumber }, [
     ...list,
     manifest,
   ]);
@@ -80,6 +81,7 @@ async function addDeletes(lake: Lake, name: string, files: readonly ContentFile[
         "manifest-list": listPath,
         summary: { operation: "overwrite" },
         "schema-id": metadata["current-schema-id"],
+        ...(formatVersion === 3 && { "first-row-id": metadata["next-row-id"] as number, "added-rows": 0 }),
       },
     },
     { action: "set-snapshot-ref", "ref-name": "main", type: "branch", "snapshot-id": snapshotId },
@@ -226,11 +228,109 @@ test("[r2-sql-32] equality deletes take older rows of their partition away", asy
   assert.deepEqual(await ids(lake, "SELECT id FROM ns.t WHERE region = 'us' AND id < 13 ORDER BY id"), [11, 12]);
 });
 
-test("deletion vectors, other formats and encrypted files are refused by name", async (t) => {
+/** The bitmap 0, 1, 5, 70,000, 199,999 as a blob (another implementation's bytes, as in `deletion-vector.test.ts`). */
+const BLOB = Buffer.from(
+  "0000003ad1d339640100000000000000000000003a3000000300000000000200010000000300000020000000260000002800000000000100050070113f0de696286d",
+  "hex",
+);
+
+test("[r2-sql-32] rows that a deletion vector deletes are not seen", async (t) => {
   const lake = await openLake(t);
-  const common = { content: "position-deletes", format: "PUFFIN", partition: new Map(), recordCount: 1, fileSize: 10 } as const;
+  await lake.create("ns.t", [field(1, "id", "long"), field(2, "half", "long")]);
+  lake.update("ns.t", [{ action: "upgrade-format-version", "format-version": 3 }]);
+  const rows = (from: number, to: number): string => `SELECT range AS id, range // 2 AS half FROM range(${from}, ${to})`;
+  await lake.append("ns.t", rows(0, 200_000));
+  await lake.append("ns.t", rows(200_000, 200_010));
+  await lake.append("ns.t", rows(200_010, 200_020));
+  const vector = (dataFile: string, changes: Partial<ContentFile> = {}): ContentFile => ({
+    content: "position-deletes",
+    path: `s3://${BUCKET}/dv.puffin`,
+    format: "PUFFIN",
+    partition: new Map(),
+    recordCount: 5,
+    fileSize: 500,
+    referencedDataFile: dataFile,
+    contentOffset: 100,
+    contentSizeInBytes: BLOB.length,
+    ...changes,
+  });
+  await lake.put("dv.puffin", Buffer.concat([Buffer.alloc(100, 1), BLOB, Buffer.alloc(20, 1)]));
+  const dataFile = (n: number): string => locationOf("ns.t", n);
+  await addDeletes(lake, "ns.t", [vector(dataFile(0))]);
+  assert.deepEqual(await ids(lake, "SELECT id FROM ns.t WHERE id < 8 ORDER BY id"), [2, 3, 4, 6, 7]);
+  assert.deepEqual(
+    await ids(lake, "SELECT id FROM ns.t WHERE half = 35000 OR id > 199997 ORDER BY id LIMIT 4"),
+    [70_001, 199_998, 200_000, 200_001],
+  );
+  const count = async () => (await lake.query("SELECT count(*) AS n FROM ns.t")).rows[0].n;
+  assert.equal(await count(), 200_015);
+  assert.equal((await lake.query("SELECT count(*) AS n FROM ns.t a JOIN ns.t b ON a.id = b.id")).rows[0].n, 200_015);
+  assert.deepEqual(await readdir(join(lake.dir, "masks")), [], "masks go with their query");
+  assert.equal(lake.held, 0);
+
+  const fails = (pattern: RegExp, sql = "SELECT * FROM ns.t LIMIT 1") =>
+    assert.rejects(lake.query(sql), (error) => error instanceof PlatformError && pattern.test(`${error.code} ${error.message}`));
+  // A vector of another file's rows, out of its file's range, twice for one file, damaged, gone.
+  await addDeletes(lake, "ns.t", [vector(dataFile(1))]);
+  await fails(/fileCorrupt.*dv\.puffin.*the row 70000 out of order or range/);
+  assert.deepEqual(await ids(lake, "SELECT id FROM ns.t WHERE id >= 200010 AND id < 200012 ORDER BY id"), [200_010, 200_011]);
+  await addDeletes(lake, "ns.t", [vector(dataFile(0))]);
+  await fails(/fileCorrupt.*two deletion vectors/);
+  assert.deepEqual(await readdir(join(lake.dir, "masks")), []);
+});
+
+test("deletion vectors that are damaged, missing or in another bucket fail the query", async (t) => {
+  const lake = await openLake(t);
+  const table = async (name: string, changes: Partial<ContentFile>): Promise<void> => {
+    await lake.create(name, [field(1, "id", "long")]);
+    lake.update(name, [{ action: "upgrade-format-version", "format-version": 3 }]);
+    const local = await lake.append(name, "SELECT range AS id FROM range(200_000)");
+    const list = readManifestList(
+      await readFile(lake.path(parseS3Location(snapshotByRef(lake.metadata(name), "main")?.["manifest-list"] as string)?.key as string)),
+    );
+    const [manifest] = list;
+    assert(manifest !== undefined && local !== "");
+    const { entries } = readManifest(
+      await readFile(lake.path(parseS3Location(manifest.path)?.key as string)),
+      manifest,
+      lake.metadata(name).schemas,
+    );
+    const file = {
+      content: "position-deletes",
+      path: `s3://${BUCKET}/${name}.puffin`,
+      format: "PUFFIN",
+      partition: new Map(),
+      recordCount: 5,
+      fileSize: 500,
+      contentOffset: 0,
+      contentSizeInBytes: BLOB.length,
+    } as const;
+    await addDeletes(lake, name, [{ ...file, referencedDataFile: entries[0]?.file.path as string, ...changes }]);
+  };
+  const damaged = Buffer.from(BLOB);
+  damaged[20] = 0xff;
+  for (const [name, bytes, changes, pattern] of [
+    ["ns.damaged", damaged, {}, /fileCorrupt.*wrong checksum/],
+    ["ns.cut", BLOB.subarray(0, 30), {}, /fileCorrupt.*too short/],
+    ["ns.count", BLOB, { recordCount: 4 }, /fileCorrupt.*deletes 5 rows, and not 4/],
+    ["ns.gone", undefined, {}, /fileMissing.*ns\.gone\.puffin/],
+    ["ns.elsewhere", BLOB, { path: "s3://another/dv.puffin" }, /fileCorrupt.*another bucket/],
+    ["ns.nowhere", BLOB, { contentSizeInBytes: 2 ** 40 }, /fileCorrupt.*cannot have/],
+  ] as const) {
+    await table(name, changes);
+    if (bytes !== undefined) await lake.put(`${name}.puffin`, bytes);
+    await assert.rejects(
+      lake.query(`SELECT * FROM ${name} LIMIT 1`),
+      (error) => error instanceof PlatformError && pattern.test(`${error.code} ${error.message}`),
+      name,
+    );
+  }
+});
+
+test("other formats and encrypted files are refused by name", async (t) => {
+  const lake = await openLake(t);
+  const common = { content: "position-deletes", partition: new Map(), recordCount: 1, fileSize: 10 } as const;
   for (const [name, file, pattern] of [
-    ["ns.dv", { ...common, path: `s3://${BUCKET}/x.puffin` }, /ns\.dv has deletion vectors/],
     ["ns.avro", { ...common, format: "AVRO", path: `s3://${BUCKET}/x.avro` }, /files of the format AVRO/],
     ["ns.key", { ...common, format: "PARQUET", path: `s3://${BUCKET}/x.parquet`, keyMetadata: Buffer.from("k") }, /encrypted/],
   ] as const) {

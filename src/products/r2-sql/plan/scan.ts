@@ -2,26 +2,32 @@
  * A plan as SQL: one table expression that gives exactly the table's columns and live rows. Files are local paths, held
  * for the time of the query.
  */
+import { rm } from "node:fs/promises";
 import type { Objects } from "../../../kernel/capabilities.ts";
 import { identifier, literal } from "../../../kernel/duckdb/engine.ts";
+import type { DeletionVectorBlob } from "../../../protocols/iceberg/deletion-vector.ts";
 import type { NestedField } from "../../../protocols/iceberg/types.ts";
 import type { Value } from "../../../protocols/iceberg/values.ts";
 import { r2SqlError } from "../errors.ts";
 import { duckDbType, schemaArgument } from "./columns.ts";
 import { type FileColumns, nameMapping } from "./file-columns.ts";
 import { keyInBucket } from "./manifest-store.ts";
+import { writeMask } from "./masks.ts";
 import type { PlannedFile, ScanPlan, TableSnapshot } from "./planner.ts";
 
 /** The files of one query on this machine. Each is opened once, whatever refers to it. */
 export class HeldFiles {
   readonly #objects: Objects;
   readonly #bucket: string;
+  /** Where files are made that the bucket does not have in this form. */
+  readonly #scratch: string;
   readonly #held = new Map<string, { path: string; release(): Promise<void> }>();
   readonly #keys = new Map<string, string>();
 
-  constructor(objects: Objects, bucket: string) {
+  constructor(objects: Objects, bucket: string, scratch: string) {
     this.#objects = objects;
     this.#bucket = bucket;
+    this.#scratch = scratch;
   }
 
   /** Local paths of all files. */
@@ -29,11 +35,17 @@ export class HeldFiles {
     return [...this.#keys.keys()];
   }
 
-  /** Makes the files local; throws `r2-sql.fileMissing` for one that the bucket no longer has. */
-  async hold(files: readonly PlannedFile[]): Promise<void> {
+  /** Makes the files of a plan local; throws `r2-sql.fileMissing` for one that the bucket no longer has. */
+  async hold(plan: ScanPlan): Promise<void> {
+    const files = [...plan.data, ...plan.positionDeletes, ...plan.equalityDeletes];
     const wanted = [...new Set(files.map(({ file }) => file.path))].filter((path) => !this.#held.has(path));
     for (let i = 0; i < wanted.length; i += PARALLEL) {
       await Promise.all(wanted.slice(i, i + PARALLEL).map((path) => this.#hold(path)));
+    }
+    // One after the other: a vector is in memory while it is read.
+    for (const { file } of plan.data) {
+      const vector = plan.vectors.get(file.path);
+      if (vector !== undefined && !this.#held.has(maskOf(file.path))) await this.#holdMask(vector, file.recordCount);
     }
   }
 
@@ -42,6 +54,11 @@ export class HeldFiles {
     const held = this.#held.get(location);
     if (held === undefined) throw new Error(`scan: ${location} is not held`);
     return held.path;
+  }
+
+  /** The local mask of a held data file's deleted rows; undefined for one without a deletion vector. */
+  mask(location: string): string | undefined {
+    return this.#held.get(maskOf(location))?.path;
   }
 
   /** An engine's message with keys of the bucket in place of local paths, which are nobody's business. */
@@ -64,7 +81,16 @@ export class HeldFiles {
     this.#held.set(location, file);
     this.#keys.set(file.path, key);
   }
+
+  async #holdMask(vector: DeletionVectorBlob, rows: number): Promise<void> {
+    const path = await writeMask(this.#objects, this.#bucket, this.#scratch, vector, rows);
+    this.#held.set(maskOf(vector.dataFile), { path, release: () => rm(path, { force: true }) });
+    this.#keys.set(path, keyInBucket(this.#bucket, vector.path));
+  }
 }
+
+/** No location: all of them begin with a scheme. */
+const maskOf = (location: string): string => `mask of ${location}`;
 
 const PARALLEL = 32;
 
@@ -80,19 +106,20 @@ export function scanSql(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, 
   const { fields } = table.schema;
   if (fields.length === 0) throw r2SqlError("notImplemented", `${table.name} has no columns`);
   if (plan.data.length === 0) return emptyScan(fields);
+  const everyFile = plan.positionDeletes.length > 0 || plan.equalityDeletes.length > 0;
+  const isTouched = ({ file }: PlannedFile): boolean => everyFile || plan.vectors.has(file.path);
   const hasIds = ({ file }: PlannedFile): boolean => columns.withoutIds(file.path) === undefined;
-  const byId = plan.data.filter(hasIds);
-  const byName = plan.data.filter((planned) => !hasIds(planned));
-  if (plan.positionDeletes.length > 0 || plan.equalityDeletes.length > 0) {
-    if (byName.length > 0) throw r2SqlError("notImplemented", `${table.name} has deletes and files without field ids`);
-    return withoutDeleted(table, plan, files);
-  }
+  const [touched, whole] = [plan.data.filter(isTouched), plan.data.filter((planned) => !isTouched(planned))];
+  if (!touched.every(hasIds)) throw r2SqlError("notImplemented", `${table.name} has deletes and files without field ids`);
+  const byId = whole.filter(hasIds);
+  const byName = whole.filter((planned) => !hasIds(planned));
   const parts = [
     // The engine offers columns of its own beside a file's (its path, for one): the list keeps them out of sight.
     ...(byId.length > 0
       ? [`SELECT ${fields.map((field) => identifier(field.name)).join(", ")} FROM ${readParquet(fields, byId, files)}`]
       : []),
     ...scansByName(table, byName, files, columns),
+    ...(touched.length > 0 ? [withoutDeleted(table, touched, plan, files)] : []),
   ];
   return `(${parts.join(" UNION ALL ")})`;
 }
@@ -142,19 +169,22 @@ function scansByName(table: TableSnapshot, planned: readonly PlannedFile[], file
 const inner = (field: NestedField): string => `c${field.id}`;
 
 /**
- * Rows without the deleted ones. A position delete names a file and a row in it; an equality delete holds for files that
- * are older than itself, in its own partition or, without one, everywhere (specification, "Scan planning").
+ * Rows of the files without the deleted ones. A deletion vector is for one file; a position delete names a file and a row
+ * in it; an equality delete holds for files that are older than itself, in its own partition or, without one, everywhere
+ * (specification, "Scan planning").
  */
-function withoutDeleted(table: TableSnapshot, plan: ScanPlan, files: HeldFiles): string {
+function withoutDeleted(table: TableSnapshot, touched: readonly PlannedFile[], plan: ScanPlan, files: HeldFiles): string {
   const { fields } = table.schema;
-  const mapping = plan.data.map(
-    ({ file, sequenceNumber }) =>
-      `(${literal(files.local(file.path))}, ${literal(file.path)}, ${sequenceNumber}, ${literal(partitionKey(file.partition))})`,
-  );
+  const masks = touched.flatMap(({ file }) => files.mask(file.path) ?? []);
   const rows =
-    `(SELECT ${fields.map((field) => `r.${inner(field)}`).join(", ")}, m.location AS location, m.sequence AS sequence, m.partition AS partition, r.file_row_number AS position ` +
-    `FROM ${readParquet(fields, plan.data, files, inner)} r JOIN (VALUES ${mapping.join(", ")}) m(path, location, sequence, partition) ON r.filename = m.path)`;
+    `(SELECT ${fields.map((field) => `r.${inner(field)}`).join(", ")}, r.file_row_number AS position, m.* EXCLUDE (path) ` +
+    `FROM ${readParquet(fields, touched, files, inner)} r JOIN ${filesSql(touched, masks, files)} m ON r.filename = m.path)`;
   const conditions: string[] = [];
+  if (masks.length > 0) {
+    // A mask ends with the last deleted row.
+    const kept = "t.deleted IS NULL OR t.position >= bit_length(t.deleted)";
+    conditions.push(`CASE WHEN ${kept} THEN true ELSE get_bit(t.deleted, t.position::INTEGER) = 0 END`);
+  }
   if (plan.positionDeletes.length > 0) {
     const columns: NestedField[] = [
       { id: DELETE_FILE_PATH, name: "file_path", required: true, type: "string" },
@@ -165,7 +195,20 @@ function withoutDeleted(table: TableSnapshot, plan: ScanPlan, files: HeldFiles):
   }
   for (const [ids, deletes] of byEqualityIds(plan.equalityDeletes)) conditions.push(equalityCondition(table, ids, deletes, files));
   const columns = fields.map((field) => `t.${inner(field)} AS ${identifier(field.name)}`);
-  return `(SELECT ${columns.join(", ")} FROM ${rows} t WHERE ${conditions.join(" AND ")})`;
+  return `SELECT ${columns.join(", ")} FROM ${rows} t WHERE ${conditions.join(" AND ")}`;
+}
+
+/** What conditions on rows need to know of their files: path, location, sequence, partition and, with masks, deleted. */
+function filesSql(touched: readonly PlannedFile[], masks: readonly string[], files: HeldFiles): string {
+  const known = touched.map(({ file, sequenceNumber }) => {
+    const mask = files.mask(file.path);
+    const texts = [files.local(file.path), file.path, partitionKey(file.partition)].map(literal);
+    return `(${texts.join(", ")}, ${sequenceNumber}, ${mask === undefined ? "NULL::VARCHAR" : literal(mask)})`;
+  });
+  const values = `(VALUES ${known.join(", ")}) v(path, location, partition, sequence, mask)`;
+  if (masks.length === 0) return `(SELECT * EXCLUDE (mask) FROM ${values})`;
+  const blobs = `read_blob([${masks.map(literal).join(", ")}])`;
+  return `(SELECT v.* EXCLUDE (mask), b.content::BIT AS deleted FROM ${values} LEFT JOIN ${blobs} b ON b.filename = v.mask)`;
 }
 
 function byEqualityIds(deletes: readonly PlannedFile[]): Map<string, PlannedFile[]> {
