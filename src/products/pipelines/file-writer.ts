@@ -23,19 +23,23 @@ export interface Plan {
 
 export interface FileFormat {
   readonly type: "parquet" | "json";
-  /** Parquet: uncompressed, snappy, gzip, zstd or lz4. NDJSON: uncompressed or gzip. */
+  /** Parquet: uncompressed, snappy, gzip, zstd or lz4. NDJSON: uncompressed or gzip; of legacy pipelines also deflate. */
   readonly compression: string;
   readonly rowGroupBytes: number;
 }
 
-export interface WriteJob {
-  readonly plan: Plan;
-  /** Of the stream; undefined when it is unstructured. */
-  readonly fields: readonly Field[] | undefined;
+/** The events of a roll. */
+export interface RollLines {
   /** Files of lines. */
   readonly lines: readonly string[];
   readonly linesBytes: number;
   readonly records: number;
+}
+
+export interface WriteJob extends RollLines {
+  readonly plan: Plan;
+  /** Of the stream; undefined when it is unstructured. */
+  readonly fields: readonly Field[] | undefined;
   readonly format: FileFormat;
   /** DuckDB's FIELD_IDS, for Iceberg. */
   readonly fieldIds?: string;

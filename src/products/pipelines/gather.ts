@@ -13,6 +13,14 @@ const FILE_BYTES = 32 * 1024 * 1024;
 /** Entries that are written one by one. */
 const PARTS_MAX = 16;
 
+/** When a roll is full: at the first entry that reaches one of the two. */
+export interface RollSize {
+  /** Of lines. */
+  readonly bytes: number;
+  /** Dropped ones included. */
+  readonly events: number;
+}
+
 export class Gathering {
   /** First offset, and the one after the last. */
   readonly from: number;
@@ -49,10 +57,11 @@ export class Gathering {
   }
 
   /**
-   * Takes entries in order until `bytesMax` of lines are gathered, offset `end` is reached, or an entry belongs to another
-   * partition. False when it stopped before the last entry given: the roll is full.
+   * Takes entries in order until the roll has its size, offset `end` is reached, or an entry belongs to another
+   * partition. False when the roll is full.
    */
-  async add(entries: readonly JournalEntry[], bytesMax: number, end = Number.POSITIVE_INFINITY): Promise<boolean> {
+  async add(entries: readonly JournalEntry[], size: RollSize, end = Number.POSITIVE_INFINITY): Promise<boolean> {
+    const isFull = (): boolean => this.bytes >= size.bytes || this.records >= size.events;
     const lines: Uint8Array[] = [];
     let full = false;
     for (const entry of entries) {
@@ -61,7 +70,7 @@ export class Gathering {
       if (this.empty) {
         this.partition = partition;
         this.firstTime = payload.time;
-      } else if (partition !== this.partition || this.bytes >= bytesMax || entry.offset >= end) {
+      } else if (partition !== this.partition || isFull() || entry.offset >= end) {
         full = true;
         break;
       }
@@ -74,7 +83,7 @@ export class Gathering {
       this.to = entry.offset + entry.count;
     }
     await this.#write(lines);
-    return !full && this.bytes < bytesMax;
+    return !full && !isFull();
   }
 
   async #write(lines: readonly Uint8Array[]): Promise<void> {

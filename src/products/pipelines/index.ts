@@ -9,6 +9,7 @@ import { migrations } from "./migrations.ts";
 import { openPipelines } from "./pipelines.ts";
 import { pipelinesRoutes } from "./routes.ts";
 import { openSinks } from "./sinks.ts";
+import { streamIntake } from "./stream-intake.ts";
 import { openStreams } from "./streams.ts";
 
 export const pipelines = {
@@ -27,12 +28,13 @@ export const pipelines = {
     const streams = await openStreams(meta, journals, clock, config["pipelines.streams_max"]);
     const sinks = await openSinks(meta, secrets, clock, config["pipelines.sinks_max"]);
     const flows = await openPipelines(kernel, objects, tables, streams, sinks);
-    const ingest = openIngest(streams, auth, clock, config, log);
+    const ingest = openIngest(auth, config, log);
+    const door = ingest.door(streamIntake(streams, clock, config));
     return {
       routes: pipelinesRoutes({ kernel, streams, sinks, pipelines: flows, objects, tables }),
-      hosts: [ingest.host],
+      hosts: [door.host],
       bindings: { pipelines: pipelinesBinding(streams, flows, mint) },
-      internal: (claims, request, response) => ingest.internal(claims, request, response),
+      internal: (claims, request, response) => door.internal(String(claims.stream), request, response),
       async stop() {
         ingest.stop();
         await flows.stop();

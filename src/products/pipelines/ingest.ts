@@ -1,53 +1,61 @@
 /**
- * The door for events: `POST https://<stream>.ingest.<domain>` and a Worker's `send()`. The hot path of the product:
- * body, check, one append to the stream's journal, answer when the events are on stable storage. Requests of one moment
- * share an fsync in the journal.
+ * The doors for events: `POST https://<stream>.ingest.<domain>`, `https://<pipeline>.pipelines.<domain>` of legacy
+ * pipelines, and a Worker's `send()`. Who may send, by which origin, in which form; the intake behind a door commits the
+ * body, and the answer goes out when the events are on stable storage.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Clock } from "../../kernel/clock.ts";
 import type { Config } from "../../kernel/config.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { Log } from "../../kernel/log.ts";
-import type { Auth, Claims, HostRoute } from "../../kernel/product.ts";
+import type { Auth, HostRoute } from "../../kernel/product.ts";
 import { type BodyReader, bodyReader, DRAIN_BYTES_MAX } from "./body.ts";
 import { ingestError } from "./errors.ts";
-import { rateLimit } from "./rate-limit.ts";
-import { encodeBatch } from "./records.ts";
-import type { Stream, Streams } from "./streams.ts";
+import type { Http } from "./streams.ts";
 
-export interface Ingest {
+/** What takes events: a stream or a legacy pipeline. */
+export interface Receiver {
+  readonly http: Http;
+  readonly workerBinding: boolean;
+}
+
+/** What is behind a door. */
+export interface Intake<T extends Receiver> {
+  /** What its receivers are called; also the placeholder in the host names. */
+  readonly noun: "stream" | "pipeline";
+  readonly hosts: Pick<HostRoute, "name" | "patterns" | "publicHosts">;
+  /** Content types other than JSON are refused. */
+  readonly jsonOnly: boolean;
+  find(id: string): T | undefined;
+  /** Commits a body; the number of events. Durable when it resolves. */
+  commit(receiver: T, body: Buffer): Promise<number>;
+}
+
+export interface Door {
   readonly host: HostRoute;
   /** Requests of the Worker binding. */
-  internal(claims: Claims, request: IncomingMessage, response: ServerResponse): Promise<void>;
+  internal(id: string, request: IncomingMessage, response: ServerResponse): Promise<void>;
+}
+
+export interface Ingest {
+  door<T extends Receiver>(intake: Intake<T>): Door;
   stop(): void;
 }
 
 const SEND = "Workers Pipelines Send";
 
-export function openIngest(streams: Streams, auth: Auth, clock: Clock, config: Config, log: Log): Ingest {
+export function openIngest(auth: Auth, config: Config, log: Log): Ingest {
   const bodies: BodyReader = bodyReader(config["pipelines.payload_max_bytes"], config["gateway.body_idle_timeout_ms"]);
-  const admit = rateLimit(config["pipelines.rate_max_bytes_per_s"], clock);
-  const bufferMax = config["pipelines.buffer_max_bytes"];
+  return { door: (intake) => openDoor(intake, bodies, auth, log), stop: () => bodies.stop() };
+}
 
-  /** Commits a body to the stream; the number of events. */
-  async function commit(stream: Stream, body: Buffer): Promise<number> {
-    if (!admit(stream.id, body.length)) throw ingestError("rateLimited");
-    if (stream.journal.bytes > bufferMax) throw ingestError("bufferFull");
-    const batch = encodeBatch(body, stream.check, clock.now());
-    if (batch === undefined) return 0;
-    try {
-      // Durable when it resolves: from here on the events are delivered, whatever happens to this process.
-      await stream.journal.append(batch.payload, batch.count);
-    } catch (cause) {
-      throw journalFailure(cause);
-    }
-    return batch.count;
-  }
+function openDoor<T extends Receiver>(intake: Intake<T>, bodies: BodyReader, auth: Auth, log: Log): Door {
+  const { noun } = intake;
+  const notFound = (): PlatformError => ingestError("notFound", `${noun === "stream" ? "Stream" : "Pipeline"} does not exist`);
 
-  async function post(stream: Stream, request: IncomingMessage, response: ServerResponse, origin: string | undefined): Promise<void> {
-    if (stream.http.authentication) await authorize(request);
-    if (!isJson(request.headers["content-type"])) throw ingestError("mediaType");
-    committed(response, await commit(stream, await bodies.read(request)), origin);
+  async function post(receiver: T, request: IncomingMessage, response: ServerResponse, origin: string | undefined): Promise<void> {
+    if (receiver.http.authentication) await authorize(request);
+    if (intake.jsonOnly && !isJson(request.headers["content-type"])) throw ingestError("mediaType");
+    committed(response, await intake.commit(receiver, await bodies.read(request)), origin);
   }
 
   async function authorize(request: IncomingMessage): Promise<void> {
@@ -62,22 +70,22 @@ export function openIngest(streams: Streams, auth: Auth, clock: Clock, config: C
   }
 
   function handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const stream = streams.find(params.stream as string);
-    const origin = stream && allowedOrigin(stream, request.headers.origin);
-    return route(stream, request, response, origin).catch((error: unknown) => refuse(error, request, response, origin, log));
+    const receiver = intake.find(params[noun] as string);
+    const origin = receiver && allowedOrigin(receiver, request.headers.origin);
+    return route(receiver, request, response, origin).catch((error: unknown) => refuse(error, request, response, origin, log));
   }
 
   async function route(
-    stream: Stream | undefined,
+    receiver: T | undefined,
     request: IncomingMessage,
     response: ServerResponse,
     origin: string | undefined,
   ): Promise<void> {
-    if (stream === undefined) throw ingestError("notFound");
-    if (!stream.http.enabled) throw ingestError("disabled");
-    if (request.method === "POST") return post(stream, request, response, origin);
+    if (receiver === undefined) throw notFound();
+    if (!receiver.http.enabled) throw ingestError("disabled", `HTTP ingestion is not enabled for this ${noun}`);
+    if (request.method === "POST") return post(receiver, request, response, origin);
     if (request.method !== "OPTIONS") throw ingestError("method");
-    if (origin === undefined) throw ingestError("originRefused");
+    if (origin === undefined) throw ingestError("originRefused", `The origin is not allowed by the ${noun}'s CORS settings`);
     response.writeHead(204, {
       "access-control-allow-origin": origin,
       "access-control-allow-methods": "POST, OPTIONS",
@@ -89,18 +97,17 @@ export function openIngest(streams: Streams, auth: Auth, clock: Clock, config: C
   }
 
   return {
-    host: { name: "ingest", patterns: ["{stream}.ingest"], publicHosts: ["{stream}.ingest.cloudflare.com"], handle },
-    async internal(claims, request, response) {
+    host: { ...intake.hosts, handle },
+    async internal(id, request, response) {
       try {
-        const stream = streams.find(String(claims.stream));
-        if (stream === undefined) throw ingestError("notFound");
-        if (!stream.workerBinding) throw ingestError("bindingDisabled");
-        committed(response, await commit(stream, await bodies.read(request)), undefined);
+        const receiver = intake.find(id);
+        if (receiver === undefined) throw notFound();
+        if (!receiver.workerBinding) throw ingestError("bindingDisabled", `The Worker binding is not enabled for this ${noun}`);
+        committed(response, await intake.commit(receiver, await bodies.read(request)), undefined);
       } catch (error) {
         refuse(error, request, response, undefined, log);
       }
     },
-    stop: () => bodies.stop(),
   };
 }
 
@@ -112,8 +119,8 @@ function isJson(type: string | undefined): boolean {
 }
 
 /** The value of Access-Control-Allow-Origin for the request's origin; undefined: no access for scripts of that origin. */
-function allowedOrigin(stream: Stream, origin: string | undefined): string | undefined {
-  const allowed = stream.http.cors?.origins;
+function allowedOrigin(receiver: Receiver, origin: string | undefined): string | undefined {
+  const allowed = receiver.http.cors?.origins;
   if (origin === undefined || allowed === undefined) return undefined;
   if (allowed.includes("*")) return "*";
   return allowed.some((one) => one.toLowerCase() === origin.toLowerCase()) ? origin : undefined;
@@ -126,15 +133,6 @@ function allowedOrigin(stream: Stream, origin: string | undefined): string | und
 function willBeDrained(request: IncomingMessage, status: number): boolean {
   const announced = request.headers["content-length"];
   return status !== 408 && announced !== undefined && Number(announced) <= DRAIN_BYTES_MAX;
-}
-
-function journalFailure(cause: unknown): unknown {
-  if (!(cause instanceof PlatformError)) return cause;
-  if (cause.code === "journal.overloaded") return ingestError("overloaded", undefined, { cause });
-  if (cause.code === "journal.full") return ingestError("diskFull", undefined, { cause });
-  // The stream was deleted meanwhile.
-  if (cause.code === "journal.closed") return ingestError("notFound", undefined, { cause });
-  return cause;
 }
 
 function committed(response: ServerResponse, count: number, origin: string | undefined): void {

@@ -16,6 +16,7 @@ import { checkCredentials } from "./credentials.ts";
 import { pipelinesError } from "./errors.ts";
 import { type FileWriter, fileWriter, type Plan } from "./file-writer.ts";
 import { macros } from "./functions.ts";
+import { limiter } from "./limiter.ts";
 import { addMetrics } from "./metrics.ts";
 import { catalogList, icebergFields, jsonList, parquetList } from "./output.ts";
 import { r2Target } from "./r2-target.ts";
@@ -145,12 +146,10 @@ export async function openPipelines(
         pipeline,
         ordinal,
         journal: stream.journal,
-        fields: stream.fields,
-        plan,
-        format: sink.settings.format,
         rolling: sink.settings.rolling,
         target: targetOf(sink, plan),
-        writer,
+        write: (roll, prepared, signal) =>
+          writer.write({ plan, fields: stream.fields, format: sink.settings.format, ...roll, ...prepared }, signal),
         scratch,
         state,
         limit,
@@ -403,21 +402,4 @@ async function insertPipeline(tx: MetaTransaction, row: PipelineRow, readers: re
       reader.position,
       reader.rolls,
     );
-}
-
-/** Runs at most `count` works at a time, in the order of their coming. */
-function limiter(count: number): <T>(work: () => Promise<T>) => Promise<T> {
-  let free = count;
-  const waiting: (() => void)[] = [];
-  return async (work) => {
-    if (free > 0) free--;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free++;
-      else next();
-    }
-  };
 }

@@ -11,10 +11,22 @@ import { fileStem, timePath } from "./naming.ts";
 import type { R2SinkConfig } from "./sink-config.ts";
 import type { Target } from "./target.ts";
 
+interface FileType {
+  readonly suffix: string;
+  readonly contentType: string;
+}
+
+const PARQUET: FileType = { suffix: ".parquet", contentType: "application/vnd.apache.parquet" };
+const NDJSON: FileType = { suffix: ".json", contentType: "application/x-ndjson" };
+/** By compression. */
+const ndjsonTypes: Readonly<Record<string, FileType>> = {
+  gzip: { suffix: ".json.gz", contentType: "application/gzip" },
+  deflate: { suffix: ".json.deflate", contentType: "application/zlib" },
+};
+
 export function r2Target(objects: Objects, config: R2SinkConfig, format: FileFormat, authorize: () => Promise<void>): Target {
-  const gzip = format.type === "json" && format.compression === "gzip";
-  const suffix = config.naming.suffix ?? (format.type === "parquet" ? ".parquet" : gzip ? ".json.gz" : ".json");
-  const contentType = format.type === "parquet" ? "application/vnd.apache.parquet" : gzip ? "application/gzip" : "application/x-ndjson";
+  const { suffix: usual, contentType } = format.type === "parquet" ? PARQUET : (ndjsonTypes[format.compression] ?? NDJSON);
+  const suffix = config.naming.suffix ?? usual;
   return {
     partitionOf: (time) => timePath(config.timePattern, time),
     async prepare() {

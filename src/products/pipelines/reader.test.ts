@@ -21,12 +21,13 @@ import { type Reader, type ReaderState, startReader } from "./reader.ts";
 import { recordCheck } from "./record-check.ts";
 import { encodeBatch } from "./records.ts";
 import { scratchFiles } from "./scratch-files.ts";
+import type { RollingPolicy } from "./sink-config.ts";
 import { compilePipeline } from "./sql/compile.ts";
 
 const STEPS = ["prepare", "saveIntent", "beforeDeliver", "afterDeliver", "afterAdvance"] as const;
 type Step = (typeof STEPS)[number] | undefined;
 
-async function world(t: TestContext, rolling = { intervalMs: 50, fileBytes: undefined as number | undefined, inactivityMs: undefined }) {
+async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, fileBytes: undefined, inactivityMs: undefined }) {
   const directory = await mkdtemp(join(tmpdir(), "pipelines-reader-"));
   const log = openLog({ level: "error" });
   const journals = await openSegmentJournals({
@@ -54,6 +55,8 @@ async function world(t: TestContext, rolling = { intervalMs: 50, fileBytes: unde
     output: jsonList(statement.columns, { timestamps: "rfc3339", decimals: "number" }),
     columns: [],
   };
+  const format = { type: "json" as const, compression: "uncompressed", rowGroupBytes: 1 };
+  const writer = fileWriter(db, directory, 1e6, () => undefined);
   const saved = { state: { position: 0, rolls: 0, intent: undefined } as ReaderState, health: undefined as string | undefined };
   const target = new Map<string, number[]>();
   let dropped = 0;
@@ -84,9 +87,6 @@ async function world(t: TestContext, rolling = { intervalMs: 50, fileBytes: unde
       pipeline: "p",
       ordinal: 0,
       journal,
-      fields,
-      plan,
-      format: { type: "json", compression: "uncompressed", rowGroupBytes: 1 },
       rolling,
       target: {
         partitionOf: () => "",
@@ -101,7 +101,7 @@ async function world(t: TestContext, rolling = { intervalMs: 50, fileBytes: unde
           await at("afterDeliver");
         },
       },
-      writer: fileWriter(db, directory, 1e6, () => undefined),
+      write: (roll, _, signal) => writer.write({ plan, fields, format, ...roll }, signal),
       scratch: scratchFiles(directory),
       state: saved.state,
       limit: (work) => work(),
@@ -210,4 +210,18 @@ test("a roll that fails is repeated with backoff, and the reason is known meanwh
   while (w.saved.health === undefined && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(w.saved.health, "dead");
   assert.equal(w.saved.state.position, 0);
+});
+
+test("a number of events cuts rolls too, and draining does not wait for the interval", async (t) => {
+  const w = await world(t, { intervalMs: 3_600_000, fileBytes: undefined, inactivityMs: undefined, events: 100 });
+  for (let i = 0; i < 25; i++) await w.send(Array.from({ length: 10 }, (_, k) => ({ id: i * 10 + k })));
+  const { reader } = w.start(undefined);
+  await w.delivered(200);
+  assert.deepEqual(
+    [...w.target.values()].map((ids) => ids.length),
+    [100, 100],
+  );
+  await reader.drain();
+  assert.equal(w.saved.state.position, 250);
+  assert.equal(w.target.size, 3);
 });

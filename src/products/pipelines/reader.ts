@@ -10,14 +10,13 @@
 import type { Clock } from "../../kernel/clock.ts";
 import type { Journal } from "../../kernel/journal/journal.ts";
 import type { Log } from "../../kernel/log.ts";
-import type { Field } from "./fields.ts";
-import type { FileFormat, FileWriter, Plan, WrittenFile } from "./file-writer.ts";
-import { Gathering } from "./gather.ts";
+import type { RollLines, WrittenFile } from "./file-writer.ts";
+import { Gathering, type RollSize } from "./gather.ts";
 import type { RollMetrics } from "./metrics.ts";
 import type { FileIdentity } from "./naming.ts";
 import type { ScratchFiles } from "./scratch-files.ts";
 import type { RollingPolicy } from "./sink-config.ts";
-import type { Delivered, Target } from "./target.ts";
+import type { Delivered, Prepared, Target } from "./target.ts";
 
 /** What is being written. */
 export interface Intent {
@@ -40,13 +39,10 @@ export interface ReaderOptions {
   readonly pipeline: string;
   readonly ordinal: number;
   readonly journal: Journal;
-  /** Of the stream; undefined when it is unstructured. */
-  readonly fields: readonly Field[] | undefined;
-  readonly plan: Plan;
-  readonly format: FileFormat;
   readonly rolling: RollingPolicy;
   readonly target: Target;
-  readonly writer: FileWriter;
+  /** Makes the sink's file of a roll, as `target.prepare` says; undefined when nothing is left of the roll. */
+  write(roll: RollLines, prepared: Prepared, signal: AbortSignal): Promise<WrittenFile | undefined>;
   readonly scratch: ScratchFiles;
   readonly state: ReaderState;
   /** Bounds the rolls that are written at a time, over all readers. */
@@ -64,6 +60,11 @@ export interface Reader {
   readonly position: number;
   /** Ends the loop and waits for it; what is not delivered stays in the journal. */
   stop(): Promise<void>;
+  /**
+   * For a journal that gets no more events: delivers what it holds without waiting for the policy, then ends the loop.
+   * Resolves when the loop has ended, which `stop` may bring about earlier.
+   */
+  drain(): Promise<void>;
 }
 
 /** Payload bytes read from the journal at a time. */
@@ -75,15 +76,18 @@ const LEARN_BYTES_MIN = 1024 * 1024;
 /** Pause between two steps of gathering while events trickle in. */
 const GATHER_MS = 50;
 const BACKOFF_MS = [500, 60_000] as const;
+const UNBOUNDED: RollSize = { bytes: Number.POSITIVE_INFINITY, events: Number.POSITIVE_INFINITY };
 
 export function startReader(options: ReaderOptions): Reader {
   const { journal, target, rolling, clock, log } = options;
   const stopping = new AbortController();
+  const draining = new AbortController();
+  const ended = AbortSignal.any([stopping.signal, draining.signal]);
   let state = options.state;
   // Bytes of the sink's file for each byte of lines, as learnt; 1 until a file was written.
   let ratio = 1;
 
-  /** Gathers the roll that begins at the offset. Undefined when stopped. */
+  /** Gathers the roll that begins at the offset. Undefined when stopped, and at the end of a journal that is drained. */
   async function gather(from: number): Promise<Gathering | undefined> {
     const roll = new Gathering(from, options.scratch, (time) => target.partitionOf(time));
     try {
@@ -92,9 +96,12 @@ export function startReader(options: ReaderOptions): Reader {
         if (stopping.signal.aborted) return await discard(roll);
         const entries = await journal.read(roll.to, READ_BYTES);
         if (entries.length > 0) {
-          if (!(await roll.add(entries, bytesMax()))) break;
+          if (!(await roll.add(entries, size()))) break;
           // While there is more to read, only the time spent here counts: after an outage old events must not make tiny files.
           if (clock.now() - begun < rolling.intervalMs) continue;
+        } else if (draining.signal.aborted) {
+          if (roll.empty) return await discard(roll);
+          break;
         }
         const due = dueAt(roll);
         if (due !== undefined && due <= clock.now()) break;
@@ -108,7 +115,10 @@ export function startReader(options: ReaderOptions): Reader {
     }
   }
 
-  const bytesMax = (): number => Math.min(ROLL_BYTES_MAX, rolling.fileBytes === undefined ? ROLL_BYTES_MAX : rolling.fileBytes / ratio);
+  const size = (): RollSize => ({
+    bytes: Math.min(ROLL_BYTES_MAX, rolling.eventBytes ?? ROLL_BYTES_MAX, (rolling.fileBytes ?? Number.POSITIVE_INFINITY) / ratio),
+    events: rolling.events ?? Number.POSITIVE_INFINITY,
+  });
 
   /** When the roll is complete though no more comes: milliseconds since the epoch, undefined for an empty one. */
   function dueAt(roll: Gathering): number | undefined {
@@ -122,12 +132,12 @@ export function startReader(options: ReaderOptions): Reader {
     const onStop = (): void => wake.abort();
     // Node's timers end at 2^31 ms.
     const timer = due === undefined ? undefined : setTimeout(onStop, Math.min(Math.max(0, due - clock.now()), 2 ** 31 - 1));
-    stopping.signal.addEventListener("abort", onStop, { once: true });
+    ended.addEventListener("abort", onStop, { once: true });
     try {
-      if (!stopping.signal.aborted) await journal.wait(offset, wake.signal);
+      if (!ended.aborted) await journal.wait(offset, wake.signal);
     } finally {
       clearTimeout(timer);
-      stopping.signal.removeEventListener("abort", onStop);
+      ended.removeEventListener("abort", onStop);
     }
     // Many small requests are gathered in one step; a due roll is not held up.
     await pause(due === undefined ? GATHER_MS : Math.min(GATHER_MS, Math.max(0, due - clock.now())), stopping.signal);
@@ -141,7 +151,7 @@ export function startReader(options: ReaderOptions): Reader {
         const entries = await journal.read(roll.to, READ_BYTES);
         if (entries.length === 0)
           throw new Error(`the journal ends at ${journal.end}, before the end of the roll that was begun, ${intent.to}`);
-        await roll.add(entries, Number.POSITIVE_INFINITY, intent.to);
+        await roll.add(entries, UNBOUNDED, intent.to);
       }
       await roll.close();
       return roll;
@@ -157,20 +167,9 @@ export function startReader(options: ReaderOptions): Reader {
   };
 
   async function write(roll: Gathering): Promise<WrittenFile | undefined> {
-    const { fieldIds } = await target.prepare();
+    const prepared = await target.prepare();
     if (roll.files.length === 0) return undefined;
-    return options.writer.write(
-      {
-        plan: options.plan,
-        fields: options.fields,
-        lines: roll.files,
-        linesBytes: roll.bytes,
-        records: roll.records,
-        format: options.format,
-        ...(fieldIds !== undefined && { fieldIds }),
-      },
-      stopping.signal,
-    );
+    return options.write({ lines: roll.files, linesBytes: roll.bytes, records: roll.records }, prepared, stopping.signal);
   }
 
   async function deliver(roll: Gathering, repeated: Intent | undefined): Promise<void> {
@@ -254,6 +253,10 @@ export function startReader(options: ReaderOptions): Reader {
     },
     async stop() {
       stopping.abort();
+      await loop;
+    },
+    async drain() {
+      draining.abort();
       await loop;
     },
   };

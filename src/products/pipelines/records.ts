@@ -15,6 +15,9 @@ export interface Batch {
   readonly count: number;
 }
 
+/** How an event becomes a line: as streams keep it (`payload.ts`), or as it is. */
+export type LineForm = "timed" | "plain";
+
 /** Levels of nesting that an event may have: DuckDB's readers recurse. */
 const DEPTH_MAX = 100;
 
@@ -22,7 +25,7 @@ const DEPTH_MAX = 100;
  * Checks and encodes a body. `check` is undefined for an unstructured stream, whose events may be any JSON value.
  * Undefined for an empty array. Throws `pipelines.ingest.malformed`, `.notArray`, `.notObject`, `.tooDeep`.
  */
-export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: number): Batch | undefined {
+export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: number, form: LineForm = "timed"): Batch | undefined {
   // The parser would see U+FFFD in the place of bytes that are not UTF-8; the sink reads the bytes.
   if (!isUtf8(body)) throw ingestError("malformed");
   let events: unknown;
@@ -55,8 +58,8 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
     }
   }
 
-  const prefix = linePrefix(now);
-  const writer = beginPayload({ time: now, dropped, example }, body.length + count * (prefix.length + 2));
+  const [prefix, suffix] = form === "timed" ? [linePrefix(now), TIMED_END] : [PLAIN_START, PLAIN_END];
+  const writer = beginPayload({ time: now, dropped, example }, body.length + count * (prefix.length + suffix.length));
   const { bytes } = writer;
   for (let i = 0; i < count; i++) {
     if (bad !== undefined && bad[i] === 1) continue;
@@ -66,8 +69,7 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
     const from = writer.at;
     writer.at += body.copy(bytes, from, start, end);
     if (newlines) spaceOut(bytes, from, writer.at);
-    bytes[writer.at++] = 0x7d;
-    bytes[writer.at++] = 0x0a;
+    writer.at += suffix.copy(bytes, writer.at);
   }
   return { payload: finishPayload(writer), count };
 }
@@ -77,6 +79,10 @@ function exactly(check: RecordCheck, body: Buffer, bounds: Uint32Array, i: numbe
   const error = check(event as Record<string, unknown>);
   return error === "exact" ? undefined : error;
 }
+
+const TIMED_END = Buffer.from("}\n");
+const PLAIN_START = Buffer.alloc(0);
+const PLAIN_END = Buffer.from("\n");
 
 let prefixTime = Number.NaN;
 let prefixBytes: Buffer = Buffer.alloc(0);

@@ -71,6 +71,10 @@ export interface RollingPolicy {
   /** Of the file; undefined: unlimited. */
   readonly fileBytes: number | undefined;
   readonly inactivityMs: number | undefined;
+  /** Of the events that go into the file, as they were sent; absent: unlimited. */
+  readonly eventBytes?: number;
+  /** Number of events; absent: unlimited. */
+  readonly events?: number;
 }
 
 export interface R2SinkConfig {

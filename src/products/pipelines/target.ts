@@ -12,6 +12,12 @@ export interface Delivered {
   readonly bytes: number;
 }
 
+/** What the file of a roll must be written with. */
+export interface Prepared {
+  /** DuckDB's FIELD_IDS. */
+  readonly fieldIds?: string;
+}
+
 export interface Target {
   /** Events whose times of ingest differ in this text never share a file. */
   partitionOf(time: number): string;
@@ -19,7 +25,7 @@ export interface Target {
    * Before each roll: throws when the sink's credentials do not hold any more, or the destination is gone. Gives what the
    * file must be written with.
    */
-  prepare(): Promise<{ readonly fieldIds?: string }>;
+  prepare(): Promise<Prepared>;
   /**
    * What was delivered of this range by a run that ended before it could say so; undefined when the target cannot tell or
    * nothing was. Called once, for the roll that a crash left behind.
