@@ -151,12 +151,33 @@ export interface Health {
 
 // --- analytics ---------------------------------------------------------------------------------------------
 
-/** Dated facts for the GraphQL Analytics API, which filters, groups and sums them. */
+/**
+ * Dated facts for the GraphQL Analytics API, which filters, groups and sums them. A dataset whose name ends in "Groups" is
+ * answered in groups, another one fact by fact. What it declares is what queries may name and introspection shows.
+ */
 export interface Dataset {
+  /** What the facts are, in a sentence: shown by introspection. */
+  readonly description: string;
   /** Names of permission groups of which the token needs one. */
   readonly permission: readonly string[];
-  /** Every fact with a time in [from, to], milliseconds since the epoch; some more do no harm. Bounded. */
-  facts(window: { readonly from: number; readonly to: number }): Promise<readonly Fact[]>;
+  /** Dimensions besides those of time. */
+  readonly dimensions: Readonly<Record<string, "string" | "uint64">>;
+  /** Members of the facts' `sum` and `max`. */
+  readonly sum?: readonly string[];
+  readonly max?: readonly string[];
+  /** Members of `sum` that may be asked for as a mean for each counted event, and as quantiles: `requestDurationMsP50`. */
+  readonly avg?: readonly string[];
+  readonly quantiles?: readonly string[];
+  /** Every fact of the window; some more do no harm. Bounded: throws a `QueryError` for too many. */
+  facts(window: DatasetWindow): Promise<readonly Fact[]>;
+}
+
+export interface DatasetWindow {
+  /** Milliseconds since the epoch; `to` is not part of the window. */
+  readonly from: number;
+  readonly to: number;
+  /** Facts of equal dimensions may be summed up into periods of this many milliseconds (Infinity: the whole window). */
+  readonly unit: number;
 }
 
 export interface Fact {

@@ -1,5 +1,5 @@
 /**
- * D1's one background loop: deletes the data of deleted databases, files whose URLs have ended, and old counts. A crash leaves rows
+ * D1's one background loop: deletes the data of deleted databases and files whose URLs have ended. A crash leaves rows
  * from which the next pass goes on; deleting twice is harmless.
  */
 import { setTimeout as delay } from "node:timers/promises";
@@ -8,7 +8,6 @@ import type { MetaStore } from "../../kernel/meta/meta.ts";
 import type { DatabaseId } from "./databases.ts";
 import type { Engine } from "./engine.ts";
 import type { Transfers } from "./transfers.ts";
-import type { UsageCounter } from "./usage.ts";
 
 export interface Housekeeping {
   /** Starts a pass soon. */
@@ -20,7 +19,7 @@ const INTERVAL_MS = 60_000;
 const BACKOFF_MAX_MS = 600_000;
 const PURGES_MAX = 100;
 
-export function startHousekeeping(meta: MetaStore, engine: Engine, transfers: Transfers, usage: UsageCounter, log: Log): Housekeeping {
+export function startHousekeeping(meta: MetaStore, engine: Engine, transfers: Transfers, log: Log): Housekeeping {
   const stopping = new AbortController();
   let woken = new AbortController();
 
@@ -43,7 +42,6 @@ export function startHousekeeping(meta: MetaStore, engine: Engine, transfers: Tr
       try {
         await purge();
         await transfers.expire();
-        await usage.expire();
         pause = INTERVAL_MS;
       } catch (error) {
         pause = Math.min(pause * 2, BACKOFF_MAX_MS);

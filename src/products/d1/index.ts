@@ -57,7 +57,7 @@ export const d1 = {
     const engine = openEngine(system, calls);
     const transfers = openTransfers(meta, blobs, leases, clock, urls.gateway);
     const jobs = openJobs(databases, engine, transfers, clock, log);
-    const housekeeping = startHousekeeping(meta, engine, transfers, usage, log);
+    const housekeeping = startHousekeeping(meta, engine, transfers, log);
     return {
       routes: [...databaseRoutes(databases, engine, housekeeping.wake), ...jobs.routes, ...transfers.routes],
       bindings: { d1: d1Binding(databases, mint) },

@@ -43,7 +43,6 @@ export function startLifecycle(r2: R2, intervalMs: number): Lifecycle {
         if (!truncated) break;
       }
     }
-    await r2.usage.expire();
     await r2.meta.run("DELETE FROM r2_uploads WHERE state <> 'open' AND created < ?", r2.clock.now() - ENDED_UPLOADS_MS);
   }
 

@@ -1,8 +1,8 @@
 /**
  * Counts operations by hour, bucket, action and status, and sums up what buckets hold, for the GraphQL Analytics API
- * and `wrangler r2 bucket info` (docs/r2/platform/metrics-analytics). Operations are counted in memory and written once a
- * second: a killed process loses at most the last second's counts, and no request waits for its own counting.
+ * and `wrangler r2 bucket info` (docs/r2/platform/metrics-analytics).
  */
+import { openCounter } from "../../kernel/analytics/counter.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
@@ -23,24 +23,11 @@ export interface Operation {
 export interface UsageCounter {
   count(operation: Operation): void;
   readonly datasets: Readonly<Record<string, Dataset>>;
-  /** Forgets what is older than the datasets reach. */
-  expire(): Promise<void>;
   /** Writes what is counted. */
   stop(): Promise<void>;
 }
 
-interface Counted {
-  hour: number;
-  bucket: string;
-  action: string;
-  status: number;
-  requests: number;
-  bytes: number;
-}
-
 const HOUR_MS = 3_600_000;
-const FLUSH_MS = 1_000;
-const KEEP_MS = 31 * 24 * HOUR_MS;
 const FACTS_MAX = 100_000;
 const PERMISSION = ["Account Analytics Read", groups.storageRead];
 
@@ -49,68 +36,42 @@ export const usageName = (bucket: { jurisdiction: string; name: string }): strin
   bucket.jurisdiction === "default" ? bucket.name : `${bucket.jurisdiction}_${bucket.name}`;
 
 export function openUsage(meta: MetaStore, clock: Clock, log: Log): UsageCounter {
-  let pending = new Map<string, Counted>();
-  let timer: NodeJS.Timeout | undefined;
-  let flushing = Promise.resolve();
-
-  async function write(rows: readonly Counted[]): Promise<void> {
-    const writes = rows.map(({ hour, bucket, action, status, requests, bytes }) =>
-      meta.run(
-        `INSERT INTO r2_usage (hour, bucket, action, status, requests, bytes) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (hour, bucket, action, status) DO UPDATE SET requests = r2_usage.requests + excluded.requests,
-           bytes = r2_usage.bytes + excluded.bytes`,
-        hour,
-        bucket,
-        action,
-        status,
-        requests,
-        bytes,
-      ),
-    );
-    await Promise.all(writes);
-  }
-
-  function flush(): Promise<void> {
-    clearTimeout(timer);
-    timer = undefined;
-    const rows = [...pending.values()];
-    pending = new Map();
-    // One after the other: a reader that waits for the last sees all.
-    flushing = flushing
-      .then(() => write(rows))
-      .catch((error: unknown) => log.warn("r2.usage_lost", { error: String(error), rows: rows.length }));
-    return flushing;
-  }
+  const counter = openCounter(meta, clock, log, {
+    name: "r2_usage",
+    period: { column: "hour", ms: HOUR_MS },
+    keys: ["bucket", "action", "status"],
+    sums: ["requests", "bytes"],
+  });
 
   const operations: Dataset = {
+    description: "Operations on R2 buckets",
     permission: PERMISSION,
-    async facts({ from, to }) {
-      await flush();
-      const rows = await meta.all<Counted>(
-        "SELECT hour, bucket, action, status, requests, bytes FROM r2_usage WHERE hour >= ? AND hour <= ? ORDER BY hour LIMIT ?",
-        Math.floor(from / HOUR_MS) * HOUR_MS,
-        to,
-        FACTS_MAX,
-      );
-      return rows.map(
-        (row): Fact => ({
-          // The current hour began before a window that starts in it.
-          time: Math.min(Math.max(row.hour, from), row.hour + HOUR_MS - 1),
+    dimensions: { bucketName: "string", actionType: "string", actionStatus: "string", responseStatusCode: "uint64" },
+    sum: ["requests", "responseObjectSize"],
+    async facts(window) {
+      const rows = await counter.read(window);
+      return rows.map(({ time, bucket, action, status, requests, bytes }): Fact => {
+        const code = Number(status);
+        return {
+          time,
           dimensions: {
-            bucketName: row.bucket,
-            actionType: row.action,
-            actionStatus: row.status < 400 ? "success" : row.status < 500 ? "userError" : "internalError",
-            responseStatusCode: row.status,
+            bucketName: bucket,
+            actionType: action,
+            actionStatus: code < 400 ? "success" : code < 500 ? "userError" : "internalError",
+            responseStatusCode: code,
           },
-          count: row.requests,
-          sum: { requests: row.requests, responseObjectSize: row.bytes },
-        }),
-      );
+          count: requests,
+          sum: { requests, responseObjectSize: bytes },
+        };
+      });
     },
   };
 
   const storage: Dataset = {
+    description: "What R2 buckets hold",
     permission: PERMISSION,
+    dimensions: { bucketName: "string" },
+    max: ["objectCount", "uploadCount", "payloadSize", "metadataSize"],
     async facts({ to }) {
       // What is stored is known for now alone; there is no history to answer earlier windows from.
       const now = clock.now();
@@ -131,7 +92,7 @@ export function openUsage(meta: MetaStore, clock: Clock, log: Log): UsageCounter
       );
       return rows.map(
         (row): Fact => ({
-          time: Math.min(now, to),
+          time: Math.min(now, to - 1),
           dimensions: { bucketName: usageName(row) },
           max: { objectCount: row.objects, uploadCount: row.uploads, payloadSize: row.payload ?? 0, metadataSize: row.metadata ?? 0 },
         }),
@@ -140,22 +101,8 @@ export function openUsage(meta: MetaStore, clock: Clock, log: Log): UsageCounter
   };
 
   return {
-    count({ bucket, action, status, bytes }) {
-      const hour = Math.floor(clock.now() / HOUR_MS) * HOUR_MS;
-      const name = `${hour}/${bucket}/${action}/${status}`;
-      let row = pending.get(name);
-      if (row === undefined) {
-        row = { hour, bucket, action, status, requests: 0, bytes: 0 };
-        pending.set(name, row);
-      }
-      row.requests++;
-      row.bytes += bytes;
-      timer ??= setTimeout(() => void flush(), FLUSH_MS).unref();
-    },
+    count: ({ bucket, action, status, bytes }) => counter.add({ bucket, action, status }, { requests: 1, bytes }),
     datasets: { r2OperationsAdaptiveGroups: operations, r2StorageAdaptiveGroups: storage },
-    async expire() {
-      await meta.run("DELETE FROM r2_usage WHERE hour < ?", clock.now() - KEEP_MS);
-    },
-    stop: () => flush(),
+    stop: () => counter.stop(),
   };
 }

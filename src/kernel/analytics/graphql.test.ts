@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Dataset, Fact, RequestContext } from "../product.ts";
+import { buildClientSchema, getIntrospectionQuery, parse, validate } from "graphql";
+import type { Dataset, DatasetWindow, Fact, RequestContext } from "../product.ts";
 import { graphqlRoute } from "./graphql.ts";
 
 const account = "a".repeat(32);
@@ -10,8 +11,14 @@ const facts: Fact[] = [
   { time: Date.parse("2026-03-10T10:00:00Z"), dimensions: { db: "one" }, sum: { reads: 7, writes: 0 }, max: { size: 30 } },
   { time: Date.parse("2026-03-10T10:45:00Z"), dimensions: { db: "two" }, sum: { reads: 11, writes: 2 }, max: { size: 20 } },
 ];
-let window: { from: number; to: number } | undefined;
+let window: DatasetWindow | undefined;
 const dataset: Dataset = {
+  description: "Reads and writes",
+  dimensions: { db: "string", status: "uint64" },
+  sum: ["reads", "writes"],
+  max: ["size"],
+  avg: ["reads"],
+  quantiles: ["reads"],
   permission: ["Account Analytics Read"],
   async facts(asked) {
     window = asked;
@@ -64,7 +71,7 @@ test("filters compare times and texts, and narrow the window that a product read
     await total('{ AND: [{ datetimeHour_geq: "2026-03-10T10:00:00Z", datetimeHour_leq: "2026-03-10T12:30:00.000Z" }] }'),
     is(18),
   );
-  assert.deepEqual(window, { from: Date.parse("2026-03-10T10:00:00Z"), to: now });
+  assert.deepEqual(window, { from: Date.parse("2026-03-10T10:00:00Z"), to: now + 1, unit: Number.POSITIVE_INFINITY });
   assert.deepEqual(await total('{ date: "2026-03-09" }'), is(5));
   assert.deepEqual(await total('{ date_lt: "2026-03-10" }'), is(5));
   assert.deepEqual(await total('{ db_neq: "one" }'), is(11));
@@ -74,13 +81,55 @@ test("filters compare times and texts, and narrow the window that a product read
   assert.deepEqual(await total('{ db: "none" }'), []);
 });
 
-test("a dataset of rows answers facts one by one", async () => {
-  assert.deepEqual(await rows('testAdaptive(filter: { db: "one" }, orderBy: [datetime_DESC]) { datetime db count }'), {
+test("a product may sum facts up as far as the query does not tell them apart", async () => {
+  const unit = async (filter: string, dimensions: string): Promise<number | undefined> => {
+    await rows(`testAdaptiveGroups(filter: ${filter}) { count dimensions { db ${dimensions} } }`);
+    return window?.unit;
+  };
+  assert.equal(await unit('{ datetime_gt: "2026-03-10T10:00:01Z" }', ""), Number.POSITIVE_INFINITY);
+  assert.equal(await unit("{}", "date datetimeMinute"), 60_000);
+  assert.equal(await unit('{ datetime_neq: "2026-03-10T10:00:01Z" }', "date"), 1);
+  assert.equal(await unit('{ OR: [{ db: "one" }, { AND: [{ datetimeHour_gt: "2026-03-10T10:00:00Z" }] }] }', "date"), 1);
+});
+
+test("means and quantiles weigh facts by the events that they stand for", async () => {
+  assert.deepEqual(await rows("testAdaptiveGroups { avg { reads } quantiles { readsP50 readsP99 } }"), {
+    testAdaptiveGroups: [{ avg: { reads: 23 / 3 }, quantiles: { readsP50: 7, readsP99: 11 } }],
+  });
+});
+
+test("a dataset of events answers them one by one", async () => {
+  assert.deepEqual(await rows('testAdaptive(filter: { db: "one" }, orderBy: [datetime_DESC]) { datetime db }'), {
     testAdaptive: [
-      { datetime: "2026-03-10T10:00:00Z", db: "one", count: 1 },
-      { datetime: "2026-03-09T23:15:00Z", db: "one", count: 1 },
+      { datetime: "2026-03-10T10:00:00Z", db: "one" },
+      { datetime: "2026-03-09T23:15:00Z", db: "one" },
     ],
   });
+});
+
+test("introspection describes what can be asked for: the reference implementation builds a schema of it", async () => {
+  const { data, errors } = await ask(getIntrospectionQuery({ inputValueDeprecation: true, specifiedByUrl: true, schemaDescription: true }));
+  assert.equal(errors, null);
+  const schema = buildClientSchema(data as never);
+  const valid = (query: string) => validate(schema, parse(query)).map(({ message }) => message);
+  const query = (inner: string) =>
+    `query Q($tag: String!, $from: Time!) { viewer { accounts(filter: { accountTag: $tag }) { ${inner} } } }`;
+  assert.deepEqual(
+    valid(
+      query(`testAdaptiveGroups(limit: 10, orderBy: [sum_reads_DESC, date_ASC], filter: { datetime_geq: $from, OR: [{ db_in: ["a"] }, { status_lt: 5 }] }) {
+        count dimensions { date db } sum { reads } max { size } avg { reads } quantiles { readsP90 } }`),
+    ),
+    [],
+  );
+  assert.match(valid(query("testAdaptiveGroups(filter: { datetime_geq: $from }) { sum { nope } }"))[0] ?? "", /Cannot query field "nope"/);
+  const type = await ask(
+    '{ __type(name: "AccountTestAdaptiveGroupsDimensions") { kind fields { name type { kind ofType { name } } } } none: __type(name: "x") { kind } }',
+  );
+  const found = type.data as { __type: { kind: string; fields: { name: string }[] }; none: unknown };
+  assert.deepEqual(
+    [found.none, found.__type.kind, found.__type.fields.at(-1)],
+    [null, "OBJECT", { name: "status", type: { kind: "NON_NULL", ofType: { name: "uint64" } } }],
+  );
 });
 
 test("what is not there is refused by name", async () => {
@@ -90,6 +139,11 @@ test("what is not there is refused by name", async () => {
   await refused('testAdaptiveGroups(filter: { nope_geq: "1" }) { count }', /unknown arg "nope_geq"/);
   await refused('testAdaptiveGroups(filter: { date_geq: "yesterday" }) { count }', /"yesterday" is not a time/);
   await refused("testAdaptiveGroups(orderBy: [reads]) { count }", /unknown order "reads"/);
+  // Also where no fact could show it.
+  await refused('testAdaptiveGroups(filter: { date: "1999-01-01" }) { sum { nope } }', /unknown field "nope"/);
+  await refused('testAdaptiveGroups(filter: { date: "1999-01-01", status_like: "%" }) { count }', /unknown arg "status_like"/);
+  await refused("testAdaptiveGroups(orderBy: [sum_nope_ASC]) { count }", /unknown order "sum_nope_ASC"/);
+  await refused("testAdaptiveGroups(filter: { db_in: 5 }) { count }", /db_in takes a list/);
   await refused("testAdaptiveGroups { count", /unexpected the end/);
   await refused("__proto__ { count }", /not implemented/);
 });

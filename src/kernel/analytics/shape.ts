@@ -1,0 +1,38 @@
+/** The fields that rows of a dataset have, by what it declares. */
+import type { Dataset } from "../product.ts";
+import { timeUnits } from "./time.ts";
+
+export type Scalar = "string" | "uint64" | "float64" | "Time" | "Date";
+export interface Shape {
+  readonly [field: string]: Scalar | Shape;
+}
+
+const PERCENTS = [50, 90, 99] as const;
+
+export const isGrouped = (name: string): boolean => name.endsWith("Groups");
+
+const each = (names: readonly string[], type: Scalar): Shape => Object.fromEntries(names.map((name) => [name, type]));
+
+export function dimensionsOf(dataset: Dataset): Readonly<Record<string, Scalar>> {
+  const times = Object.keys(timeUnits).map((name): [string, Scalar] => [name, name === "date" ? "Date" : "Time"]);
+  return { ...Object.fromEntries(times), ...dataset.dimensions };
+}
+
+export function shapeOf(name: string, dataset: Dataset): Shape {
+  const dimensions = dimensionsOf(dataset);
+  if (!isGrouped(name)) return dimensions;
+  const { sum, max, avg, quantiles } = dataset;
+  return {
+    count: "uint64",
+    dimensions,
+    ...(sum && { sum: each(sum, "uint64") }),
+    ...(max && { max: each(max, "uint64") }),
+    ...(avg && { avg: each(avg, "float64") }),
+    ...(quantiles && {
+      quantiles: each(
+        quantiles.flatMap((metric) => PERCENTS.map((percent) => `${metric}P${percent}`)),
+        "float64",
+      ),
+    }),
+  };
+}
