@@ -136,11 +136,12 @@ export interface DurableObjects {
   ): Promise<readonly { readonly className: string; readonly sqlite: boolean }[]>;
   /**
    * Validates the migrations of an upload against the script's current tag and records their result, inside the
-   * transaction that makes the version current. `exportedClasses` is undefined when it is not known.
+   * transaction that makes the version current. `exportedClasses` is undefined when it is not known. Resolves with the
+   * names of the scripts that objects were transferred from: their processes must let go of the files.
    */
-  migrate(tx: MetaTransaction, script: ScriptRef, migrations: unknown, exportedClasses: readonly string[] | undefined): Promise<void>;
-  /** Every namespace that the script implements, as workerd configuration. */
-  namespaces(script: ScriptRef): Promise<WorkerdParts>;
+  migrate(tx: MetaTransaction, script: ScriptRef, migrations: unknown, exportedClasses: readonly string[] | undefined): Promise<string[]>;
+  /** Every namespace that the script implements, as workerd configuration. `user` is the service that has the classes. */
+  namespaces(script: ScriptRef, user: string): Promise<WorkerdParts>;
   /**
    * Modules to put before those of a Worker that implements Durable Objects, the first as the new main module: they give
    * its classes the documented limits that workerd does not enforce. Empty when it implements none.

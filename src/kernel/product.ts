@@ -16,7 +16,13 @@ import type { JournalStore } from "./journal/journal.ts";
 import type { Log } from "./log.ts";
 import type { MetaStore, Migration } from "./meta/meta.ts";
 import type { SecretBox } from "./secrets.ts";
-import type { DurableObjectNamespace, ExtensionModule, Binding as WorkerdBinding, Service as WorkerdService } from "./workerd/config.ts";
+import type {
+  DurableObjectNamespace,
+  ExtensionModule,
+  ServiceDesignator,
+  Binding as WorkerdBinding,
+  Service as WorkerdService,
+} from "./workerd/config.ts";
 import type { Runtime } from "./workerd/runtime.ts";
 
 export interface Product {
@@ -265,6 +271,18 @@ export interface WorkerRef {
   readonly scriptName: string;
   readonly scriptId: string;
   readonly versionId: string;
+  /** A service of that name for the Worker's configuration which leads to a socket of another Worker's process. */
+  reach(serviceName: string, destination: Destination): Promise<WorkerdService>;
+}
+
+/** A way into a Worker's process, whichever serves it at the time; it is started on demand. */
+export interface Destination {
+  /** Equal keys are equal destinations. */
+  readonly key: string;
+  /** Name of the Worker, asked for each call: what a socket stands for may move from one Worker to another. */
+  worker(): Promise<string>;
+  /** One of the sockets that `WorkerdParts` gave the process. */
+  readonly socket: string;
 }
 
 /** What a binding adds to the Worker's workerd config. */
@@ -273,6 +291,8 @@ export interface WorkerdParts {
   /** Backing services; equal names must be equal services. */
   readonly services?: readonly WorkerdService[];
   readonly durableObjectNamespaces?: readonly DurableObjectNamespace[];
+  /** Ways in for other Workers' processes, by the socket's name; see `WorkerRef.reach`. Names of at most 20 characters. */
+  readonly sockets?: readonly { readonly name: string; readonly service: ServiceDesignator }[];
   /** Modules of `wrapped` bindings; equal names must be equal modules. */
   readonly extensions?: readonly ExtensionModule[];
   /** Environment variables of the process, for `fromEnvironment` bindings: values that must not lie on disk. */

@@ -72,8 +72,8 @@ export interface WorkerService {
   readonly globalOutbound?: ServiceDesignator;
   readonly cacheApiOutbound?: ServiceDesignator;
   readonly durableObjectNamespaces?: readonly DurableObjectNamespace[];
-  /** Name of the disk service that holds the objects. */
-  readonly durableObjectStorage?: string;
+  /** Name of the disk service that holds the objects, or memory for objects that store nothing. */
+  readonly durableObjectStorage?: string | { readonly inMemory: true };
   readonly tails?: readonly ServiceDesignator[];
 }
 
@@ -259,7 +259,10 @@ function worker(value: WorkerService): string {
         ),
       ),
     ],
-    ["durableObjectStorage", some(value.durableObjectStorage, (disk) => struct([["localDisk", text(disk)]]))],
+    [
+      "durableObjectStorage",
+      some(value.durableObjectStorage, (at) => struct([typeof at === "string" ? ["localDisk", text(at)] : ["inMemory", "void"]])),
+    ],
     ["tails", some(value.tails, (tails) => list(tails, designator))],
   ]);
 }

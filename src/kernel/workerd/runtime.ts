@@ -19,8 +19,8 @@ export interface ProcessSpec {
   readonly label: string;
   /** Builds the config when a process starts; `sockets` gives the path of each named socket. */
   plan(sockets: (name: string) => string): Promise<ProcessPlan>;
-  /** Another process of this group may not run at the same time (they share Durable Object files). */
-  readonly exclusive?: string;
+  /** Another process of one of these groups may not run at the same time (they share Durable Object files). */
+  readonly exclusive?: readonly string[];
   /** Milliseconds since the epoch before which the process must not be stopped as idle, or undefined. */
   busyUntil?(): Promise<number | undefined>;
   /** Lines that user code printed. */

@@ -130,8 +130,8 @@ test("a new definition takes new work at once, while the old process finishes it
 
 test("processes of one exclusive group never run at the same time", async (t) => {
   const runtime = open(t);
-  runtime.define(spec("v1", answering("v1"), { exclusive: "objects" }));
-  runtime.define(spec("v2", answering("v2"), { exclusive: "objects" }));
+  runtime.define(spec("v1", answering("v1"), { exclusive: ["objects"] }));
+  runtime.define(spec("v2", answering("v2"), { exclusive: ["objects"] }));
   assert.equal(await use(runtime, "v1"), "v1");
   const waiting = use(runtime, "v2");
   await runtime.remove("v1");

@@ -165,23 +165,29 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
     const { spec } = entry;
     const wait = entry.notBefore - clock.now();
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-    const turn = spec.exclusive === undefined ? undefined : joinGroup(spec.exclusive);
-    await turn?.ready;
+    const turns = (spec.exclusive ?? []).map(joinGroup);
+    const over = (): void => {
+      for (const turn of turns) turn.over();
+    };
+    await Promise.all(turns.map((turn) => turn.ready));
     try {
       const item = await start(spec);
-      void item.process.exited.then(() => turn?.over());
+      void item.process.exited.then(over);
       // A newer spec may have come while this process started: then it serves whoever waited for it, and goes.
       if (entries.get(spec.id)?.spec === spec) entry.current = item;
       else retireInBackground(item);
       return item;
     } catch (error) {
-      turn?.over();
+      over();
       failed(entry, false);
       throw error;
     }
   }
 
-  /** Queues up for an exclusive group at once, so that a process which is still starting counts too. */
+  /**
+   * Queues up for an exclusive group at once, so that a process which is still starting counts too. Who queues for several
+   * does so in one step: no two can wait for each other.
+   */
   function joinGroup(name: string): { ready: Promise<unknown>; over(): void } {
     const before = groups.get(name) ?? Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();

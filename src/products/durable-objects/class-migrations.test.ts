@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PlatformError } from "../../kernel/errors.ts";
-import { applyMigrations, type ClassState } from "./class-migrations.ts";
+import { applyMigrations, type ClassState, transferSources } from "./class-migrations.ts";
 
 const existing: ClassState[] = [{ className: "A", sqlite: true, id: "id-a" }];
 
@@ -34,6 +34,20 @@ test("a rename keeps the namespace's id", () => {
   assert.deepEqual(classes, [{ className: "B", sqlite: true, id: "id-a" }]);
 });
 
+test("a transfer takes the namespace of the other script, and both names lead to it", () => {
+  const others = new Map([["source", existing]]);
+  const migrations = { new_tag: "v1", transferred_classes: [{ from: "A", from_script: "source", to: "B" }] };
+  assert.deepEqual(transferSources(migrations), ["source"]);
+  const { classes, moved } = applyMigrations([], undefined, migrations, others);
+  assert.deepEqual(classes, [{ className: "B", sqlite: true, id: "id-a" }]);
+  assert.deepEqual(moved, [{ fromScript: "source", from: "A", id: "id-a" }]);
+  const taken = [{ className: "B", sqlite: true, id: "id-b" }];
+  assert.equal(
+    codeOf(() => applyMigrations(taken, undefined, migrations, others)),
+    "durableObjects.alreadyExists",
+  );
+});
+
 test("a single migration without steps is one step", () => {
   assert.deepEqual(applyMigrations([], undefined, { new_tag: "v1", new_sqlite_classes: ["A"] }).classes, [
     { className: "A", sqlite: true },
@@ -41,7 +55,7 @@ test("a single migration without steps is one step", () => {
 });
 
 test("no migrations leave everything", () => {
-  assert.deepEqual(applyMigrations(existing, "v1", undefined), { classes: existing, deleted: [], tag: undefined });
+  assert.deepEqual(applyMigrations(existing, "v1", undefined), { classes: existing, deleted: [], moved: [], tag: undefined });
 });
 
 test("refusals by name", () => {
@@ -52,7 +66,7 @@ test("refusals by name", () => {
   assert.equal(apply({ renamed_classes: [{ from: "X", to: "Y" }] }), "durableObjects.missingClass");
   assert.equal(apply({ new_sqlite_classes: ["B"], renamed_classes: [{ from: "A", to: "B" }] }), "durableObjects.alreadyExists");
   assert.equal(apply({ deleted_classes: ["X"] }), "durableObjects.missingClass");
-  assert.equal(apply({ transferred_classes: [{ from: "A", from_script: "s", to: "B" }] }), "platform.notImplemented");
+  assert.equal(apply({ transferred_classes: [{ from: "A", from_script: "s", to: "B" }] }), "durableObjects.missingClass");
   assert.equal(apply({ new_sqlite_classes: ["not a name"] }), "durableObjects.invalidMigration");
   assert.equal(apply({ new_sqlite_classes: ["B"] }, "v0"), "durableObjects.tagMismatch");
   assert.equal(apply({ new_sqlite_classes: ["B"] }, null), "durableObjects.tagMismatch");

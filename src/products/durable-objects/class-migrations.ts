@@ -3,7 +3,6 @@
  * documented error. Storage never moves: a rename keeps the namespace's id, from which object ids and files derive.
  */
 import { z } from "zod";
-import { platformError } from "../../kernel/errors.ts";
 import { durableObjectsError } from "./errors.ts";
 
 /** A class that implements Durable Objects. `id` is undefined for one that a migration has just created. */
@@ -20,7 +19,7 @@ const stepSchema = z.object({
   new_sqlite_classes: z.array(className).default([]),
   renamed_classes: z.array(z.object({ from: className, to: className })).default([]),
   deleted_classes: z.array(className).default([]),
-  transferred_classes: z.array(z.unknown()).default([]),
+  transferred_classes: z.array(z.object({ from: className, from_script: z.string(), to: className })).default([]),
 });
 
 const migrationsSchema = z
@@ -31,13 +30,39 @@ export interface MigrationResult {
   readonly classes: readonly ClassState[];
   /** Classes whose objects go, with the ids of their namespaces. */
   readonly deleted: readonly ClassState[];
+  /** Names that classes had before, in this script or another: bindings that know them follow the objects. */
+  readonly moved: readonly MovedClass[];
   /** The tag after the migrations; undefined leaves it. */
   readonly tag: string | undefined;
 }
 
+/** A class name that no longer has objects of its own, and where they are now. */
+export interface MovedClass {
+  /** The other script, for a transfer. */
+  readonly fromScript?: string;
+  readonly from: string;
+  readonly id: string;
+}
+
+/** Names of the scripts that the migrations of an upload take classes from. Wrong migrations name none: `applyMigrations` says so. */
+export function transferSources(migrations: unknown): string[] {
+  const parsed = migrationsSchema.safeParse(migrations);
+  if (!parsed.success) return [];
+  const { steps, ...single } = parsed.data;
+  return [...new Set((steps ?? [single]).flatMap((step) => step.transferred_classes.map((transfer) => transfer.from_script)))];
+}
+
+/** The classes of other scripts, by the script's name. */
+export type OtherScripts = ReadonlyMap<string, readonly ClassState[]>;
+
 /** Applies the `migrations` of an upload's metadata; undefined means none. */
-export function applyMigrations(current: readonly ClassState[], currentTag: string | undefined, migrations: unknown): MigrationResult {
-  if (migrations === undefined || migrations === null) return { classes: current, deleted: [], tag: undefined };
+export function applyMigrations(
+  current: readonly ClassState[],
+  currentTag: string | undefined,
+  migrations: unknown,
+  others: OtherScripts = new Map(),
+): MigrationResult {
+  if (migrations === undefined || migrations === null) return { classes: current, deleted: [], moved: [], tag: undefined };
   const parsed = migrationsSchema.safeParse(migrations);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
@@ -52,14 +77,19 @@ export function applyMigrations(current: readonly ClassState[], currentTag: stri
   }
   const classes = new Map(current.map((c) => [c.className, c]));
   const deleted: ClassState[] = [];
-  for (const step of steps ?? [single]) applyStep(classes, deleted, step);
-  return { classes: [...classes.values()], deleted, tag: newTag };
+  const moved: MovedClass[] = [];
+  for (const step of steps ?? [single]) applyStep({ classes, deleted, moved, others }, step);
+  return { classes: [...classes.values()], deleted, moved, tag: newTag };
 }
 
-function applyStep(classes: Map<string, ClassState>, deleted: ClassState[], step: z.infer<typeof stepSchema>): void {
-  if (step.transferred_classes.length > 0) {
-    throw platformError("notImplemented", "`transferred_classes` migrations are not implemented by this version of Freehold");
-  }
+interface Applied {
+  readonly classes: Map<string, ClassState>;
+  readonly deleted: ClassState[];
+  readonly moved: MovedClass[];
+  readonly others: OtherScripts;
+}
+
+function applyStep({ classes, deleted, moved, others }: Applied, step: z.infer<typeof stepSchema>): void {
   const create = (name: string, sqlite: boolean): void => {
     if (classes.has(name)) {
       throw durableObjectsError(
@@ -86,6 +116,23 @@ function applyStep(classes: Map<string, ClassState>, deleted: ClassState[], step
     }
     classes.delete(from);
     classes.set(to, { ...old, className: to });
+    if (old.id !== undefined) moved.push({ from, id: old.id });
+  }
+  for (const { from, from_script: fromScript, to } of step.transferred_classes) {
+    const old = others.get(fromScript)?.find((c) => c.className === from);
+    if (old?.id === undefined)
+      throw durableObjectsError(
+        "missingClass",
+        `Cannot apply transferred-class migration to class '${from}' of script '${fromScript}' that has no existing Durable Objects`,
+      );
+    if (classes.has(to)) {
+      throw durableObjectsError(
+        "alreadyExists",
+        `Cannot apply transferred-class migration to class '${to}' that is already depended on by existing Durable Objects`,
+      );
+    }
+    classes.set(to, { ...old, className: to });
+    moved.push({ fromScript, from, id: old.id });
   }
   for (const name of step.deleted_classes) {
     const old = classes.get(name);

@@ -4,12 +4,12 @@
  */
 import { z } from "zod";
 import { numberedPage, page } from "../../kernel/api/envelope.ts";
-import { platformError } from "../../kernel/errors.ts";
-import type { BindingCompiler, KernelSlice, Product, Route, RunningProduct } from "../../kernel/product.ts";
+import type { KernelSlice, Product, Route, RunningProduct } from "../../kernel/product.ts";
+import { objectBinding } from "./binding.ts";
 import { durableObjectsError } from "./errors.ts";
 import { objectIds } from "./files.ts";
 import { migrations } from "./migrations.ts";
-import { isForeign, type NamespaceRow, openNamespaces } from "./namespaces.ts";
+import { type NamespaceRow, openNamespaces } from "./namespaces.ts";
 
 export const durableObjects = {
   name: "durable-objects",
@@ -22,29 +22,12 @@ export const durableObjects = {
 async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const namespaces = await openNamespaces(kernel);
   return {
-    routes: routes(kernel, namespaces.storage.path),
-    bindings: { durable_object_namespace: binding },
-    offers: { durableObjects: namespaces },
+    routes: routes(kernel, namespaces.capability.storage.path),
+    bindings: { durable_object_namespace: objectBinding(namespaces) },
+    offers: { durableObjects: namespaces.capability },
     stop: async () => undefined,
   };
 }
-
-/** Whether the class exists is checked by `preview`, which knows the upload's migrations. */
-const binding: BindingCompiler = {
-  async validate(b, worker) {
-    if (typeof b.class_name !== "string" || b.class_name === "") {
-      throw durableObjectsError("invalidMigration", `Binding "${b.name}" must have a \`class_name\`.`);
-    }
-    if (isForeign(b.script_name, { name: worker.scriptName })) {
-      throw platformError(
-        "notImplemented",
-        "Durable Object bindings with the `script_name` of another Worker are not implemented by this version of Freehold",
-      );
-    }
-    return { type: b.type, name: b.name, class_name: b.class_name };
-  },
-  compile: async (b) => ({ bindings: [{ name: b.name, durableObjectNamespace: { className: b.class_name as string } }] }),
-};
 
 const READ = ["Workers Scripts Read", "Workers Scripts Write"] as const;
 const NAMESPACES = "/accounts/:account/workers/durable_objects/namespaces";

@@ -1,4 +1,4 @@
-/** Tables of namespaces and of the migration tags of scripts. */
+/** Tables of namespaces, of their former names, and of the migration tags of scripts. */
 import type { Migration } from "../../kernel/meta/meta.ts";
 
 export const migrations: readonly Migration[] = [
@@ -18,6 +18,17 @@ export const migrations: readonly Migration[] = [
       CREATE TABLE durable_objects_tags (
         script_id TEXT PRIMARY KEY,
         tag TEXT NOT NULL
+      )`,
+  },
+  {
+    name: "0002-moved",
+    // Names that classes had before they were renamed or transferred.
+    sql: `
+      CREATE TABLE durable_objects_moved (
+        script_name TEXT NOT NULL,
+        class_name TEXT NOT NULL,
+        namespace_id TEXT NOT NULL,
+        PRIMARY KEY (script_name, class_name)
       )`,
   },
 ];

@@ -8,10 +8,11 @@ import { join } from "node:path";
 import type { DurableObjects, ScriptRef } from "../../kernel/capabilities.ts";
 import type { MetaReader } from "../../kernel/meta/meta.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
-import { applyMigrations, type ClassState } from "./class-migrations.ts";
+import { applyMigrations, type ClassState, type OtherScripts, transferSources } from "./class-migrations.ts";
 import { durableObjectsError } from "./errors.ts";
 import { deleteFiles, earliestAlarm } from "./files.ts";
 import { limitingModules } from "./main-module.ts";
+import { objectsParts } from "./remote.ts";
 
 export interface NamespaceRow {
   readonly id: string;
@@ -22,10 +23,17 @@ export interface NamespaceRow {
   readonly created_on: number;
 }
 
+export interface Namespaces {
+  readonly capability: DurableObjects;
+  /** The namespace of a class by its name in the script, or by a name that it had there before. */
+  find(scriptName: string, className: string): Promise<NamespaceRow | undefined>;
+  byId(id: string): Promise<NamespaceRow | undefined>;
+}
+
 /** Name of the disk service that holds the objects, in every process that has some. */
 const STORAGE_SERVICE = "durable-objects";
 
-export async function openNamespaces(kernel: KernelSlice): Promise<DurableObjects> {
+export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
   const { meta, clock } = kernel;
   const directory = join(kernel.directory, "objects");
   await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -35,6 +43,31 @@ export async function openNamespaces(kernel: KernelSlice): Promise<DurableObject
       "SELECT * FROM durable_objects_namespaces WHERE script_id = ? AND deleted_on IS NULL ORDER BY created_on, id LIMIT 1000",
       script.id,
     );
+
+  async function find(scriptName: string, className: string): Promise<NamespaceRow | undefined> {
+    const [row] = await meta.all<NamespaceRow & Record<string, never>>(
+      `SELECT * FROM durable_objects_namespaces WHERE script_name = ?1 AND class_name = ?2 AND deleted_on IS NULL
+       UNION ALL
+       SELECT n.* FROM durable_objects_moved m JOIN durable_objects_namespaces n ON n.id = m.namespace_id
+       WHERE m.script_name = ?1 AND m.class_name = ?2 AND n.deleted_on IS NULL`,
+      scriptName,
+      className,
+    );
+    return row;
+  }
+
+  /** The classes of the scripts that migrations take some from. */
+  async function sourcesOf(reader: MetaReader, migrations: unknown): Promise<OtherScripts> {
+    const others = new Map<string, ClassState[]>();
+    for (const name of transferSources(migrations)) {
+      const rows = await reader.all<NamespaceRow & Record<string, never>>(
+        "SELECT * FROM durable_objects_namespaces WHERE script_name = ? AND deleted_on IS NULL LIMIT 1000",
+        name,
+      );
+      others.set(name, stateOf(rows));
+    }
+    return others;
+  }
 
   async function tagOf(reader: MetaReader, script: ScriptRef): Promise<string | undefined> {
     return (await reader.get<{ tag: string }>("SELECT tag FROM durable_objects_tags WHERE script_id = ?", script.id))?.tag;
@@ -51,6 +84,7 @@ export async function openNamespaces(kernel: KernelSlice): Promise<DurableObject
     for (const { id } of gone) {
       // Files first: the row is what remembers that they must go.
       await deleteFiles(directory, id);
+      await meta.run("DELETE FROM durable_objects_moved WHERE namespace_id = ?", id);
       await meta.run("DELETE FROM durable_objects_namespaces WHERE id = ?", id);
     }
   }
@@ -58,15 +92,17 @@ export async function openNamespaces(kernel: KernelSlice): Promise<DurableObject
   // What a crash left undone; no process of a Worker runs yet.
   await sweepWhere("1 = 1");
 
-  return {
+  const capability: DurableObjects = {
     storage: { service: STORAGE_SERVICE, path: directory },
     async preview(script, migrations, bindings) {
       const current = stateOf(await rowsOf(meta, script));
-      const { classes, deleted } = applyMigrations(current, await tagOf(meta, script), migrations);
+      const { classes, deleted } = applyMigrations(current, await tagOf(meta, script), migrations, await sourcesOf(meta, migrations));
       for (const binding of bindings) {
         if (binding.type !== "durable_object_namespace" || isForeign(binding.script_name, script)) continue;
         const name = String(binding.class_name);
         if (classes.some((c) => c.className === name)) continue;
+        const moved = await find(script.name, name);
+        if (moved !== undefined && moved.script_id !== script.id) continue;
         if (deleted.some((c) => c.className === name)) {
           throw durableObjectsError(
             "deletedButBound",
@@ -82,7 +118,12 @@ export async function openNamespaces(kernel: KernelSlice): Promise<DurableObject
     },
     async migrate(tx, script, migrations, exported) {
       const before = stateOf(await rowsOf(tx, script));
-      const { classes, deleted, tag } = applyMigrations(before, await tagOf(tx, script), migrations);
+      const { classes, deleted, moved, tag } = applyMigrations(
+        before,
+        await tagOf(tx, script),
+        migrations,
+        await sourcesOf(tx, migrations),
+      );
       for (const { className, id } of classes) {
         if (exported === undefined || exported.includes(className)) continue;
         if (id === undefined)
@@ -111,8 +152,23 @@ export async function openNamespaces(kernel: KernelSlice): Promise<DurableObject
             now,
           );
         } else {
-          await tx.run("UPDATE durable_objects_namespaces SET class_name = ? WHERE id = ?", className, id);
+          await tx.run(
+            "UPDATE durable_objects_namespaces SET class_name = ?, script_id = ?, script_name = ? WHERE id = ?",
+            className,
+            script.id,
+            script.name,
+            id,
+          );
         }
+      }
+      for (const { fromScript, from, id } of moved) {
+        await tx.run(
+          `INSERT INTO durable_objects_moved (script_name, class_name, namespace_id) VALUES (?, ?, ?)
+           ON CONFLICT (script_name, class_name) DO UPDATE SET namespace_id = excluded.namespace_id`,
+          fromScript ?? script.name,
+          from,
+          id,
+        );
       }
       if (tag !== undefined) {
         await tx.run(
@@ -122,13 +178,19 @@ export async function openNamespaces(kernel: KernelSlice): Promise<DurableObject
           tag,
         );
       }
+      return [...new Set(moved.flatMap(({ fromScript }) => fromScript ?? []))];
     },
-    async namespaces(script) {
+    async namespaces(script, user) {
       const rows = await rowsOf(meta, script);
       if (rows.length === 0) return { bindings: [] };
+      const { services, sockets } = objectsParts(
+        rows.map((row) => ({ id: row.id, className: row.class_name })),
+        user,
+      );
       return {
         bindings: [],
-        services: [{ name: STORAGE_SERVICE, disk: { path: directory, writable: true } }],
+        services: [{ name: STORAGE_SERVICE, disk: { path: directory, writable: true } }, ...services],
+        sockets,
         durableObjectNamespaces: rows.map((row) => ({ className: row.class_name, uniqueKey: row.id, enableSql: row.sqlite === 1 })),
       };
     },
@@ -151,6 +213,12 @@ export async function openNamespaces(kernel: KernelSlice): Promise<DurableObject
       await tx.run("DELETE FROM durable_objects_tags WHERE script_id = ?", script.id);
     },
     sweep: (script) => sweepWhere("script_id = ?", script.id),
+  };
+  return {
+    capability,
+    find,
+    byId: (id) =>
+      meta.get<NamespaceRow & Record<string, never>>("SELECT * FROM durable_objects_namespaces WHERE id = ? AND deleted_on IS NULL", id),
   };
 }
 

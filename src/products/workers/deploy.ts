@@ -10,7 +10,7 @@ import type { BindingConfig, WorkerRef } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import type { DeploymentContent, ScriptSettings, StoredModule, Version, VersionContent } from "./model.ts";
 import { probe } from "./probe.ts";
-import type { PlanContext } from "./process.ts";
+import { type PlanContext, USER, workerRef } from "./process.ts";
 import type { Serving } from "./serving.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 import type { Upload, UploadModule } from "./upload.ts";
@@ -153,7 +153,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
     try {
       const resolved = resolveInherited(upload, previous);
       const classes = await durableObjects.preview(script, metadata.migrations, resolved);
-      const bindings = await validateBindings(resolved, { scriptName: name, scriptId: script.id, versionId });
+      const bindings = await validateBindings(resolved, workerRef(context, script, versionId));
       const modules: StoredModule[] = [];
       for (const { name: moduleName, kind, bytes } of upload.modules) {
         modules.push({ name: moduleName, kind, ...(await storeBytes(name, bytes, fresh)) });
@@ -249,13 +249,13 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
         checkConsumers(name, upload.metadata.tail_consumers ?? []);
         const { script, live, fresh, versionId, content } = await prepare(name, upload, source);
         const exported = content.syntax === "modules" ? content.exports.map((e) => e.name) : undefined;
-        const version = await meta
+        const { version, sources } = await meta
           .transaction(async (tx) => {
             await store.ensureScript(tx, script.id, name, source);
             await nameBlobs(tx, name, fresh);
             if (content.assets !== undefined)
               await tx.run("UPDATE workers_asset_manifests SET used = 1 WHERE id = ?", content.assets.manifest);
-            if (deploy) await durableObjects.migrate(tx, script, upload.metadata.migrations, exported);
+            const sources = deploy ? await durableObjects.migrate(tx, script, upload.metadata.migrations, exported) : [];
             const added = await store.addVersion(tx, script.id, versionId, content);
             if (deploy) {
               await store.updateScript(script.id, { settings: settingsOf(upload, live?.script.settings) }, tx);
@@ -263,12 +263,14 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
               // The deployment row makes the version the one that serves.
               await store.addDeployment(tx, script.id, { versions, annotations: content.annotations, source });
             }
-            return added;
+            return { version: added, sources };
           })
           .catch(async (error: unknown) => {
             await discard(fresh);
             throw error;
           });
+        // Workers that objects came from go on without their files, which this one waits for.
+        for (const source of sources) await serving.follow(source);
         const after = deploy ? await follow(name) : live;
         if (deploy) await durableObjects.sweep(script);
         return { live: after, version };
@@ -302,7 +304,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
         if (versions.length < 1 || versions.length > 2 || sum !== 100 || !distinct || versions.some((v) => v.percentage < 0)) {
           throw workersError("invalidDeployment");
         }
-        const objects = await durableObjects.namespaces(live.script);
+        const objects = await durableObjects.namespaces(live.script, USER);
         if (versions.length > 1 && (objects.durableObjectNamespaces ?? []).length > 0) {
           throw platformError(
             "notImplemented",

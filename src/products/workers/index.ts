@@ -15,6 +15,7 @@ import { workerHosts } from "./http.ts";
 import { receiveTraces } from "./internal.ts";
 import { openLinks } from "./links.ts";
 import { migrations } from "./migrations.ts";
+import type { PlanContext } from "./process.ts";
 import { workerRoutes } from "./routes.ts";
 import { serviceBinding } from "./service-bindings.ts";
 import { createServing } from "./serving.ts";
@@ -41,7 +42,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const assets = openAssets(kernel);
   const account = await openAccount(kernel.meta);
   const pool = new ConnectionPool();
-  const context = { kernel, assets, durableObjects };
+  const context: PlanContext = { kernel, assets, durableObjects, link: (destination) => links.open(destination) };
   const serving = createServing(context, store, () => links);
   const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target) });
   const deployer = createDeployer(context, store, serving);
@@ -53,7 +54,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   return {
     routes: workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain }),
     hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get), tails.route],
-    bindings: { ...workerBindings(kernel, store), service: serviceBinding(store, links) },
+    bindings: { ...workerBindings(kernel, store), service: serviceBinding(store) },
     internal: (claims, request, response) => receiveTraces(claims, request, response, tails),
     offers: {
       dispatch: { scheduled: (script, event) => cron.run(script, event.cron, event.scheduledTime) },

@@ -1,7 +1,7 @@
 /**
- * Service bindings between processes. Each (Worker, entrypoint, props) that a binding names has one unix socket here
- * whose path stays the same; a call is passed to the process that serves the target now, which is started on demand.
- * `fetch()` arrives as HTTP, RPC as a CONNECT that opens a Cap'n Proto connection.
+ * Calls between processes. Each destination that a binding names (a Worker's entrypoint with props, a Durable Object
+ * namespace) has one unix socket here whose path stays the same; a call is passed to the process that serves the target
+ * now, which is started on demand. `fetch()` arrives as HTTP, RPC as a CONNECT that opens a Cap'n Proto connection.
  */
 import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -13,13 +13,14 @@ import type { Duplex } from "node:stream";
 import { forward, forwardUpgrade } from "../../kernel/gateway/forward.ts";
 import type { AnswerHead, ConnectionPool } from "../../kernel/gateway/http-connection.ts";
 import type { Log } from "../../kernel/log.ts";
+import type { Destination } from "../../kernel/product.ts";
 import type { Lease } from "../../kernel/workerd/runtime.ts";
-import { type Entry, entryName, RPC_HOST } from "./process.ts";
+import { RPC_HOST } from "./process.ts";
 import { RpcMeter } from "./rpc-meter.ts";
 
 export interface Links {
-  /** The socket's path for calls to an entry of a Worker; made on first use. */
-  open(target: string, entry: Entry): Promise<string>;
+  /** The socket's path for calls to the destination; made on first use. */
+  open(destination: Destination): Promise<string>;
   /** Ends RPC connections to the target's former processes: those that are idle now, the others as soon as they are. */
   moved(target: string): void;
   close(): Promise<void>;
@@ -32,6 +33,9 @@ interface RpcConnection {
   outdated: boolean;
   end(): void;
 }
+
+/** A lease, and the Worker that it is on. */
+type Leased = Lease & { readonly exclusive: boolean; readonly worker: string };
 
 export interface LinksOptions {
   readonly pool: ConnectionPool;
@@ -53,15 +57,14 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
   const servers = new Map<string, Promise<{ path: string; server: Server }>>();
   const rpc = new Map<string, Set<RpcConnection>>();
 
-  async function listen(target: string, entry: Entry): Promise<{ path: string; server: Server }> {
-    const socket = entryName(entry);
-    const name = createHash("sha256").update(`${target}\n${socket}`).digest("hex").slice(0, 16);
+  async function listen(target: Destination): Promise<{ path: string; server: Server }> {
+    const name = createHash("sha256").update(target.key).digest("hex").slice(0, 16);
     const path = join(directory, `${name}.sock`);
     const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0, headersTimeout: 0 }, (request, response) => {
-      void passRequest(target, socket, request, response);
+      void passRequest(target, request, response);
     });
-    server.on("upgrade", (request, client, head) => void passUpgrade(target, socket, request, client, head));
-    server.on("connect", (request, client, head) => void passConnect(target, socket, request, client, head));
+    server.on("upgrade", (request, client, head) => void passUpgrade(target, request, client, head));
+    server.on("connect", (request, client, head) => void passConnect(target, request, client, head));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(path, resolve);
@@ -69,21 +72,22 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
     return { path, server };
   }
 
-  async function leased(target: string): Promise<(Lease & { readonly exclusive: boolean }) | undefined> {
+  async function leased(target: Destination): Promise<Leased | undefined> {
     try {
-      return await options.lease(target);
+      const worker = await target.worker();
+      return { ...(await options.lease(worker)), worker };
     } catch (error) {
-      log.warn("service_binding.unreachable", { worker: target, error });
+      log.warn("service_binding.unreachable", { destination: target.key, error });
       return undefined;
     }
   }
 
-  async function passRequest(target: string, socket: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function passRequest(target: Destination, request: IncomingMessage, response: ServerResponse): Promise<void> {
     for (let attempt = 0; attempt < 3; attempt++) {
       const lease = await leased(target);
       if (lease === undefined) break;
       const outcome = await forward(pool, request, response, {
-        path: lease.socket(socket),
+        path: lease.socket(target.socket),
         headers: headerLines(request),
         bodyMaxBytes: UNLIMITED,
         bodyIdleTimeoutMs: IDLE_TIMEOUT_MS,
@@ -98,12 +102,12 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
     response.destroy();
   }
 
-  async function passUpgrade(target: string, socket: string, request: IncomingMessage, client: Duplex, head: Buffer): Promise<void> {
+  async function passUpgrade(target: Destination, request: IncomingMessage, client: Duplex, head: Buffer): Promise<void> {
     client.on("error", () => client.destroy());
     const lease = await leased(target);
     if (lease === undefined) return void client.destroy();
     const outcome = await forwardUpgrade(request, client, head, {
-      path: lease.socket(socket),
+      path: lease.socket(target.socket),
       headers: headerLines(request),
       signal: lease.retired,
       intercept: isUncaught,
@@ -112,14 +116,14 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
     if (outcome !== "done") client.destroy();
   }
 
-  async function passConnect(target: string, socket: string, request: IncomingMessage, client: Duplex, head: Buffer): Promise<void> {
+  async function passConnect(target: Destination, request: IncomingMessage, client: Duplex, head: Buffer): Promise<void> {
     client.on("error", () => client.destroy());
     const lease = await leased(target);
     if (lease === undefined) return void client.destroy();
-    const server = connect({ path: lease.socket(socket) });
+    const server = connect({ path: lease.socket(target.socket) });
     if (request.url !== RPC_HOST) return passSocket(lease, request, client, server, head);
-    const connections = rpc.get(target) ?? new Set();
-    rpc.set(target, connections);
+    const connections = rpc.get(lease.worker) ?? new Set();
+    rpc.set(lease.worker, connections);
     const connection: RpcConnection = {
       meter: new RpcMeter(settle),
       lease,
@@ -184,13 +188,12 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
   }
 
   return {
-    async open(target, entry) {
-      const key = `${target}\n${entryName(entry)}`;
-      let server = servers.get(key);
+    async open(target) {
+      let server = servers.get(target.key);
       if (server === undefined) {
-        server = listen(target, entry);
-        servers.set(key, server);
-        server.catch(() => servers.delete(key));
+        server = listen(target);
+        servers.set(target.key, server);
+        server.catch(() => servers.delete(target.key));
       }
       return (await server).path;
     },

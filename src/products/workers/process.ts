@@ -5,7 +5,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { BlobId, DurableObjects } from "../../kernel/capabilities.ts";
-import type { KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
+import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Module, Service, Socket, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
 import type { ProcessPlan } from "../../kernel/workerd/runtime.ts";
@@ -13,7 +13,8 @@ import type { Assets } from "./assets.ts";
 import { ASSETS_SERVICE } from "./bindings.ts";
 import type { Script, StoredModule, Version } from "./model.ts";
 
-const USER = "user";
+/** Service name of the user's Worker in its process. */
+export const USER = "user";
 const OWN_COMPATIBILITY_DATE = "2026-01-01";
 /** Header that carries `request.cf` to workerd, which removes it. Clients cannot send it: `http.ts` drops the prefix. */
 export const CF_HEADER = "x-freehold-cf";
@@ -31,6 +32,13 @@ export interface Entry {
   readonly entrypoint?: string | undefined;
   readonly props?: unknown;
 }
+
+/** An entry of a Worker as a destination for other Workers. */
+export const entryOfWorker = (worker: string, entry: Entry): Destination => ({
+  key: `${worker}\n${entryName(entry)}`,
+  worker: async () => worker,
+  socket: entryName(entry),
+});
 
 /** Name of an entry's socket: short, since a socket's path is limited to 107 bytes. */
 export const entryName = ({ entrypoint, props }: Entry): string =>
@@ -55,7 +63,17 @@ export interface PlanContext {
   readonly kernel: KernelSlice;
   readonly assets: Assets;
   readonly durableObjects: DurableObjects;
+  /** Path of the socket that leads to the destination. */
+  readonly link: (destination: Destination) => Promise<string>;
 }
+
+/** The Worker that bindings are validated and compiled for. */
+export const workerRef = ({ link }: PlanContext, script: Pick<Script, "id" | "name">, versionId: string): WorkerRef => ({
+  scriptName: script.name,
+  scriptId: script.id,
+  versionId,
+  reach: async (name, destination) => ({ name, external: { address: `unix:${await link(destination)}`, http: LINK_HTTP } }),
+});
 
 /** The entrypoints that a version exports. */
 export function exportedEntries(version: Version): Entry[] {
@@ -67,7 +85,7 @@ export function exportedEntries(version: Version): Entry[] {
 export async function planProcess(context: PlanContext, options: PlanOptions, socket: (name: string) => string): Promise<ProcessPlan> {
   const { kernel } = context;
   const { script, version } = options;
-  const objects = await context.durableObjects.namespaces(script);
+  const objects = await context.durableObjects.namespaces(script, USER);
   const parts = mergeParts([await compileBindings(context, options), objects]);
   const hasObjects = (objects.durableObjectNamespaces ?? []).length > 0;
   const services: Service[] = [internet(kernel), ...(parts.services ?? [])];
@@ -124,6 +142,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   } else {
     sockets.push(at(entryName({}), front, LINK_HTTP));
   }
+  for (const { name, service } of parts.sockets ?? []) sockets.push(at(name, service, LINK_HTTP));
   const config: WorkerdConfig = { services, sockets, ...(parts.extensions && { extensions: parts.extensions }) };
   return { config, environment: parts.environment ?? {} };
 }
@@ -177,7 +196,7 @@ async function pathOf(kernel: KernelSlice, blob: BlobId): Promise<string> {
 /** The parts of all bindings of a version. */
 export async function compileBindings(context: PlanContext, options: Pick<PlanOptions, "script" | "version">): Promise<WorkerdParts> {
   const { script, version } = options;
-  const worker: WorkerRef = { scriptName: script.name, scriptId: script.id, versionId: version.id };
+  const worker = workerRef(context, script, version.id);
   return mergeParts(await Promise.all(version.bindings.map((b) => context.kernel.bindings.get(b.type).compile(b, worker))));
 }
 
@@ -190,6 +209,7 @@ export function mergeParts(all: readonly WorkerdParts[]): WorkerdParts {
     bindings: all.flatMap((part) => part.bindings),
     services: byName(all.flatMap((part) => part.services ?? [])),
     durableObjectNamespaces: all.flatMap((part) => part.durableObjectNamespaces ?? []),
+    sockets: all.flatMap((part) => part.sockets ?? []),
     extensions: byName(all.flatMap((part) => part.extensions ?? [])),
     environment: Object.assign({}, ...all.map((part) => part.environment ?? {})),
   };

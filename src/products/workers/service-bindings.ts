@@ -1,9 +1,8 @@
 /** Service bindings: `{ type: "service", service, entrypoint?, props? }`. The calls themselves: `links.ts`. */
 import type { BindingCompiler, BindingConfig } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
-import type { Links } from "./links.ts";
 import type { Version } from "./model.ts";
-import { type Entry, entryName, exportedEntries, LINK_HTTP } from "./process.ts";
+import { type Entry, entryName, entryOfWorker, exportedEntries } from "./process.ts";
 import type { ScriptStore } from "./store.ts";
 
 /** The entry that a stored service binding names. */
@@ -15,7 +14,7 @@ export const entryOf = (binding: BindingConfig): Entry => ({
 /** The service bindings of a version. */
 export const serviceBindingsOf = (version: Version): BindingConfig[] => version.bindings.filter((b) => b.type === "service");
 
-export function serviceBinding(store: ScriptStore, links: Links): BindingCompiler {
+export function serviceBinding(store: ScriptStore): BindingCompiler {
   return {
     async validate(b, worker) {
       const { service, entrypoint, props, environment } = b;
@@ -43,15 +42,11 @@ export function serviceBinding(store: ScriptStore, links: Links): BindingCompile
         ...(typeof props === "object" && props !== null && { props }),
       };
     },
-    async compile(b) {
+    async compile(b, worker) {
       const target = b.service as string;
       const entry = entryOf(b);
       const service = `service:${target}:${entryName(entry)}`;
-      const address = `unix:${await links.open(target, entry)}`;
-      return {
-        bindings: [{ name: b.name, service }],
-        services: [{ name: service, external: { address, http: LINK_HTTP } }],
-      };
+      return { bindings: [{ name: b.name, service }], services: [await worker.reach(service, entryOfWorker(target, entry))] };
     },
   };
 }

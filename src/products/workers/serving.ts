@@ -3,15 +3,12 @@
  * script with Durable Objects has one process at a time, since they share the objects' files.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { DurableObjects } from "../../kernel/capabilities.ts";
 import { PlatformError } from "../../kernel/errors.ts";
-import type { KernelSlice } from "../../kernel/product.ts";
 import type { Lease, ProcessSpec } from "../../kernel/workerd/runtime.ts";
-import type { Assets } from "./assets.ts";
 import { workersError } from "./errors.ts";
 import type { Links } from "./links.ts";
 import type { Version } from "./model.ts";
-import { type Entry, entryName, type PlanContext, planProcess } from "./process.ts";
+import { type Entry, entryName, entryOfWorker, type PlanContext, planProcess, USER } from "./process.ts";
 import { entryOf, serviceBindingsOf } from "./service-bindings.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 
@@ -43,18 +40,15 @@ interface Defined {
   readonly settings: {
     readonly tailed: boolean;
     readonly entries: readonly string[];
-    readonly exclusive: boolean;
+    /** Durable Object namespaces whose files the process owns. */
+    readonly exclusive: readonly string[];
     readonly consumers: readonly string[];
   };
 }
 
 export const processId = (version: Version): string => `w-${version.id}`;
 
-export function createServing(
-  context: PlanContext & { readonly kernel: KernelSlice; readonly assets: Assets; readonly durableObjects: DurableObjects },
-  store: ScriptStore,
-  links: () => Links,
-): Serving {
+export function createServing(context: PlanContext, store: ScriptStore, links: () => Links): Serving {
   const { kernel, durableObjects } = context;
   const { runtime, log } = kernel;
   const tailedScripts = new Set<string>();
@@ -78,9 +72,10 @@ export function createServing(
     const id = processId(version);
     const { script } = live;
     const entries = entriesOf(script.name, upcoming);
-    const exclusive = ((await durableObjects.namespaces(script)).durableObjectNamespaces ?? []).length > 0;
+    const objects = (await durableObjects.namespaces(script, USER)).durableObjectNamespaces ?? [];
+    const exclusive = objects.map((namespace) => namespace.uniqueKey).sort();
     // A Worker with Durable Objects is tailed from the start: replacing its process for a tail would drop its WebSockets.
-    const tailed = tailedScripts.has(script.id) || exclusive || observed(live);
+    const tailed = tailedScripts.has(script.id) || exclusive.length > 0 || observed(live);
     const consumers = script.settings.tail_consumers.map((consumer) => consumer.service).sort();
     const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, consumers };
     const known = defined.get(id);
@@ -89,10 +84,10 @@ export function createServing(
       id,
       label: script.name,
       async plan(socket) {
-        const paths = await Promise.all(consumers.map(async (name) => ({ name, path: await links().open(name, {}) })));
+        const paths = await Promise.all(consumers.map(async (name) => ({ name, path: await context.link(entryOfWorker(name, {})) })));
         return planProcess(context, { script, version, entries, tailed, consumers: paths }, socket);
       },
-      ...(exclusive && { exclusive: script.id, busyUntil: () => durableObjects.nextAlarm(script) }),
+      ...(exclusive.length > 0 && { exclusive, busyUntil: () => durableObjects.nextAlarm(script) }),
       output: (stream, line) => log.info("worker.output", { worker: script.name, stream, line }),
     };
     defined.set(id, { id, version, settings });
@@ -104,7 +99,7 @@ export function createServing(
     const id = processId(version);
     if (!defined.has(id)) await define(live, version);
     const lease = await runtime.lease(id);
-    const exclusive = defined.get(id)?.settings.exclusive ?? false;
+    const exclusive = (defined.get(id)?.settings.exclusive ?? []).length > 0;
     return { version, exclusive, socket: lease.socket, retired: lease.retired, release: lease.release };
   }
 
@@ -159,8 +154,8 @@ export function createServing(
         await defineTargets(after);
         for (const version of after.versions) {
           await define(after, version, after);
-          const exclusive = defined.get(processId(version))?.settings.exclusive === true;
-          if (atWork && !exclusive) await prewarm(after, version);
+          const exclusive = defined.get(processId(version))?.settings.exclusive ?? [];
+          if (atWork && exclusive.length === 0) await prewarm(after, version);
         }
       }
       store.remember(name, after);
