@@ -26,7 +26,7 @@ const alarms = await deployWorker({ after }, platform, {
   files: {
     "index.js": `import { DurableObject } from "cloudflare:workers";
       export class Alarms extends DurableObject {
-        async set(inMs) { await this.ctx.storage.setAlarm(Date.now() + inMs); return Date.now() + inMs; }
+        async set(inMs) { const due = Date.now() + inMs; await this.ctx.storage.setAlarm(due); return due; }
         async drop() { await this.ctx.storage.deleteAlarm(); return this.ctx.storage.getAlarm(); }
         async pending() { return this.ctx.storage.getAlarm(); }
         async failFirst(times) { await this.ctx.storage.put("failures", times); }
@@ -117,11 +117,12 @@ async function firedTimes(name: string, count: number, deadlineMs: number): Prom
 test("[durable-objects-25] an alarm fires once at its time; getAlarm is null inside; deleteAlarm prevents it", async () => {
   const due = (await json(`${alarms.url}/once/set/700`)) as number;
   const pending = (await json(`${alarms.url}/once/pending`)) as number;
-  assert(Math.abs(pending - due) < 5);
+  assert.equal(pending, due);
   const fired = await firedTimes("once", 1, 10_000);
   assert.equal(fired.length, 1);
   const [first] = fired as [Fired];
-  assert(first.at >= pending && first.at - pending < 300, `${first.at - pending} ms late`);
+  // Not before its time; how long after it depends on what else the machine does.
+  assert(first.at >= pending && first.at - pending < 2000, `${first.at - pending} ms late`);
   assert.deepEqual([first.during, first.retryCount, first.isRetry], [null, 0, false]);
   assert.equal(await json(`${alarms.url}/once/pending`), null);
   await json(`${alarms.url}/never/set/500`);
