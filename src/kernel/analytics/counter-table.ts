@@ -73,7 +73,11 @@ export async function countedIn<K extends string, S extends string>(
   return rows.map((row) => ({ ...row, time: Math.max(row.time, from) }));
 }
 
-/** Deletes what is older than queries reach. */
-export async function forget(tx: Pick<MetaTransaction, "run">, { name, period }: CounterTable<string, string>, now: number): Promise<void> {
-  await tx.run(`DELETE FROM ${name} WHERE ${period.column} < ?`, now - KEEP_MS);
+/** Deletes what was counted before that time. */
+export async function forget(
+  tx: Pick<MetaTransaction, "run">,
+  { name, period }: CounterTable<string, string>,
+  before: number,
+): Promise<void> {
+  await tx.run(`DELETE FROM ${name} WHERE ${period.column} < ?`, before - period.ms);
 }

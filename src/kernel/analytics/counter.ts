@@ -7,7 +7,7 @@ import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import type { MetaStore } from "../meta/meta.ts";
 import type { DatasetWindow } from "../product.ts";
-import { addTo, type Counted, type CounterTable, countedIn, forget, type Key, periodOf, type Sums } from "./counter-table.ts";
+import { addTo, type Counted, type CounterTable, countedIn, forget, KEEP_MS, type Key, periodOf, type Sums } from "./counter-table.ts";
 
 export interface Counter<K extends string, S extends string> {
   /** Adds to the row of the present period. */
@@ -62,7 +62,7 @@ export function openCounter<K extends string, S extends string>(
     try {
       await meta.transaction(async (tx) => {
         for (const { time, key, sums } of rows) await addTo(tx, table, time, key, sums);
-        if (old) await forget(tx, table, now);
+        if (old) await forget(tx, table, now - KEEP_MS);
       });
       if (old) forgotten = now;
       pause = FLUSH_MS;

@@ -4,8 +4,8 @@
  * so that a roll is one file of the sink.
  */
 import type { JournalEntry } from "../../kernel/journal/journal.ts";
+import { DropTally } from "./drop-tally.ts";
 import { readPayload } from "./payload.ts";
-import type { RecordError } from "./record-check.ts";
 import type { ScratchFile, ScratchFiles } from "./scratch-files.ts";
 
 /** Where a file ends and the next begins: DuckDB's threads share the files. */
@@ -27,11 +27,11 @@ export class Gathering {
   to: number;
   /** Of lines. */
   bytes = 0;
+  /** Of the events as they were sent, dropped ones included. */
+  sentBytes = 0;
   /** Events, dropped ones included. */
   records = 0;
-  /** By type, in the order of `errorTypes`. */
-  readonly dropped: [number, number, number, number] = [0, 0, 0, 0];
-  example: RecordError | undefined;
+  readonly dropped = new DropTally();
   /** Time of ingest of the first and the last entry, milliseconds since the epoch. */
   firstTime = 0;
   lastTime = 0;
@@ -77,8 +77,8 @@ export class Gathering {
       lines.push(payload.lines);
       this.bytes += payload.lines.byteLength;
       this.records += entry.count;
-      for (let i = 0; i < 4; i++) (this.dropped[i] as number) += payload.dropped[i] as number;
-      this.example ??= payload.example;
+      this.sentBytes += payload.bytes;
+      for (const drop of payload.dropped) this.dropped.add(drop, drop.count);
       this.lastTime = payload.time;
       this.to = entry.offset + entry.count;
     }

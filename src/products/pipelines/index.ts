@@ -5,6 +5,7 @@
 import type { Product } from "../../kernel/product.ts";
 import { pipelinesBinding } from "./binding.ts";
 import { openIngest } from "./ingest.ts";
+import { openMetrics } from "./metrics.ts";
 import { migrations } from "./migrations.ts";
 import { openPipelines } from "./pipelines.ts";
 import { pipelinesRoutes } from "./routes.ts";
@@ -27,12 +28,14 @@ export const pipelines = {
     const [objects, tables] = [kernel.get("objects"), kernel.get("tables")];
     const streams = await openStreams(meta, journals, clock, config["pipelines.streams_max"]);
     const sinks = await openSinks(meta, secrets, clock, config["pipelines.sinks_max"]);
-    const flows = await openPipelines(kernel, objects, tables, streams, sinks);
+    const metrics = openMetrics(meta, clock);
+    const flows = await openPipelines(kernel, objects, tables, streams, sinks, metrics);
     const ingest = openIngest(auth, config, log);
     const door = ingest.door(streamIntake(streams, clock, config));
     return {
       routes: pipelinesRoutes({ kernel, streams, sinks, pipelines: flows, objects, tables }),
       hosts: [door.host],
+      datasets: metrics.datasets,
       bindings: { pipelines: pipelinesBinding(streams, flows, mint) },
       internal: (claims, request, response) => door.internal(String(claims.stream), request, response),
       async stop() {

@@ -81,4 +81,24 @@ export const migrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    name: "0002-error-texts",
+    sql: `
+      -- Texts of dropped events, kept for a day; the counts by type stay in pipelines_user_errors.
+      CREATE TABLE pipelines_error_texts (
+        pipeline TEXT NOT NULL,
+        family TEXT NOT NULL,
+        type TEXT NOT NULL,
+        message TEXT NOT NULL,
+        minute INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (pipeline, family, type, message, minute)
+      );
+      ALTER TABLE pipelines_user_errors DROP COLUMN example;
+      CREATE INDEX pipelines_operator_metrics_minute ON pipelines_operator_metrics (minute);
+      CREATE INDEX pipelines_sink_metrics_minute ON pipelines_sink_metrics (minute);
+      CREATE INDEX pipelines_user_errors_minute ON pipelines_user_errors (minute);
+      CREATE INDEX pipelines_error_texts_minute ON pipelines_error_texts (minute);
+    `,
+  },
 ];

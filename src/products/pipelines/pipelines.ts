@@ -17,7 +17,7 @@ import { pipelinesError } from "./errors.ts";
 import { type FileWriter, fileWriter, type Plan } from "./file-writer.ts";
 import { macros } from "./functions.ts";
 import { limiter } from "./limiter.ts";
-import { addMetrics } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
 import { catalogList, icebergFields, jsonList, parquetList } from "./output.ts";
 import { r2Target } from "./r2-target.ts";
 import { type Intent, type Reader, type ReaderState, startReader } from "./reader.ts";
@@ -94,6 +94,7 @@ export async function openPipelines(
   tables: Tables,
   streams: Streams,
   sinks: Sinks,
+  metrics: Metrics,
 ): Promise<Pipelines> {
   const { meta, log, clock, config, blobs } = kernel;
   const directory = join(kernel.directory, "rolls");
@@ -159,7 +160,7 @@ export async function openPipelines(
           const text = JSON.stringify(intent);
           await meta.run("UPDATE pipelines_readers SET intent = ? WHERE pipeline = ? AND ordinal = ?", text, pipeline, ordinal);
         },
-        async advance(next, metrics) {
+        async advance(next, roll) {
           await meta.transaction(async (tx) => {
             await tx.run(
               "UPDATE pipelines_readers SET position = ?, rolls = ?, intent = NULL WHERE pipeline = ? AND ordinal = ?",
@@ -168,7 +169,7 @@ export async function openPipelines(
               pipeline,
               ordinal,
             );
-            await addMetrics(tx, { pipeline, stream: row.stream, sink: row.sink }, metrics, clock.now());
+            await metrics.add(tx, { pipeline, stream: row.stream, sink: row.sink }, roll);
           });
           void trim(stream.id).catch((error: unknown) => log.warn("stream.trim_failed", { stream: stream.id, error }));
         },

@@ -112,7 +112,7 @@ async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, 
       advance: async (state, metrics) => {
         if (dead) throw new Error("dead");
         saved.state = state;
-        dropped += metrics.dropped.reduce((sum, count) => sum + count, 0);
+        dropped += metrics.dropped.reduce((sum, { count }) => sum + count, 0);
         await at("afterAdvance");
       },
       onHealth: (reason) => {

@@ -193,9 +193,8 @@ export function startReader(options: ReaderOptions): Reader {
     // The events are done with: this is what makes it known.
     await options.advance(next, {
       records: roll.records,
-      bytes: roll.bytes,
-      dropped: roll.dropped,
-      example: roll.example,
+      bytes: roll.sentBytes,
+      dropped: roll.dropped.list(),
       written: done && { ...done, rowGroups: written?.rowGroups ?? 0, uncompressedBytes: written?.uncompressedBytes ?? done.bytes },
     });
     state = next;

@@ -71,8 +71,14 @@ test("events that do not fit the schema are dropped and counted by the documente
   assert.ok(batch !== undefined);
   assert.equal(batch.count, 7);
   const payload = readPayload(batch.payload);
-  assert.deepEqual(payload.dropped, [1, 2, 1, 1]);
-  assert.deepEqual(payload.example, { type: "missing_field", message: 'missing required field "user_id"' });
+  assert.deepEqual(payload.dropped, [
+    { type: "missing_field", message: 'missing required field "user_id"', count: 1 },
+    { type: "null_value", message: 'required field "user_id" is null', count: 1 },
+    { type: "type_mismatch", message: 'field "amount": expected float64, got string', count: 1 },
+    { type: "parse_failure", message: 'field "at": not an RFC 3339 timestamp', count: 1 },
+    { type: "type_mismatch", message: 'field "user_id": expected string, got number', count: 1 },
+  ]);
+  assert.equal(payload.bytes, JSON.stringify(events).length - "[]".length - ",".length * 6);
   assert.equal(Buffer.from(payload.lines).toString().match(/good/g)?.length, 2);
   assert.deepEqual(lines(JSON.stringify([{ user_id: 1 }]), fields), []);
 });
@@ -80,8 +86,38 @@ test("events that do not fit the schema are dropped and counted by the documente
 function verdict(field: WireField, json: string): string {
   const batch = encodeBatch(Buffer.from(`[{"f":${json}}]`), check([{ name: "f", ...field }]), NOW);
   assert.ok(batch !== undefined);
-  return readPayload(batch.payload).example?.type ?? "ok";
+  return readPayload(batch.payload).dropped[0]?.type ?? "ok";
 }
+
+test("more kinds of errors than are told apart are counted by type, and the entry stays small", () => {
+  const fields = Array.from({ length: 500 }, (_, i): WireField => ({ name: `f${i}`, type: "int32" }));
+  const events = fields.flatMap((_, i) => [{ [`f${i}`]: "x" }, { [`f${i}`]: 1e12 }]);
+  const batch = encodeBatch(Buffer.from(JSON.stringify(events)), check(fields), NOW);
+  const dropped = readPayload(batch?.payload ?? Buffer.alloc(0)).dropped;
+  assert.ok(dropped.length <= 102);
+  const total = (type: string) => dropped.filter((one) => one.type === type).reduce((sum, { count }) => sum + count, 0);
+  assert.deepEqual([total("type_mismatch"), total("parse_failure")], [500, 500]);
+});
+
+test("entries of the first version of the journal's payload are read", () => {
+  const example = Buffer.from(JSON.stringify({ type: "null_value", message: "why" }));
+  const header = Buffer.alloc(36);
+  header[0] = 1;
+  header.writeDoubleLE(NOW, 8);
+  for (const [i, count] of [0, 2, 0, 1].entries()) header.writeUInt32LE(count, 16 + 4 * i);
+  header.writeUInt32LE(example.length, 32);
+  const line = Buffer.from(`{"t":${NOW},"v":{}}\n`);
+  const { lines: found, ...rest } = readPayload(Buffer.concat([header, example, line]));
+  assert.deepEqual(Buffer.from(found), line);
+  assert.deepEqual(rest, {
+    time: NOW,
+    bytes: line.length,
+    dropped: [
+      { type: "type_mismatch", message: "", count: 2 },
+      { type: "null_value", message: "why", count: 1 },
+    ],
+  });
+});
 
 test("each type takes the documented forms and nothing else", () => {
   const table: [WireField, Record<string, string>][] = [

@@ -5,9 +5,10 @@
  * scan 1,000 MB/s, check 5,000 MB/s on one core.
  */
 import { isUtf8 } from "node:buffer";
+import { DropTally } from "./drop-tally.ts";
 import { ingestError } from "./errors.ts";
 import { beginPayload, finishPayload } from "./payload.ts";
-import { errorTypes, isObject, parseExact, type RecordCheck, type RecordError } from "./record-check.ts";
+import { isObject, parseExact, type RecordCheck, type RecordError } from "./record-check.ts";
 
 export interface Batch {
   readonly payload: Uint8Array;
@@ -40,8 +41,7 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
 
   const { bounds, newlines, surrogates } = scan(body, count);
   if (surrogates && !isWellFormed(events)) throw ingestError("malformed", "The body has an unpaired surrogate");
-  const dropped: [number, number, number, number] = [0, 0, 0, 0];
-  let example: RecordError | undefined;
+  let dropped: DropTally | undefined;
   let bad: Uint8Array | undefined;
   if (check !== undefined) {
     for (let i = 0; i < count; i++) {
@@ -50,16 +50,20 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
       let error = check(event);
       if (error === "exact") error = exactly(check, body, bounds, i);
       if (error === undefined) continue;
-      const type = errorTypes.indexOf(error.type) as 0 | 1 | 2 | 3;
-      dropped[type]++;
-      example ??= error;
+      dropped ??= new DropTally();
+      dropped.add(error);
       bad ??= new Uint8Array(count);
       bad[i] = 1;
     }
   }
 
   const [prefix, suffix] = form === "timed" ? [linePrefix(now), TIMED_END] : [PLAIN_START, PLAIN_END];
-  const writer = beginPayload({ time: now, dropped, example }, body.length + count * (prefix.length + suffix.length));
+  let sent = 0;
+  for (let i = 0; i < bounds.length; i += 2) sent += (bounds[i + 1] as number) - (bounds[i] as number);
+  const writer = beginPayload(
+    { time: now, bytes: sent, dropped: dropped?.list() ?? [] },
+    body.length + count * (prefix.length + suffix.length),
+  );
   const { bytes } = writer;
   for (let i = 0; i < count; i++) {
     if (bad !== undefined && bad[i] === 1) continue;

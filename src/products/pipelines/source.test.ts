@@ -45,7 +45,7 @@ async function read(field: WireField, values: readonly string[], cast = "f"): Pr
     c.all<{ x: unknown; other: string }>(`SELECT ${cast} AS x, other FROM (${sourceSql(fields, [file], 1e6)})`),
   );
   assert.ok(rows.every((row) => row.other === "o"));
-  return { found: rows.map((row) => row.x), dropped: payload.dropped.reduce((sum, count) => sum + count, 0) };
+  return { found: rows.map((row) => row.x), dropped: payload.dropped.reduce((sum, { count }) => sum + count, 0) };
 }
 
 async function same(field: WireField, values: readonly string[], expected: readonly unknown[], cast?: string): Promise<void> {
