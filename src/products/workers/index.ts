@@ -16,6 +16,7 @@ import { receiveTraces } from "./internal.ts";
 import { openLinks } from "./links.ts";
 import { migrations } from "./migrations.ts";
 import type { PlanContext } from "./process.ts";
+import { rateLimits } from "./rate-limits.ts";
 import { workerRoutes } from "./routes.ts";
 import { serviceBinding } from "./service-bindings.ts";
 import { createServing } from "./serving.ts";
@@ -49,13 +50,15 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const tails = createTails(kernel, store, serving);
   const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, serving });
   await cron.start();
+  const limits = rateLimits(kernel.clock, kernel.mint);
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
 
   return {
     routes: workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain }),
     hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get), tails.route],
-    bindings: { ...workerBindings(kernel, store), service: serviceBinding(store) },
-    internal: (claims, request, response) => receiveTraces(claims, request, response, tails),
+    bindings: { ...workerBindings(kernel, store), service: serviceBinding(store), ratelimit: limits.binding },
+    internal: (claims, request, response) =>
+      claims.kind === "ratelimit" ? limits.serve(claims, request, response) : receiveTraces(claims, request, response, tails),
     offers: {
       dispatch: { scheduled: (script, event) => cron.run(script, event.cron, event.scheduledTime) },
     },
