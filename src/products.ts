@@ -1,5 +1,6 @@
 /** The one list of products. Order does not matter: the kernel starts them in the order of their needs. */
 import type { Product } from "./kernel/product.ts";
+import { cache } from "./products/cache/index.ts";
 import { d1 } from "./products/d1/index.ts";
 import { durableObjects } from "./products/durable-objects/index.ts";
 import { kv } from "./products/kv/index.ts";
@@ -9,4 +10,4 @@ import { r2DataCatalog } from "./products/r2-data-catalog/index.ts";
 import { r2Sql } from "./products/r2-sql/index.ts";
 import { workers } from "./products/workers/index.ts";
 
-export const products: readonly Product[] = [d1, durableObjects, kv, pipelines, r2, r2DataCatalog, r2Sql, workers];
+export const products: readonly Product[] = [cache, d1, durableObjects, kv, pipelines, r2, r2DataCatalog, r2Sql, workers];

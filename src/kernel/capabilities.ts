@@ -7,13 +7,20 @@ import type { Principal } from "./api/tokens.ts";
 import type { BlobId } from "./blobs/blobs.ts";
 import type { MetaTransaction } from "./meta/meta.ts";
 import type { BindingConfig, WorkerdParts } from "./product.ts";
-import type { Module } from "./workerd/config.ts";
+import type { Module, Service as WorkerdService } from "./workerd/config.ts";
 
 export interface Capabilities {
   readonly objects: Objects;
   readonly tables: Tables;
   readonly dispatch: Dispatch;
   readonly durableObjects: DurableObjects;
+  readonly contentCache: ContentCache;
+}
+
+/** Copies of responses. */
+export interface ContentCache {
+  /** A workerd service of that name for `cacheApiOutbound`. Workers with another scope have other caches. */
+  service(name: string, scope: string): WorkerdService;
 }
 
 /** Object storage for other products: buckets of the account, without credentials of their own. */

@@ -49,6 +49,8 @@ export const configKeys = {
   ),
   "journal.segment_bytes": key(64 * 1024 * 1024, "Size at which a journal starts a new segment file", positive),
   "journal.pending_max_bytes": key(64 * 1024 * 1024, "Bytes waiting for the disk past which appends are refused", positive),
+  "cache.max_bytes": key(1024 ** 3, "Bytes of responses that the content cache (`caches` of Workers) holds", positive),
+  "cache.object_max_bytes": key(512 * 1024 ** 2, "Largest response that the content cache stores", positive),
   "kv.write_per_key_per_s": key(0, "Writes a second to one key before 429; the real service has 1, 0 = unlimited"),
   "kv.namespaces_max": key(1000, "Namespaces of the account", positive),
   "d1.databases_max": key(50_000, "Databases of the account", positive),

@@ -19,6 +19,7 @@ import type { SecretBox } from "./secrets.ts";
 import type {
   DurableObjectNamespace,
   ExtensionModule,
+  HttpOptions,
   ServiceDesignator,
   Binding as WorkerdBinding,
   Service as WorkerdService,
@@ -92,9 +93,10 @@ export type Claims = Readonly<Record<string, string | number | boolean | null>>;
 export interface CapabilityMint {
   /**
    * A workerd service that reaches this product's `internal` handler on the Node side with these claims; bind
-   * it with `kvNamespace`, `r2Bucket`, `wrapped`, `service`, … User code can neither see nor change the claims.
+   * it with `kvNamespace`, `r2Bucket`, `wrapped`, `service`, … User code can neither see nor change the claims. `http`
+   * names headers in which workerd says what a request line does not.
    */
-  node(serviceName: string, claims: Claims): WorkerdService;
+  node(serviceName: string, claims: Claims, http?: Pick<HttpOptions, "cfBlobHeader" | "forwardedProtoHeader">): WorkerdService;
   /** The same for this product's `entry` in the system workerd. */
   system(serviceName: string, claims: Claims): WorkerdService;
 }

@@ -5,7 +5,7 @@
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { CapabilityMint, Claims } from "../product.ts";
-import type { Service } from "./config.ts";
+import type { HttpOptions, Service } from "./config.ts";
 
 export const CAPABILITY_HEADER = "x-freehold-capability";
 /** In the environment of an entry Worker of the system workerd; `capability.worker.ts` verifies with it. */
@@ -53,15 +53,15 @@ export function capabilityKey(key: Buffer): CapabilityKey {
 
 /** The mint of one product. */
 export function capabilityMint(product: string, key: CapabilityKey, sockets: { node: string; system: string }): CapabilityMint {
-  const external = (name: string, socket: string, claims: Claims): Service => ({
+  const external = (name: string, socket: string, claims: Claims, http: HttpOptions = {}): Service => ({
     name,
     external: {
       address: `unix:${socket}`,
-      http: { injectRequestHeaders: [{ name: CAPABILITY_HEADER, value: key.mint(product, claims) }] },
+      http: { ...http, injectRequestHeaders: [{ name: CAPABILITY_HEADER, value: key.mint(product, claims) }] },
     },
   });
   return {
-    node: (name, claims) => external(name, sockets.node, claims),
+    node: (name, claims, http) => external(name, sockets.node, claims, http),
     system: (name, claims) => external(name, sockets.system, claims),
   };
 }

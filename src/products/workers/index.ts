@@ -26,7 +26,7 @@ import { createTails } from "./tails.ts";
 export const workers = {
   name: "workers",
   status: "beta",
-  needs: ["durableObjects"],
+  needs: ["contentCache", "durableObjects"],
   provides: ["dispatch"],
   migrations,
   permissions: [
@@ -43,7 +43,13 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const assets = openAssets(kernel);
   const account = await openAccount(kernel.meta);
   const pool = new ConnectionPool();
-  const context: PlanContext = { kernel, assets, durableObjects, link: (destination) => links.open(destination) };
+  const context: PlanContext = {
+    kernel,
+    assets,
+    durableObjects,
+    cache: kernel.get("contentCache"),
+    link: (destination) => links.open(destination),
+  };
   const serving = createServing(context, store, () => links);
   const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target) });
   const deployer = createDeployer(context, store, serving);

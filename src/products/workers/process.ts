@@ -4,7 +4,7 @@
  * The user's code never sees the platform's own services: only what its bindings name.
  */
 import { createHash, randomBytes } from "node:crypto";
-import type { BlobId, DurableObjects } from "../../kernel/capabilities.ts";
+import type { BlobId, ContentCache, DurableObjects } from "../../kernel/capabilities.ts";
 import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Module, Service, Socket, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
@@ -15,6 +15,7 @@ import type { Script, StoredModule, Version } from "./model.ts";
 
 /** Service name of the user's Worker in its process. */
 export const USER = "user";
+const CACHE = "freehold-cache";
 const OWN_COMPATIBILITY_DATE = "2026-01-01";
 /** Header that carries `request.cf` to workerd, which removes it. Clients cannot send it: `http.ts` drops the prefix. */
 export const CF_HEADER = "x-freehold-cf";
@@ -63,6 +64,7 @@ export interface PlanContext {
   readonly kernel: KernelSlice;
   readonly assets: Assets;
   readonly durableObjects: DurableObjects;
+  readonly cache: ContentCache;
   /** Path of the socket that leads to the destination. */
   readonly link: (destination: Destination) => Promise<string>;
 }
@@ -109,6 +111,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
         ...code,
         ...(code.modules !== undefined && { modules: [...before, ...code.modules] }),
         bindings: parts.bindings,
+        cacheApiOutbound: CACHE,
         ...(hasObjects && {
           durableObjectNamespaces: parts.durableObjectNamespaces ?? [],
           durableObjectStorage: context.durableObjects.storage.service,
@@ -116,7 +119,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
         tails,
       },
     });
-    services.push(dispatcher());
+    services.push(dispatcher(), context.cache.service(CACHE, script.id));
   }
   if (version.assets !== undefined) services.push(await assetsService(context, version, hasCode));
   const front = version.assets === undefined ? USER : ASSETS_SERVICE;
