@@ -15,6 +15,7 @@ export interface Capabilities {
   readonly dispatch: Dispatch;
   readonly durableObjects: DurableObjects;
   readonly contentCache: ContentCache;
+  readonly queueSender: QueueSender;
 }
 
 /** Copies of responses. */
@@ -122,6 +123,54 @@ export interface NewTable {
 export interface Dispatch {
   /** Runs the Worker's `scheduled` handler; resolves with its outcome ("ok", "exception", …). */
   scheduled(scriptName: string, event: { cron: string; scheduledTime: number }): Promise<{ outcome: string }>;
+  /**
+   * Runs the Worker's `queue` handler on a batch. Resolves with its outcome, "exception" also when the process died under
+   * it; rejects when the batch did not reach a handler: there is no such Worker, or it does not start.
+   */
+  queue(scriptName: string, batch: QueueBatch): Promise<QueueBatchResult>;
+  /** Whether there is a Worker of that name. */
+  has(scriptName: string): boolean;
+  /** Names of the Workers whose current versions have a binding that matches. */
+  bound(matches: (binding: BindingConfig) => boolean): string[];
+}
+
+export interface QueueBatch {
+  readonly queue: string;
+  readonly messages: readonly QueueBatchMessage[];
+  readonly metrics: { readonly backlogCount: number; readonly backlogBytes: number; readonly oldestMessageTimestamp: number };
+}
+
+export interface QueueBatchMessage {
+  readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly timestamp: number;
+  /** Of deliveries, this one included. */
+  readonly attempts: number;
+  readonly contentType: "text" | "bytes" | "json" | "v8";
+  readonly body: Uint8Array;
+}
+
+/** What a handler did with its batch, as workerd reports it. */
+export interface QueueBatchResult {
+  /** "ok", "exception", … */
+  readonly outcome: string;
+  readonly ackAll: boolean;
+  readonly retryBatch: { readonly retry: boolean; readonly delaySeconds?: number };
+  readonly explicitAcks: readonly string[];
+  readonly retryMessages: readonly { readonly msgId: string; readonly delaySeconds?: number }[];
+}
+
+/** Queues for other products: events of their own as messages. */
+export interface QueueSender {
+  /** The queue, or undefined; memory only. */
+  find(queueId: string): { readonly id: string; readonly name: string } | undefined;
+  /**
+   * Sends JSON messages, at most 100 and 256 KB. Durable when it resolves, all or none. Rejects with `queues.queueNotFound`
+   * and with the documented limits, of which those with status 429 pass by themselves.
+   */
+  send(queueId: string, source: "r2" | "event", bodies: readonly unknown[]): Promise<void>;
+  /** Registers who asks for the producers of a queue: a product names those of its resources that write to it. */
+  addProducers(producersOf: (queueId: string) => Promise<readonly { readonly type: "r2_bucket"; readonly bucket_name: string }[]>): void;
 }
 
 /** A script, by the name that users know and the id that stays. */

@@ -2,14 +2,13 @@
  * Cron triggers: the schedules of scripts, the one timer that fires them, and the last runs. A run that falls into a time
  * when the platform was down is not made up for; one that has been started is not started again after a restart.
  */
-import { Client } from "undici";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
 import { nextRun, parse } from "./cron-expression.ts";
 import { workersError } from "./errors.ts";
+import type { Events } from "./events.ts";
 import type { Script } from "./model.ts";
-import type { Serving } from "./serving.ts";
 import type { ScriptStore } from "./store.ts";
 
 export interface Schedule {
@@ -32,8 +31,6 @@ export interface CronScheduler {
   replace(scriptId: string, crons: readonly string[]): Promise<Schedule[]>;
   /** Newest first; the last 100 of a script are kept. */
   runs(scriptId: string): Promise<CronRun[]>;
-  /** Runs the handler now, for the dispatch capability. */
-  run(scriptName: string, cron: string, scheduledTime: number): Promise<{ outcome: string }>;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -43,8 +40,6 @@ const CRONS_MAX = 250;
 const RUNS_KEPT = 100;
 /** Longest wait of one timer; also how late a change of the system's clock is noticed. */
 const TICK_MAX_MS = 60_000;
-/** Documented wall time of a scheduled handler. */
-const HANDLER_TIMEOUT_MS = 15 * 60_000;
 
 interface Due {
   readonly scriptId: string;
@@ -53,8 +48,8 @@ interface Due {
   at: number;
 }
 
-export function createCron(deps: { meta: MetaStore; clock: Clock; log: Log; store: ScriptStore; serving: Serving }): CronScheduler {
-  const { meta, clock, log, store, serving } = deps;
+export function createCron(deps: { meta: MetaStore; clock: Clock; log: Log; store: ScriptStore; events: Events }): CronScheduler {
+  const { meta, clock, log, store, events } = deps;
   let schedule: Due[] = [];
   let timer: NodeJS.Timeout | undefined;
   let stopped = true;
@@ -88,7 +83,7 @@ export function createCron(deps: { meta: MetaStore; clock: Clock; log: Log; stor
     // Before the run: after a restart within the same minute it is not started a second time.
     await meta.run("UPDATE workers_schedules SET last_due = ? WHERE script_id = ? AND cron = ?", scheduledTime, due.scriptId, due.cron);
     const startedOn = clock.now();
-    const { outcome } = await scheduler.run(script.name, due.cron, scheduledTime);
+    const { outcome } = await events.scheduled(script.name, { cron: due.cron, scheduledTime });
     await record(script, {
       cron: due.cron,
       scheduled_time: scheduledTime,
@@ -174,24 +169,6 @@ export function createCron(deps: { meta: MetaStore; clock: Clock; log: Log; stor
         "SELECT cron, scheduled_time, started_on, duration_ms, outcome FROM workers_cron_runs WHERE script_id = ? ORDER BY started_on DESC LIMIT 100",
         scriptId,
       ),
-    async run(scriptName, cron, scheduledTime) {
-      const lease = await serving.lease(scriptName);
-      const client = new Client("http://events", { socketPath: lease.socket("events"), headersTimeout: HANDLER_TIMEOUT_MS });
-      try {
-        const answer = await client.request({ method: "POST", path: "/scheduled", body: JSON.stringify({ cron, scheduledTime }) });
-        if (answer.statusCode !== 200) {
-          await answer.body.dump();
-          return { outcome: "exception" };
-        }
-        return (await answer.body.json()) as { outcome: string };
-      } catch (error) {
-        log.warn("cron.dispatch_failed", { worker: scriptName, cron, error });
-        return { outcome: "exception" };
-      } finally {
-        lease.release();
-        await client.close();
-      }
-    },
     async start() {
       stopped = false;
       await load();

@@ -11,6 +11,7 @@ import { openAssets } from "./assets.ts";
 import { workerBindings } from "./bindings.ts";
 import { createCron } from "./cron.ts";
 import { createDeployer } from "./deploy.ts";
+import { createEvents } from "./events.ts";
 import { workerHosts } from "./http.ts";
 import { receiveTraces } from "./internal.ts";
 import { openLinks } from "./links.ts";
@@ -54,7 +55,8 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target) });
   const deployer = createDeployer(context, store, serving);
   const tails = createTails(kernel, store, serving);
-  const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, serving });
+  const events = createEvents(serving, kernel.log);
+  const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, events });
   await cron.start();
   const limits = rateLimits(kernel.clock, kernel.mint);
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
@@ -66,7 +68,15 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     internal: (claims, request, response) =>
       claims.kind === "ratelimit" ? limits.serve(claims, request, response) : receiveTraces(claims, request, response, tails),
     offers: {
-      dispatch: { scheduled: (script, event) => cron.run(script, event.cron, event.scheduledTime) },
+      dispatch: {
+        ...events,
+        has: (script) => store.live(script) !== undefined,
+        bound: (matches) =>
+          store
+            .all()
+            .filter(({ versions }) => versions.some((version) => version.bindings.some(matches)))
+            .map(({ script }) => script.name),
+      },
     },
     check: async () => ({ ok: true, detail: `${store.all().length} Workers` }),
     async stop() {

@@ -1,0 +1,33 @@
+/**
+ * Ids of messages: 32 hex digits that order by time. 12 digits of milliseconds, 4 of a counter (messages of one moment
+ * keep their order), 16 random ones.
+ */
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../../kernel/clock.ts";
+
+const COUNTER_MAX = 0xffff;
+
+const timeDigits = (time: number): string => Math.max(0, time).toString(16).padStart(12, "0");
+
+/** The lowest id of a message that is sent at this time. */
+export const lowestId = (time: number): string => timeDigits(time) + "0".repeat(20);
+
+/** When the message was sent. */
+export const timeOfId = (id: string): number => Number.parseInt(id.slice(0, 12), 16);
+
+/** Makes ids that rise even when the clock stands still or steps back. */
+export function messageIds(clock: Clock): () => string {
+  let time = 0;
+  let counter = 0;
+  return () => {
+    const now = clock.now();
+    if (now > time) {
+      time = now;
+      counter = 0;
+    } else if (counter === COUNTER_MAX) {
+      time++;
+      counter = 0;
+    } else counter++;
+    return timeDigits(time) + counter.toString(16).padStart(4, "0") + randomBytes(8).toString("hex");
+  };
+}

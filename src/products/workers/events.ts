@@ -1,0 +1,56 @@
+/**
+ * Events from outside HTTP to Workers: each goes to the dispatcher in the process of the script's current version
+ * (`dispatcher.worker.ts`), which is started for it, and is answered when the handler has ended.
+ */
+import { Client } from "undici";
+import type { QueueBatch, QueueBatchResult } from "../../kernel/capabilities.ts";
+import type { Log } from "../../kernel/log.ts";
+import type { Serving } from "./serving.ts";
+
+export interface Events {
+  /** Never rejects: whatever goes wrong is the outcome "exception". */
+  scheduled(scriptName: string, event: { cron: string; scheduledTime: number }): Promise<{ outcome: string }>;
+  /** Rejects when the batch did not reach the handler. */
+  queue(scriptName: string, batch: QueueBatch): Promise<QueueBatchResult>;
+}
+
+/** Documented wall time of a scheduled handler and of a queue consumer. */
+const HANDLER_TIMEOUT_MS = 15 * 60_000;
+
+const failed: QueueBatchResult = { outcome: "exception", ackAll: false, retryBatch: { retry: false }, explicitAcks: [], retryMessages: [] };
+
+export function createEvents(serving: Serving, log: Log): Events {
+  /** The answer, or undefined when the process broke the event off. Rejects when there is no process to send it to. */
+  async function post<T>(scriptName: string, path: string, body: unknown): Promise<T | undefined> {
+    const lease = await serving.lease(scriptName);
+    const client = new Client("http://events", { socketPath: lease.socket("events"), headersTimeout: HANDLER_TIMEOUT_MS });
+    try {
+      const answer = await client.request({ method: "POST", path, body: JSON.stringify(body) });
+      if (answer.statusCode === 200) return (await answer.body.json()) as T;
+      await answer.body.dump();
+      return undefined;
+    } catch (error) {
+      log.warn("event.broken_off", { worker: scriptName, path, error });
+      return undefined;
+    } finally {
+      lease.release();
+      // Also ends what the handler may still do after its time is over.
+      await client.destroy();
+    }
+  }
+
+  return {
+    async scheduled(scriptName, event) {
+      try {
+        return (await post<{ outcome: string }>(scriptName, "/scheduled", event)) ?? { outcome: "exception" };
+      } catch (error) {
+        log.warn("event.not_delivered", { worker: scriptName, cron: event.cron, error });
+        return { outcome: "exception" };
+      }
+    },
+    async queue(scriptName, batch) {
+      const messages = batch.messages.map(({ body, ...message }) => ({ ...message, body: Buffer.from(body).toString("base64") }));
+      return (await post<QueueBatchResult>(scriptName, "/queue", { ...batch, messages })) ?? failed;
+    },
+  };
+}
