@@ -83,6 +83,8 @@ function parquetType(type: DuckDBType, name: string): string {
     case DuckDBTypeId.DATE:
     case DuckDBTypeId.TIME:
     case DuckDBTypeId.TIMESTAMP:
+    case DuckDBTypeId.TIMESTAMP_S:
+    case DuckDBTypeId.TIMESTAMP_MS:
     case DuckDBTypeId.TIMESTAMP_NS:
     case DuckDBTypeId.TIMESTAMP_TZ:
     case DuckDBTypeId.INTERVAL:
@@ -122,7 +124,9 @@ const catalogTypes: Partial<Record<DuckDBTypeId, CatalogType>> = {
   [DuckDBTypeId.DATE]: { sql: "DATE", iceberg: "date" },
   [DuckDBTypeId.TIME]: { sql: "TIME", iceberg: "time" },
   [DuckDBTypeId.TIMESTAMP]: { sql: "TIMESTAMP", iceberg: "timestamp" },
-  // Tables of format version 2 have microseconds.
+  // Tables of format version 2 have microseconds, no other unit.
+  [DuckDBTypeId.TIMESTAMP_S]: { sql: "TIMESTAMP", iceberg: "timestamp" },
+  [DuckDBTypeId.TIMESTAMP_MS]: { sql: "TIMESTAMP", iceberg: "timestamp" },
   [DuckDBTypeId.TIMESTAMP_NS]: { sql: "TIMESTAMP", iceberg: "timestamp" },
   [DuckDBTypeId.TIMESTAMP_TZ]: { sql: "TIMESTAMP WITH TIME ZONE", iceberg: "timestamptz" },
 };
@@ -157,6 +161,8 @@ const textTypes = new Set([
   DuckDBTypeId.BLOB,
   DuckDBTypeId.DECIMAL,
   DuckDBTypeId.TIMESTAMP,
+  DuckDBTypeId.TIMESTAMP_S,
+  DuckDBTypeId.TIMESTAMP_MS,
   DuckDBTypeId.TIMESTAMP_NS,
   DuckDBTypeId.TIMESTAMP_TZ,
 ]);

@@ -15,7 +15,6 @@ import { catalogTarget } from "./catalog-target.ts";
 import { checkCredentials } from "./credentials.ts";
 import { pipelinesError } from "./errors.ts";
 import { type FileWriter, fileWriter, type Plan } from "./file-writer.ts";
-import { macros } from "./functions.ts";
 import { limiter } from "./limiter.ts";
 import type { Metrics } from "./metrics.ts";
 import { catalogList, icebergFields, jsonList, parquetList } from "./output.ts";
@@ -24,6 +23,7 @@ import { type Intent, type Reader, type ReaderState, startReader } from "./reade
 import { scratchFiles } from "./scratch-files.ts";
 import type { Sink, Sinks } from "./sinks.ts";
 import { type CompiledStatement, compilePipeline } from "./sql/compile.ts";
+import { engineFunctions, macros } from "./sql/functions.ts";
 import { SqlError } from "./sql/sql-error.ts";
 import type { Stream, Streams } from "./streams.ts";
 import type { Target } from "./target.ts";
@@ -108,6 +108,7 @@ export async function openPipelines(
     memoryMb: config["pipelines.memory_mb"],
     // One core is the event loop's: with all of them taken, ingest and gathering wait for SQL.
     threads: Math.max(1, availableParallelism() - 1),
+    functions: engineFunctions(),
     setup: macros,
   });
   const writer: FileWriter = fileWriter(db, blobs.scratch, config["pipelines.payload_max_bytes"], (error) =>

@@ -14,7 +14,6 @@ import { openSegmentJournals } from "../../kernel/journal/segments.ts";
 import { openLog } from "../../kernel/log.ts";
 import { parseFields } from "./fields.ts";
 import { fileWriter } from "./file-writer.ts";
-import { macros } from "./functions.ts";
 import { type FileIdentity, fileStem } from "./naming.ts";
 import { jsonList } from "./output.ts";
 import { type Reader, type ReaderState, startReader } from "./reader.ts";
@@ -23,6 +22,7 @@ import { encodeBatch } from "./records.ts";
 import { scratchFiles } from "./scratch-files.ts";
 import type { RollingPolicy } from "./sink-config.ts";
 import { compilePipeline } from "./sql/compile.ts";
+import { engineFunctions, macros } from "./sql/functions.ts";
 
 const STEPS = ["prepare", "saveIntent", "beforeDeliver", "afterDeliver", "afterAdvance"] as const;
 type Step = (typeof STEPS)[number] | undefined;
@@ -37,7 +37,13 @@ async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, 
     log,
   });
   const journal = await journals.open("stream");
-  const db = await openDuckDb({ directories: [directory], spill: join(directory, "spill"), memoryMb: 256, setup: macros });
+  const db = await openDuckDb({
+    directories: [directory],
+    spill: join(directory, "spill"),
+    memoryMb: 256,
+    functions: engineFunctions(),
+    setup: macros,
+  });
   const fields = parseFields({ fields: [{ name: "id", type: "int64", required: true }] });
   const [statement] = await db.use((c) =>
     compilePipeline(

@@ -10,17 +10,23 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type DuckDb, openDuckDb } from "../../kernel/duckdb/engine.ts";
 import { parseFields, type WireField } from "./fields.ts";
-import { macros } from "./functions.ts";
 import { readPayload } from "./payload.ts";
 import { recordCheck } from "./record-check.ts";
 import { encodeBatch } from "./records.ts";
 import { sourceSql } from "./source.ts";
+import { engineFunctions, macros } from "./sql/functions.ts";
 
 let db: DuckDb;
 let directory: string;
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), "pipelines-source-"));
-  db = await openDuckDb({ directories: [directory], spill: join(directory, "spill"), memoryMb: 256, setup: macros });
+  db = await openDuckDb({
+    directories: [directory],
+    spill: join(directory, "spill"),
+    memoryMb: 256,
+    functions: engineFunctions(),
+    setup: macros,
+  });
 });
 after(async () => {
   db.close();

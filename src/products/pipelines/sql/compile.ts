@@ -8,6 +8,7 @@ import { type Connection, DuckDbError, identifier } from "../../../kernel/duckdb
 import { parseSelects, SqlSyntaxError } from "../../../kernel/duckdb/parser.ts";
 import { type Field, reservedColumns, TIME } from "../fields.ts";
 import { columnNames, emptySourceSql, SOURCE } from "../source.ts";
+import { Types } from "./scope.ts";
 import { compileSelect } from "./select.ts";
 import { SqlError } from "./sql-error.ts";
 import { type InsertStatement, splitStatements } from "./statements.ts";
@@ -35,13 +36,15 @@ export interface CompiledStatement {
   readonly sink: { readonly id: string; readonly name: string };
   /** A SELECT over `__source` that yields `columns`, then the hidden time of ingest. */
   readonly select: string;
-  /** The same with NULL in the place of values that fail; null when DuckDB cannot guard it (random(), uuid()). */
+  /** The same with NULL in the place of values that fail; null when DuckDB cannot guard it. */
   readonly guarded: string | null;
   readonly columns: readonly Column[];
 }
 
 const SQL_LENGTH_MAX = 100_000;
 const STATEMENTS_MAX = 20;
+/** Questions about types that one statement may cost. */
+const QUESTIONS_MAX = 2000;
 
 /** Compiles every INSERT of the text. Throws `SqlError` with the text for the user. */
 export async function compilePipeline(sql: string, tables: Tables, connection: Connection, now: number): Promise<CompiledStatement[]> {
@@ -70,6 +73,8 @@ async function compileStatement(
   if (node === undefined || more.length > 0) throw new SqlError("expected one SELECT after INSERT INTO");
 
   let stream: StreamTable | undefined;
+  const typesByFrom = new Map<string, Types>();
+  const budget = { questions: QUESTIONS_MAX };
   const select = (guarded: boolean) =>
     compileSelect(node, {
       now,
@@ -84,9 +89,14 @@ async function compileStatement(
         stream = found;
         return columnNames(found.fields);
       },
-      async typeOf(expression, from) {
-        const [column] = await bind(connection, `SELECT ${expression} AS x FROM ${from}`, stream?.fields);
-        return String(column?.type);
+      typesOver(from) {
+        const ask = async (list: readonly string[]): Promise<DuckDBType[]> => {
+          const items = list.map((sql, i) => `${sql} AS x${i}`).join(", ");
+          return (await bind(connection, `SELECT ${items} FROM ${from}`, stream?.fields)).map((column) => column.type);
+        };
+        const types = typesByFrom.get(from) ?? new Types(ask, budget);
+        typesByFrom.set(from, types);
+        return types;
       },
     });
   const { sql } = await select(false);

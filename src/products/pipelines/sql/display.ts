@@ -3,6 +3,7 @@
  * text, as DataFusion does. Only a name: nothing runs it.
  */
 import type { SyntaxNode } from "../../../kernel/duckdb/parser.ts";
+import { JSON_OPERATORS } from "./statements.ts";
 
 export function displayName(node: SyntaxNode): string {
   if (node.class === "COLUMN_REF") return (node.column_names as string[]).at(-1) as string;
@@ -26,16 +27,26 @@ function text(node: SyntaxNode): string {
       return `${text(node.left as SyntaxNode)} ${symbols[node.type as string] ?? node.type} ${text(node.right as SyntaxNode)}`;
     case "CONJUNCTION":
       return children.join(node.type === "CONJUNCTION_AND" ? " AND " : " OR ");
-    case "LAMBDA":
-      return `${text(node.lhs as SyntaxNode)} -> ${text(node.expr as SyntaxNode)}`;
     case "FUNCTION":
       if (node.is_operator !== true) return `${node.function_name}(${children.join(",")})`;
+      if (jsonSymbols.has(node.function_name as string)) return jsonText(node);
       return children.length === 1 ? `${node.function_name}${children[0]}` : children.join(` ${node.function_name} `);
     case "OPERATOR":
       if (node.type === "ARRAY_EXTRACT") return `${children[0]}[${children.slice(1).join(":")}]`;
       return `${String(node.type).toLowerCase()}(${children.join(",")})`;
   }
   return String(node.class ?? node.type).toLowerCase();
+}
+
+const jsonSymbols: ReadonlyMap<string, string> = new Map(Object.entries(JSON_OPERATORS).map(([symbol, spelling]) => [spelling, symbol]));
+
+/** `value -> 'user'`: here the real service shows texts as literals. */
+function jsonText(node: SyntaxNode): string {
+  const shown = (node.children as SyntaxNode[]).map((child) => {
+    const value = child.class === "CONSTANT" ? (child.value as { type: { id: string }; value?: unknown }) : undefined;
+    return value?.type.id === "VARCHAR" ? `'${value.value}'` : text(child);
+  });
+  return shown.join(` ${jsonSymbols.get(node.function_name as string)} `);
 }
 
 const symbols: Readonly<Record<string, string>> = {

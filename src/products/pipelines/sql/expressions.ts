@@ -3,24 +3,21 @@
  * functions and types that stand here come out again; everything else fails validation by name. The text is printed anew
  * from the tree, so nothing of the user's text reaches DuckDB unparsed.
  *
- * Bent towards DataFusion, which the real service runs: integer literals are BIGINT and decimal ones DOUBLE, integers
- * divide to integers, floats are cut when cast to integers. Unlike there, a cast that fails gives NULL and not a failed
- * pipeline.
+ * Invariant: every result can stand anywhere: it is a name, a literal, a call, CASE … END, or in brackets.
  */
-import { literal } from "../../../kernel/duckdb/engine.ts";
+import { BIGINT, BOOLEAN, DOUBLE, type DuckDBType, DuckDBTypeId, VARCHAR } from "@duckdb/node-api";
+import { type Argument, FunctionError, type FunctionRule, MANY } from "../../../kernel/duckdb/datafusion/rule.ts";
+import { isFloat, isInteger, isList } from "../../../kernel/duckdb/datafusion/types.ts";
 import type { SyntaxNode } from "../../../kernel/duckdb/parser.ts";
-import { functions } from "../functions.ts";
+import { castSql, castTarget, dependsOnSource, textAsTimestamp } from "./casts.ts";
+import { constantOf, constantSql } from "./constants.ts";
+import { functionRule } from "./functions.ts";
+import { typedGets } from "./json.ts";
+import { castResults, plainTypes, type Scope } from "./scope.ts";
 import { SqlError } from "./sql-error.ts";
+import { JSON_OPERATORS } from "./statements.ts";
 
-/** What an expression stands in. */
-export interface Scope {
-  /** SQL of a column reference; throws `SqlError` when there is no such column. */
-  column(names: readonly string[]): string;
-  /** DuckDB's name of an expression's type ("BIGINT", "DOUBLE", "INTEGER[]"). */
-  typeOf(sql: string): Promise<string>;
-  /** `now()` is fixed when the pipeline is created. */
-  readonly now: number;
-}
+export type { Scope } from "./scope.ts";
 
 const comparisons: Readonly<Record<string, string>> = {
   COMPARE_EQUAL: "=",
@@ -33,41 +30,49 @@ const comparisons: Readonly<Record<string, string>> = {
   COMPARE_NOT_DISTINCT_FROM: "IS NOT DISTINCT FROM",
 };
 
-const infix: Readonly<Record<string, string>> = {
-  "+": "+",
-  "-": "-",
-  "*": "*",
-  "%": "%",
-  "||": "||",
-  "~~": "LIKE",
-  "!~~": "NOT LIKE",
-  "~~*": "ILIKE",
-  "!~~*": "NOT ILIKE",
-};
+const likes: Readonly<Record<string, string>> = { "~~": "LIKE", "!~~": "NOT LIKE", "~~*": "ILIKE", "!~~*": "NOT ILIKE" };
+const bitwise = new Set(["&", "|", "<<", ">>"]);
 
-const INTEGER_TYPES = new Set(["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"]);
+const DEPTH_MAX = 200;
+/** Arguments that a rule writes more than once multiply when calls are nested. */
+const SQL_MAX = 1_000_000;
 
 /** Compiles one expression. */
-export async function expression(node: SyntaxNode, scope: Scope): Promise<string> {
-  const one = (child: unknown): Promise<string> => expression(child as SyntaxNode, scope);
+export async function expression(node: SyntaxNode, scope: Scope, depth = 0): Promise<string> {
+  if (depth > DEPTH_MAX) throw new SqlError("the expression is nested too deeply");
+  const sql = await compile(node, scope, depth + 1);
+  if (sql.length > SQL_MAX) throw new SqlError("the expression is too complex");
+  return sql;
+}
+
+async function compile(node: SyntaxNode, scope: Scope, depth: number): Promise<string> {
+  const one = (child: unknown): Promise<string> => expression(child as SyntaxNode, scope, depth);
   const all = (children: unknown): Promise<string[]> => inOrder((children ?? []) as SyntaxNode[], one);
+  const truth = (sql: string): string => scope.types.note(sql, BOOLEAN);
   switch (node.class) {
     case "COLUMN_REF": {
       const names = node.column_names as string[];
       if (names.length === 1 && isNow(names[0] as string)) return nowLiteral(scope);
       return scope.column(names);
     }
-    case "CONSTANT":
-      return constant(node.value as ConstantValue);
+    case "CONSTANT": {
+      const value = constantOf(node) ?? null;
+      return scope.types.note(constantSql(value), plainTypes[typeof value]);
+    }
     case "COMPARISON": {
       const operator = comparisons[node.type as string];
       if (operator === undefined) break;
-      return `(${await one(node.left)} ${operator} ${await one(node.right)})`;
+      const [left, right] = [node.left, node.right] as [SyntaxNode, SyntaxNode];
+      const [a, b] = [await one(left), await one(right)];
+      return truth(`(${await operand(left, a, b, scope)} ${operator} ${await operand(right, b, a, scope)})`);
     }
     case "CONJUNCTION":
-      return `(${(await all(node.children)).join(node.type === "CONJUNCTION_AND" ? " AND " : " OR ")})`;
-    case "BETWEEN":
-      return `(${await one(node.input)} BETWEEN ${await one(node.lower)} AND ${await one(node.upper)})`;
+      return truth(`(${(await all(node.children)).join(node.type === "CONJUNCTION_AND" ? " AND " : " OR ")})`);
+    case "BETWEEN": {
+      const [input, lower, upper] = [await one(node.input), await one(node.lower), await one(node.upper)];
+      const bound = (side: unknown, sql: string): Promise<string> => operand(side as SyntaxNode, sql, input, scope);
+      return truth(`(${input} BETWEEN ${await bound(node.lower, lower)} AND ${await bound(node.upper, upper)})`);
+    }
     case "CASE": {
       const checks = await inOrder(
         node.case_checks as { when_expr: SyntaxNode; then_expr: SyntaxNode }[],
@@ -76,14 +81,11 @@ export async function expression(node: SyntaxNode, scope: Scope): Promise<string
       return `CASE ${checks.join(" ")} ELSE ${await one(node.else_expr)} END`;
     }
     case "CAST":
-      return cast(node, await one(node.child), scope);
+      return cast(node, scope, depth);
     case "OPERATOR":
-      return operator(node, await all(node.children));
-    case "LAMBDA":
-      // DuckDB's parser takes `a -> 'b'` for a lambda: here it can only be the JSON operator.
-      return call("json_get", [await one(node.lhs), await one(node.expr)]);
+      return operator(node, await all(node.children), scope);
     case "FUNCTION":
-      return functionCall(node, await all(node.children), scope);
+      return functionCall(node, scope, depth);
     case "SUBQUERY":
       throw new SqlError("subqueries are only supported in FROM");
     case "WINDOW":
@@ -101,21 +103,46 @@ export async function inOrder<T, R>(items: readonly T[], work: (item: T) => Prom
   return results;
 }
 
-function operator(node: SyntaxNode, args: readonly string[]): string {
+const TIMES: ReadonlySet<DuckDBTypeId> = new Set([
+  DuckDBTypeId.TIMESTAMP,
+  DuckDBTypeId.TIMESTAMP_NS,
+  DuckDBTypeId.TIMESTAMP_MS,
+  DuckDBTypeId.TIMESTAMP_S,
+]);
+
+/** One side of a comparison. DuckDB would drop the offset of a text that it compares with a time. */
+async function operand(node: SyntaxNode, sql: string, other: string, scope: Scope): Promise<string> {
+  if (typeof constantOf(node) !== "string" || !/\d[Zz]$|:\d\d.*[+-]\d\d/.test(constantOf(node) as string)) return sql;
+  return TIMES.has((await scope.types.of(other)).typeId) ? textAsTimestamp(sql) : sql;
+}
+
+async function cast(node: SyntaxNode, scope: Scope, depth: number): Promise<string> {
+  const target = castTarget(node);
+  const child = node.child as SyntaxNode;
+  const get = typedGets.get(target);
+  const path = get === undefined ? undefined : jsonPath(child);
+  if (get !== undefined && path !== undefined) return call("json_get", get, path, scope, depth);
+  const sql = await expression(child, scope, depth);
+  const source = dependsOnSource(target) ? await scope.types.of(sql) : undefined;
+  return scope.types.note(castSql(sql, target, source), castResults[target]);
+}
+
+function operator(node: SyntaxNode, args: readonly string[], scope: Scope): string {
   const [a, b, c] = args;
+  const truth = (sql: string): string => scope.types.note(sql, BOOLEAN);
   switch (node.type) {
     case "OPERATOR_NOT":
-      return `(NOT ${a})`;
+      return truth(`(NOT ${a})`);
     case "OPERATOR_IS_NULL":
-      return `(${a} IS NULL)`;
+      return truth(`(${a} IS NULL)`);
     case "OPERATOR_IS_NOT_NULL":
-      return `(${a} IS NOT NULL)`;
+      return truth(`(${a} IS NOT NULL)`);
     case "COMPARE_IN":
-      return `(${a} IN (${args.slice(1).join(", ")}))`;
+      return truth(`(${a} IN (${args.slice(1).join(", ")}))`);
     case "COMPARE_NOT_IN":
-      return `(${a} NOT IN (${args.slice(1).join(", ")}))`;
+      return truth(`(${a} NOT IN (${args.slice(1).join(", ")}))`);
     case "OPERATOR_COALESCE":
-      return call("coalesce", args);
+      return `coalesce(${args.join(", ")})`;
     case "ARRAY_EXTRACT":
     case "STRUCT_EXTRACT":
       return `(${a})[${b}]`;
@@ -128,138 +155,134 @@ function operator(node: SyntaxNode, args: readonly string[]): string {
   throw new SqlError(`unsupported operator (${node.type})`);
 }
 
-async function functionCall(node: SyntaxNode, args: readonly string[], scope: Scope): Promise<string> {
+// --- functions ---------------------------------------------------------------------------------------------
+
+async function functionCall(node: SyntaxNode, scope: Scope, depth: number): Promise<string> {
   const name = (node.function_name as string).toLowerCase();
+  const children = node.children as SyntaxNode[];
   if (node.distinct === true || (node.filter ?? null) !== null || ((node.order_bys as { orders?: unknown[] })?.orders ?? []).length > 0)
     throw new SqlError(`aggregate functions are not supported (${name})`);
-  if (node.is_operator === true) return operatorCall(name, args, scope);
+  const path = jsonPath(node);
+  if (path !== undefined) return call("json_get", functionRule("json_get") as FunctionRule, path, scope, depth);
+  if (node.is_operator === true) return operatorCall(name, children, scope, depth);
   if (name === "unnest") throw new SqlError("UNNEST may only appear as an item of SELECT");
-  if (name === "list_value") return `[${args.join(", ")}]`;
-  if (isNow(name) && args.length === 0) return nowLiteral(scope);
+  if (isNow(name) && children.length === 0) return nowLiteral(scope);
+  // What the parser makes of `a ~ b` and of SIMILAR TO: DataFusion looks for the pattern anywhere in the text.
+  if (name === "regexp_full_match") return call("regexp_like", functionRule("regexp_like") as FunctionRule, children, scope, depth);
   if (name === "like_escape" || name === "not_like_escape" || name === "ilike_escape" || name === "not_ilike_escape")
-    return `${name}(${args.join(", ")})`;
-  return call(name, args);
-}
-
-async function operatorCall(name: string, args: readonly string[], scope: Scope): Promise<string> {
-  const [a, b] = args as [string, string];
-  if (args.length === 1 && (name === "-" || name === "+")) return `(${name}${a})`;
-  if (args.length === 2) {
-    if (name === "->") return call("json_get", args);
-    if (name === "->>") return call("json_as_text", args);
-    if (name === "/") {
-      const integers = INTEGER_TYPES.has(await scope.typeOf(a)) && INTEGER_TYPES.has(await scope.typeOf(b));
-      return `(${a} ${integers ? "//" : "/"} ${b})`;
-    }
-    const text = infix[name];
-    if (text !== undefined) return `(${a} ${text} ${b})`;
-  }
-  throw new SqlError(`unsupported operator ${name}`);
-}
-
-/** A call of a function of the table. */
-function call(name: string, args: readonly string[]): string {
-  const found = functions.get(name);
+    return `${name}(${(await inOrder(children, (child) => expression(child, scope, depth))).join(", ")})`;
+  const found = functionRule(name);
   if (found === undefined) throw new SqlError(`Invalid function '${name}'`);
-  const [min, max] = found.arity;
-  if (args.length < min || args.length > max) {
-    const expected = min === max ? `${min}` : max === 255 ? `at least ${min}` : `${min} to ${max}`;
-    throw new SqlError(`the function '${name}' expects ${expected} arguments, got ${args.length}`);
+  if (name === "random" || name === "uuid") scope.onVolatile();
+  return call(name, found, children, scope, depth);
+}
+
+async function call(name: string, rule: FunctionRule, nodes: readonly SyntaxNode[], scope: Scope, depth: number): Promise<string> {
+  const { min, max } = rule;
+  if (nodes.length < min || nodes.length > max) {
+    const expected = min === max ? `${min}` : max === MANY ? `at least ${min}` : `${min} to ${max}`;
+    throw new SqlError(`the function '${name}' expects ${expected} arguments, got ${nodes.length}`);
   }
-  return found.sql(args);
+  const sqls = await inOrder(nodes, (node) => expression(node, scope, depth));
+  const types = rule.typed ? await scope.types.all(sqls) : undefined;
+  const args = sqls.map((sql, i): Argument => ({ sql, constant: constantOf(nodes[i] as SyntaxNode), type: types?.[i] }));
+  try {
+    return rule.sql(args);
+  } catch (cause) {
+    if (cause instanceof FunctionError) throw new SqlError(cause.message, { cause });
+    throw cause;
+  }
+}
+
+/** Document and keys of a call of `json_get` or a chain of them, as one path; undefined for any other node. */
+function jsonPath(node: SyntaxNode): SyntaxNode[] | undefined {
+  if (node.class !== "FUNCTION") return undefined;
+  const name = (node.function_name as string).toLowerCase();
+  if (name !== (node.is_operator === true ? JSON_OPERATORS["->"] : "json_get")) return undefined;
+  const [document, ...keys] = node.children as SyntaxNode[];
+  if (document === undefined || keys.length === 0) return undefined;
+  return [...(jsonPath(document) ?? [document]), ...keys];
 }
 
 const isNow = (name: string): boolean => name === "now" || name === "current_timestamp" || name === "get_current_timestamp";
 const nowLiteral = (scope: Scope): string => `make_timestamp(CAST(${scope.now * 1000} AS BIGINT))`;
 
-// --- constants ---------------------------------------------------------------------------------------------
+// --- operators ---------------------------------------------------------------------------------------------
 
-interface ConstantValue {
-  readonly type: { readonly id: string; readonly type_info?: { readonly scale?: number } | null };
-  readonly is_null: boolean;
-  readonly value?: unknown;
-}
-
-function constant({ type, is_null, value }: ConstantValue): string {
-  if (is_null) return "NULL";
-  switch (type.id) {
-    case "INTEGER":
-    case "BIGINT":
-      return `CAST(${wholeNumber(value)} AS BIGINT)`;
-    case "HUGEINT":
-    case "UHUGEINT":
-      return `CAST(${literal(String(wholeNumber(value)))} AS HUGEINT)`;
-    case "DECIMAL":
-      return `CAST(${literal(decimalText(wholeNumber(value), type.type_info?.scale ?? 0))} AS DOUBLE)`;
-    case "DOUBLE":
-    case "FLOAT":
-      return `CAST(${literal(String(value))} AS DOUBLE)`;
-    case "BOOLEAN":
-      return value === true ? "true" : "false";
-    case "VARCHAR":
-      return literal(String(value));
+async function operatorCall(name: string, children: readonly SyntaxNode[], scope: Scope, depth: number): Promise<string> {
+  const nodes = children as [SyntaxNode, SyntaxNode];
+  const named = (rule: string, args: readonly SyntaxNode[] = nodes): Promise<string> =>
+    call(rule, functionRule(rule) as FunctionRule, args, scope, depth);
+  if (name === JSON_OPERATORS["->>"]) {
+    // A chain of `->` with `->>` at its end is one path.
+    const path = jsonPath(nodes[0]);
+    return named("json_as_text", path === undefined ? nodes : [...path, nodes[1]]);
   }
-  throw new SqlError(`unsupported literal of type ${type.id}`);
+  if (name === JSON_OPERATORS["?"]) return named("json_contains");
+  const args = await inOrder(children, (child) => expression(child, scope, depth));
+  const [a, b] = args as [string, string];
+  if (args.length === 1 && (name === "-" || name === "+")) {
+    const value = name === "-" ? constantOf({ class: "FUNCTION", is_operator: true, function_name: "-", children }) : undefined;
+    return value === undefined
+      ? scope.types.note(`(${name}${a})`, scope.types.known(a))
+      : scope.types.note(constantSql(value), plainTypes[typeof value]);
+  }
+  if (args.length === 2) {
+    if (name in likes) return scope.types.note(like(name, nodes[1], a, b), BOOLEAN);
+    if (name === "~*" || name === "!~*") {
+      const found = await call("regexp_like", functionRule("regexp_like") as FunctionRule, [...nodes, textNode("i")], scope, depth);
+      return name === "~*" ? found : `(NOT ${found})`;
+    }
+    if (name === "^") return `xor(${a}, ${b})`;
+    if (bitwise.has(name)) return `(${a} ${name} ${b})`;
+    if (name === "||") return concatenation(a, b, scope);
+    if (name in wrapping || name === "/" || name === "%") return arithmetic(name, a, b, scope);
+  }
+  throw new SqlError(`unsupported operator ${name}`);
 }
 
-/** DuckDB's JSON has integers as numbers, as strings, and beyond 64 bits as halves. */
-function wholeNumber(value: unknown): bigint {
-  if (typeof value === "number" || typeof value === "bigint" || typeof value === "string") return BigInt(value);
-  const { upper, lower } = value as { upper: number | string | bigint; lower: number | string | bigint };
-  return (BigInt(upper) << 64n) + BigInt(lower);
+const textNode = (text: string): SyntaxNode => ({ class: "CONSTANT", value: { type: { id: "VARCHAR" }, is_null: false, value: text } });
+
+/** In DataFusion a backslash escapes; DuckDB needs to be told, and is faster when it is not. */
+function like(name: string, pattern: SyntaxNode, a: string, b: string): string {
+  const constant = constantOf(pattern);
+  const suffix = typeof constant === "string" && !constant.includes("\\") ? "" : " ESCAPE '\\'";
+  return `(${a} ${likes[name]} ${b}${suffix})`;
 }
 
-function decimalText(unscaled: bigint, scale: number): string {
-  const digits = (unscaled < 0n ? -unscaled : unscaled).toString().padStart(scale + 1, "0");
-  const text = scale === 0 ? digits : `${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
-  return unscaled < 0n ? `-${text}` : text;
+async function concatenation(a: string, b: string, scope: Scope): Promise<string> {
+  const [left, right] = (await scope.types.all([a, b])) as [DuckDBType, DuckDBType];
+  if (isList(left) && !isList(right)) return `list_append(${a}, ${b})`;
+  if (isList(right) && !isList(left)) return `list_prepend(${a}, ${b})`;
+  return scope.types.note(`(${a} || ${b})`, isList(left) || left.typeId === DuckDBTypeId.BLOB ? undefined : VARCHAR);
 }
 
-// --- casts -------------------------------------------------------------------------------------------------
+/** Integers wrap around in DataFusion; in DuckDB they fail, and the guarded form wraps: 128 bits hold what two of 64 make. */
+const wrapping: Readonly<Record<string, string>> = { "+": "+", "-": "-", "*": "*" };
+const WIDTHS: Partial<Record<DuckDBTypeId, [string, bigint]>> = {
+  [DuckDBTypeId.INTEGER]: ["INTEGER", 2n ** 31n],
+  [DuckDBTypeId.BIGINT]: ["BIGINT", 2n ** 63n],
+};
 
-interface CastType {
-  readonly id: string;
-  readonly type_info?: {
-    readonly name?: string;
-    readonly width?: number;
-    readonly scale?: number;
-    readonly child_type?: CastType;
-    readonly child_types?: readonly { first: string; second: CastType }[];
-  } | null;
+async function arithmetic(name: string, a: string, b: string, scope: Scope): Promise<string> {
+  if (name !== "/" && !scope.guarded) return scope.types.note(`(${a} ${name} ${b})`, resultType(name, a, b, scope));
+  const [left, right] = (await scope.types.all([a, b])) as [DuckDBType, DuckDBType];
+  const integers = isInteger(left) && isInteger(right);
+  if (name === "/" || name === "%")
+    return scope.types.note(`(${a} ${name === "/" && integers ? "//" : name} ${b})`, resultType(name, a, b, scope));
+  const width = integers ? (WIDTHS[left.typeId === DuckDBTypeId.BIGINT ? left.typeId : right.typeId] ?? WIDTHS[left.typeId]) : undefined;
+  if (width === undefined || !(left.typeId in WIDTHS) || !(right.typeId in WIDTHS)) return `(${a} ${name} ${b})`;
+  const [type, half] = width;
+  const exact = `(CAST(${a} AS HUGEINT) ${name} CAST(${b} AS HUGEINT))`;
+  return scope.types.note(`CAST(((${exact} + ${half}) & ${2n * half - 1n}) - ${half} AS ${type})`, resultType(name, a, b, scope));
 }
 
-const castTypes = new Set([
-  "BOOLEAN",
-  "TINYINT",
-  "SMALLINT",
-  "INTEGER",
-  "BIGINT",
-  "UTINYINT",
-  "USMALLINT",
-  "UINTEGER",
-  "UBIGINT",
-  "FLOAT",
-  "DOUBLE",
-  "VARCHAR",
-  "BLOB",
-  "DATE",
-  "TIME",
-  "TIMESTAMP",
-  "TIMESTAMP WITH TIME ZONE",
-  "INTERVAL",
-]);
-
-function castType(type: CastType): string {
-  if (castTypes.has(type.id)) return type.id;
-  const info = type.type_info;
-  if (type.id === "DECIMAL") return `DECIMAL(${info?.width ?? 18}, ${info?.scale ?? 3})`;
-  if (type.id === "UNBOUND" && info?.name?.toLowerCase() === "json") return "JSON";
-  if (type.id === "LIST" && info?.child_type !== undefined) return `${castType(info.child_type)}[]`;
-  throw new SqlError(`unsupported SQL type ${info?.name ?? type.id}`);
-}
-
-async function cast(node: SyntaxNode, child: string, scope: Scope): Promise<string> {
-  const type = castType(node.cast_type as CastType);
-  if (INTEGER_TYPES.has(type) && /^(FLOAT|DOUBLE|DECIMAL)/.test(await scope.typeOf(child))) return `TRY_CAST(trunc(${child}) AS ${type})`;
-  return `TRY_CAST(${child} AS ${type})`;
+/** The result of two operands of known, common types. */
+function resultType(_name: string, a: string, b: string, scope: Scope): DuckDBType | undefined {
+  const [left, right] = [scope.types.known(a), scope.types.known(b)];
+  if (left === undefined || right === undefined) return undefined;
+  if (left.typeId === DuckDBTypeId.BIGINT && right.typeId === DuckDBTypeId.BIGINT) return BIGINT;
+  const number = (type: DuckDBType): boolean => isFloat(type) || isInteger(type);
+  if ([left, right].some((type) => type.typeId === DuckDBTypeId.DOUBLE) && number(left) && number(right)) return DOUBLE;
+  return undefined;
 }

@@ -9,7 +9,8 @@ import type { SyntaxNode } from "../../../kernel/duckdb/parser.ts";
 import { reservedColumns, TIME } from "../fields.ts";
 import { SOURCE } from "../source.ts";
 import { displayName } from "./display.ts";
-import { expression, inOrder, type Scope } from "./expressions.ts";
+import { expression, inOrder } from "./expressions.ts";
+import type { Scope, Types } from "./scope.ts";
 import { SqlError } from "./sql-error.ts";
 
 export interface CompiledSelect {
@@ -21,8 +22,8 @@ export interface CompiledSelect {
 export interface SelectContext {
   /** Columns of the stream with that name; throws `SqlError` when there is none. The same stream at every call. */
   stream(name: string): readonly string[];
-  /** DuckDB's name of the type of `sql` over the rows of `from`. */
-  typeOf(sql: string, from: string): Promise<string>;
+  /** Types of expressions over the rows of `from`, remembered for the whole statement. */
+  typesOver(from: string): Types;
   /** Milliseconds since the epoch: the value of `now()`. */
   readonly now: number;
   /**
@@ -40,16 +41,19 @@ interface From {
   readonly columns: readonly string[];
 }
 
-export async function compileSelect(node: SyntaxNode, context: SelectContext, outer: Ctes = new Map()): Promise<CompiledSelect> {
+/** SELECTs around a SELECT, and CTEs that build on each other: DuckDB's binder recurses. */
+const NESTED_MAX = 50;
+
+export async function compileSelect(node: SyntaxNode, context: SelectContext, outer: Ctes = new Map(), depth = 0): Promise<CompiledSelect> {
+  if (depth > NESTED_MAX) throw new SqlError(`subqueries are nested more than ${NESTED_MAX} levels deep`);
   refuseOtherThanRowWise(node);
-  const ctes = await commonTables(node, context, outer);
-  const from = await fromItem(node.from_table as SyntaxNode, context, ctes);
+  const ctes = await commonTables(node, context, outer, depth);
+  const from = await fromItem(node.from_table as SyntaxNode, context, ctes, depth);
   const scope = scopeOf(from, context);
-  const guard = (sql: string): string => (context.guarded ? `TRY(${sql})` : sql);
-  const items = (await inOrder(node.select_list as SyntaxNode[], (item) => selectItem(item, from, scope, guard))).flat();
+  const items = (await inOrder(node.select_list as SyntaxNode[], (item) => selectItem(item, from, scope))).flat();
   uniqueNames(items.map((item) => item.name));
   if ((node.select_list as SyntaxNode[]).filter(isUnnest).length > 1) throw new SqlError("only one array may be unnested per SELECT");
-  const where = (node.where_clause ?? null) === null ? "" : ` WHERE ${guard(await expression(node.where_clause as SyntaxNode, scope))}`;
+  const where = (node.where_clause ?? null) === null ? "" : ` WHERE ${await guarded(node.where_clause as SyntaxNode, scope)}`;
   const list = [...items.map((item) => `${item.sql} AS ${identifier(item.name)}`), `${identifier(from.alias)}.${TIME} AS ${TIME}`];
   return { sql: `SELECT ${list.join(", ")} FROM ${from.sql}${where}`, columns: items.map((item) => item.name) };
 }
@@ -72,17 +76,18 @@ function refuseOtherThanRowWise(node: SyntaxNode): void {
   if (node.aggregate_handling !== "STANDARD_HANDLING") throw new SqlError("GROUP BY is not supported");
 }
 
-async function commonTables(node: SyntaxNode, context: SelectContext, outer: Ctes): Promise<Ctes> {
+async function commonTables(node: SyntaxNode, context: SelectContext, outer: Ctes, depth: number): Promise<Ctes> {
   const ctes = new Map(outer);
   const entries = (node.cte_map as { map: { key: string; value: { aliases: string[]; query: { node: SyntaxNode } } }[] }).map;
+  if (entries.length > NESTED_MAX) throw new SqlError(`more than ${NESTED_MAX} queries in WITH`);
   for (const { key, value } of entries) {
     if (value.aliases.length > 0) throw new SqlError(`column names after the CTE ${key} are not supported`);
-    ctes.set(key.toLowerCase(), await compileSelect(value.query.node, context, ctes));
+    ctes.set(key.toLowerCase(), await compileSelect(value.query.node, context, ctes, depth + 1));
   }
   return ctes;
 }
 
-async function fromItem(node: SyntaxNode, context: SelectContext, ctes: Ctes): Promise<From> {
+async function fromItem(node: SyntaxNode, context: SelectContext, ctes: Ctes, depth: number): Promise<From> {
   if ((node.sample ?? null) !== null) throw new SqlError("TABLESAMPLE is not supported");
   if (((node.column_name_alias as string[] | undefined) ?? []).length > 0)
     throw new SqlError("column names after a table's alias are not supported");
@@ -98,7 +103,7 @@ async function fromItem(node: SyntaxNode, context: SelectContext, ctes: Ctes): P
       return { sql: `${SOURCE} AS ${identifier(alias)}`, columns: context.stream(name), alias };
     }
     case "SUBQUERY": {
-      const inner = await compileSelect((node.subquery as { node: SyntaxNode }).node, context, ctes);
+      const inner = await compileSelect((node.subquery as { node: SyntaxNode }).node, context, ctes, depth + 1);
       const alias = given === "" ? "subquery" : given;
       return { sql: `(${inner.sql}) AS ${identifier(alias)}`, alias, columns: inner.columns };
     }
@@ -116,7 +121,9 @@ function scopeOf(from: From, context: SelectContext): Scope {
   const byName = new Map(from.columns.map((column) => [column.toLowerCase(), column]));
   return {
     now: context.now,
-    typeOf: (sql) => context.typeOf(sql, from.sql),
+    types: context.typesOver(from.sql),
+    guarded: context.guarded,
+    onVolatile() {},
     column(names) {
       const [first, second, ...rest] = names as [string, string | undefined, ...string[]];
       const qualified = first.toLowerCase() === from.alias.toLowerCase() && second !== undefined && byName.has(second.toLowerCase());
@@ -134,20 +141,21 @@ function scopeOf(from: From, context: SelectContext): Scope {
   };
 }
 
-async function selectItem(
-  item: SyntaxNode,
-  from: From,
-  scope: Scope,
-  guard: (sql: string) => string,
-): Promise<{ name: string; sql: string }[]> {
+async function selectItem(item: SyntaxNode, from: From, scope: Scope): Promise<{ name: string; sql: string }[]> {
   if (item.class === "STAR") return starItems(item, from);
   const alias = item.alias as string;
-  if (isUnnest(item)) {
-    const args = item.children as SyntaxNode[];
-    if (args.length !== 1) throw new SqlError("UNNEST expects 1 argument");
-    return [{ name: alias === "" ? displayName(item) : alias, sql: `unnest(${guard(await expression(args[0] as SyntaxNode, scope))})` }];
-  }
-  return [{ name: alias === "" ? displayName(item) : alias, sql: guard(await expression(item, scope)) }];
+  const name = alias === "" ? displayName(item) : alias;
+  if (!isUnnest(item)) return [{ name, sql: await guarded(item, scope) }];
+  const args = item.children as SyntaxNode[];
+  if (args.length !== 1) throw new SqlError("UNNEST expects 1 argument");
+  return [{ name, sql: `unnest(${await guarded(args[0] as SyntaxNode, scope)})` }];
+}
+
+/** The expression, in TRY where that is asked for. What gives another value at each call cannot be tried again. */
+async function guarded(node: SyntaxNode, scope: Scope): Promise<string> {
+  let volatile = false;
+  const sql = await expression(node, { ...scope, onVolatile: () => (volatile = true) });
+  return scope.guarded && !volatile ? `TRY(${sql})` : sql;
 }
 
 const isUnnest = (node: SyntaxNode): boolean => node.class === "FUNCTION" && (node.function_name as string).toLowerCase() === "unnest";

@@ -81,12 +81,53 @@ const nameOf = (token: Token): string => (token.kind === "quoted" ? token.text.s
 function text(sql: string, tokens: readonly Token[]): string {
   let out = "";
   let end = tokens[0]?.start ?? 0;
-  for (const token of tokens) {
+  const words = new Set(tokens.filter(({ kind }) => kind === "word").map((token) => token.text.toLowerCase()));
+  for (const [i, token] of tokens.entries()) {
     if (token.start > end) out += " ";
-    out += binaryLiteral(token) ?? sql.slice(token.start, token.end);
+    out += rewritten(tokens, i, words) ?? sql.slice(token.start, token.end);
     end = token.end;
   }
   return out;
+}
+
+/**
+ * JSON operators, and the spelling under which DuckDB's parser takes them for operators like others. It reads `->` as a
+ * lambda that binds looser than `=`, and `?` as a parameter.
+ */
+export const JSON_OPERATORS = { "->": "@->", "->>": "@->>", "?": "@!" } as const;
+
+/** What DuckDB's parser is given in the place of a token; undefined for the token itself. */
+function rewritten(tokens: readonly Token[], i: number, words: ReadonlySet<string>): string | undefined {
+  const token = tokens[i] as Token;
+  if (token.kind === "punctuation" && Object.hasOwn(JSON_OPERATORS, token.text))
+    return ` ${JSON_OPERATORS[token.text as keyof typeof JSON_OPERATORS]} `;
+  return binaryLiteral(token) ?? bareDecimal(tokens, i) ?? name(token, words);
+}
+
+/** Words that DuckDB reserves and DataFusion takes for names; none begins anything that this dialect has. */
+const names = new Set(
+  (
+    "analyse analyze asymmetric at authorization binary check collation column concurrently constraint create default deferrable " +
+    "describe do foreign freeze initially isnull lambda notnull only primary references returning show some summarize symmetric " +
+    "table unique unpack variadic verbose"
+  ).split(" "),
+);
+/** The same, in statements without the word that makes them mean something else. */
+const namesWithout: Readonly<Record<string, string>> = { desc: "order", offset: "limit", to: "similar" };
+
+function name(token: Token, words: ReadonlySet<string>): string | undefined {
+  if (token.kind !== "word") return undefined;
+  const word = token.text.toLowerCase();
+  const other = Object.hasOwn(namesWithout, word) ? namesWithout[word] : undefined;
+  const isName = names.has(word) || (other !== undefined && !words.has(other));
+  return isName ? `"${token.text}"` : undefined;
+}
+
+/** A DECIMAL without width has 38 digits in DataFusion, 18 in DuckDB. */
+function bareDecimal(tokens: readonly Token[], i: number): string | undefined {
+  const [before, token, after] = [tokens[i - 1], tokens[i], tokens[i + 1]];
+  if (!["decimal", "numeric", "dec"].some((name) => isWord(token, name)) || after?.text === "(") return undefined;
+  return before?.text === "::" || (isWord(before, "as") && after?.text === ")") ? "DECIMAL(38, 10)" : undefined;
 }
 
 /** X'A123' is text to DuckDB's parser; docs/pipelines/sql-reference/sql-data-types has it as BYTEA. */
@@ -94,7 +135,7 @@ function binaryLiteral(token: Token): string | undefined {
   if (token.kind !== "string" || !/^[xX]/.test(token.text)) return undefined;
   const digits = token.text.slice(2, -1);
   if (!/^([0-9a-fA-F]{2})*$/.test(digits)) throw new SqlError(`invalid binary literal ${token.text}`);
-  return `'${digits.replace(/../g, "\\x$&")}'::BLOB`;
+  return `decode('${digits}', 'hex')`;
 }
 
 function tokenize(sql: string): Token[] {
@@ -118,8 +159,8 @@ function tokenize(sql: string): Token[] {
     else if (/^[bBeEnN]'/.test(sql.slice(i, i + 2))) throw new SqlError(`unexpected ${sql.slice(i, i + 2)}`);
     else if (/[\p{L}_]/u.test(char)) push("word", i + (/^[\p{L}\p{N}_$]+/u.exec(sql.slice(i)) as RegExpExecArray)[0].length);
     else if (/[0-9]/.test(char)) push("word", i + (/^[0-9][\w.]*/.exec(sql.slice(i)) as RegExpExecArray)[0].length);
-    else if (char === "$") throw new SqlError('unexpected "$"');
-    else push("punctuation", i + 1);
+    else if (char === "$" || char === "@") throw new SqlError(`unexpected "${char}"`);
+    else push("punctuation", i + (/^(->>|->|::)/.exec(sql.slice(i, i + 3))?.[0].length ?? 1));
   }
   return tokens;
 }
