@@ -118,7 +118,7 @@ export interface Envelope {
 }
 
 export const projectRoot = fileURLToPath(new URL("../..", import.meta.url));
-const launcher = join(projectRoot, "bin", "freehold.mjs");
+export const launcher = join(projectRoot, "bin", "freehold.mjs");
 const START_DEADLINE_MS = 30_000;
 const STOP_DEADLINE_MS = 30_000;
 const RUN_DEADLINE_MS = 120_000;

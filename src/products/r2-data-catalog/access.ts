@@ -65,3 +65,14 @@ export function mayUseStorage(principal: Principal, accountId: string, bucket: s
 export function authorize(principal: Principal, accountId: string, bucket: string, right: Right): void {
   if (!mayUseCatalog(principal, accountId, bucket, right) || !mayUseStorage(principal, accountId, bucket, right)) throw new Refusal(403);
 }
+
+/** Whether the token is one that may rewrite tables of the bucket's catalog. */
+export async function tokenMayMaintain(kernel: KernelSlice, bucket: string, token: string): Promise<boolean> {
+  try {
+    authorize(await authenticate(kernel, { authorization: `Bearer ${token}` }), kernel.accountId, bucket, "write");
+    return true;
+  } catch (error) {
+    if (error instanceof Refusal) return false;
+    throw error;
+  }
+}

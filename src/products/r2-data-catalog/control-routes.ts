@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { platformError } from "../../kernel/errors.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
-import { CATALOG_READ, CATALOG_WRITE, mayUseCatalog, type Right } from "./access.ts";
+import { CATALOG_READ, CATALOG_WRITE, mayUseCatalog, type Right, tokenMayMaintain } from "./access.ts";
 import { catalogError } from "./errors.ts";
 import { maintenanceOf, maintenanceUpdate, updatedMaintenance } from "./maintenance.ts";
 import type { Catalog } from "./model.ts";
@@ -90,6 +90,9 @@ export function controlRoutes(catalog: Catalog): Route[] {
       async (context) => {
         const bucket = bucketOf(context, "write");
         const { token } = await context.json(credentialBody);
+        await getWarehouse(catalog, bucket);
+        // `wrangler pipelines setup` validates tokens by this call.
+        if (!(await tokenMayMaintain(kernel, bucket, token))) throw catalogError("invalidCredential");
         await storeCredential(catalog, bucket, token);
       },
     ],

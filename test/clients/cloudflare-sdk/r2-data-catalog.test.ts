@@ -62,7 +62,13 @@ for (const product of ["r2DataCatalog", "basinCatalog"] as const) {
       maintenance_config: DEFAULTS,
     });
 
-    assert.equal(await api.credentials.create(bucket, { account_id, token: "secret-of-the-maintenance" }), null);
+    const badToken = async (token: string) =>
+      assert.rejects(api.credentials.create(bucket, { account_id, token }), (error: { status?: number }) => error.status === 400);
+    await badToken("secret-of-nobody");
+    await badToken((await platform.token(["Workers R2 Data Catalog Read", "Workers R2 Storage Write"])).value);
+    await badToken((await platform.token(["Workers R2 Data Catalog Write", "Workers R2 Storage Read"])).value);
+    const maintenance = await platform.token(["Workers R2 Data Catalog Write", "Workers R2 Storage Write"]);
+    assert.equal(await api.credentials.create(bucket, { account_id, token: maintenance.value }), null);
     const updated = await api.maintenanceConfigs.update(bucket, {
       account_id,
       compaction: { state: "enabled", target_size_mb: "64" },

@@ -223,6 +223,13 @@ test("legacy pipelines are not there: creating one is refused by name", async ()
 test("[pipelines-38] wrangler types makes a record type of a stream's schema", async () => {
   const { id } = await world.stream("ecommerce_stream", eventFields);
   const loose = await world.stream("loose_stream");
+  const nested = await world.stream("nested_stream", [
+    { name: "at", type: "timestamp", unit: "millisecond", required: true },
+    { name: "raw", type: "json", required: false },
+    { name: "photo", type: "bytes", required: false },
+    { name: "tags", type: "list", required: true, items: { type: "string", required: true } },
+    { name: "place", type: "struct", required: false, fields: [{ name: "ok", type: "bool", required: true }] },
+  ]);
   const config = {
     name: "typed",
     main: "index.ts",
@@ -230,6 +237,8 @@ test("[pipelines-38] wrangler types makes a record type of a stream's schema", a
     pipelines: [
       { binding: "STREAM", pipeline: id },
       { binding: "LOOSE", pipeline: loose.id },
+      { binding: "NESTED", stream: nested.id },
+      { binding: "GONE", stream: "0".repeat(32) },
     ],
   };
   await writeFile(join(dir, "wrangler.json"), JSON.stringify(config));
@@ -242,5 +251,10 @@ test("[pipelines-38] wrangler types makes a record type of a stream's schema", a
   );
   assert.match(types, /STREAM: import\("cloudflare:pipelines"\)\.Pipeline<Cloudflare\.EcommerceStreamRecord>/);
   assert.match(types, /LOOSE: import\("cloudflare:pipelines"\)\.Pipeline<import\("cloudflare:pipelines"\)\.PipelineRecord>/);
+  assert.match(
+    types,
+    /type NestedStreamRecord = \{ at: string \| number; raw\?: Record<string, unknown>; photo\?: string; tags: Array<string>; place\?: \{ ok: boolean \} \}/,
+  );
+  assert.match(types, /GONE: import\("cloudflare:pipelines"\)\.Pipeline<import\("cloudflare:pipelines"\)\.PipelineRecord>/);
   await rm(join(dir, "wrangler.json"));
 });

@@ -60,7 +60,8 @@ test("settings of maintenance are stored for the catalog and for a table, in eve
   });
 
   const catalog = ["r2", "bucket", "catalog"];
-  await platform.wrangler([...catalog, "compaction", "enable", name, "--target-size", "256", "--token", "a-token"]);
+  const token = await platform.token(["Workers R2 Data Catalog Write", "Workers R2 Storage Write"]);
+  await platform.wrangler([...catalog, "compaction", "enable", name, "--target-size", "256", "--token", token.value]);
   await platform.wrangler([
     ...catalog,
     "snapshot-expiration",
@@ -71,7 +72,7 @@ test("settings of maintenance are stored for the catalog and for a table, in eve
     "--retain-last",
     "10",
     "--token",
-    "a-token",
+    token.value,
   ]);
   await platform.wrangler([...catalog, "compaction", "enable", name, "ns", "t", "--target-size", "512"]);
   await platform.wrangler([...catalog, "snapshot-expiration", "enable", name, "ns", "t", "--older-than-days", "2", "--retain-last", "5"]);
