@@ -7,6 +7,7 @@
 import { randomUUID } from "node:crypto";
 import { applyCommit } from "../../protocols/iceberg/commit.ts";
 import { nextMetadataLocation, type TableMetadata } from "../../protocols/iceberg/metadata.ts";
+import { checkRequirements } from "../../protocols/iceberg/requirements.ts";
 import type { TableRequirement, TableUpdate } from "../../protocols/iceberg/updates.ts";
 import { asCatalogError, catalogError } from "./errors.ts";
 import { checkLocation, newLocation } from "./locations.ts";
@@ -69,7 +70,7 @@ async function prepare(catalog: Catalog, warehouse: Warehouse, change: TableChan
   const { identifier, requirements, updates } = change;
   const namespace = await getNamespace(meta, warehouse, identifier.namespace);
   const row = await findRow(meta, namespace, identifier.name);
-  if (row?.kind === "view") throw exists("view", identifier);
+  if (row?.kind === "view") throw exists("view", identifier, "table");
   if (row === undefined) {
     if (!requirements.some((requirement) => requirement.type === "assert-create")) throw notFound("table", identifier);
     checkNewName("table", identifier.name);
@@ -79,6 +80,8 @@ async function prepare(catalog: Catalog, warehouse: Warehouse, change: TableChan
     return { change, row, result: { metadataLocation, metadata }, changed: true, dropped: [] };
   }
   const base = await catalog.files.read(warehouse.bucket, row.metadata_location);
+  // Before the location: who creates a table that there is by now should hear of that.
+  apply(() => checkRequirements(base.metadata, requirements));
   checkFixedLocation(updates, base.metadata.location);
   const applied = apply(() =>
     applyCommit(base.metadata, requirements, updates, { now: clock.now(), previousLocation: row.metadata_location }),

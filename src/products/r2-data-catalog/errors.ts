@@ -14,6 +14,7 @@ const table = {
   tableNotFound: { status: 404, apiCode: 40403, message: "Table does not exist" },
   viewNotFound: { status: 404, apiCode: 40404, message: "View does not exist" },
   badRequest: { status: 400, apiCode: 40001, message: "Bad request" },
+  illegalArgument: { status: 400, apiCode: 40001, message: "Bad request" },
   invalidMaintenanceConfig: { status: 400, apiCode: 40002, message: "Invalid maintenance configuration" },
   invalidFormatVersion: { status: 400, apiCode: 40003, message: "Invalid format version" },
   invalidLocation: { status: 400, apiCode: 40004, message: "Invalid location" },
@@ -48,6 +49,7 @@ const icebergTypes: Readonly<Record<CatalogErrorKey, string>> = {
   tableNotFound: "NoSuchTableException",
   viewNotFound: "NoSuchViewException",
   badRequest: "BadRequestException",
+  illegalArgument: "IllegalArgumentException",
   invalidMaintenanceConfig: "BadRequestException",
   invalidFormatVersion: "InvalidFormatVersion",
   invalidLocation: "InvalidLocation",
@@ -82,6 +84,8 @@ export function asCatalogError(error: unknown): unknown {
   switch (error.kind) {
     case "invalid":
       return catalogError("badRequest", error.message, options);
+    case "argument":
+      return catalogError("illegalArgument", error.message, options);
     case "conflict":
       return catalogError("commitFailed", error.message, options);
     case "unsupported":

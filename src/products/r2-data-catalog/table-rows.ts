@@ -46,11 +46,13 @@ export const notFound = (kind: Kind, identifier: TableIdentifier) =>
     ? catalogError("tableNotFound", `Table does not exist: ${describe(identifier)}`)
     : catalogError("viewNotFound", `View does not exist: ${describe(identifier)}`);
 
-/** The error for a name that is taken; `kind` is what holds it. */
-export const exists = (kind: Kind, identifier: TableIdentifier) =>
-  kind === "table"
-    ? catalogError("tableExists", `Table already exists: ${describe(identifier)}`)
-    : catalogError("viewExists", `View already exists: ${describe(identifier)}`);
+/** The error for a name that is taken by a `holder` and wanted for something of the kind `wanted`. */
+export function exists(holder: Kind, identifier: TableIdentifier, wanted: Kind) {
+  const text = `${kindName(holder)}${holder === wanted ? "" : " with same name"} already exists: ${describe(identifier)}`;
+  return catalogError(holder === "table" ? "tableExists" : "viewExists", text);
+}
+
+const kindName = (kind: Kind): string => (kind === "table" ? "Table" : "View");
 
 export async function listTables(
   catalog: Catalog,
@@ -91,7 +93,7 @@ export async function insertRow(
 ): Promise<void> {
   const namespace = await getNamespace(tx, warehouse, identifier.namespace);
   const taken = await findRow(tx, namespace, identifier.name);
-  if (taken !== undefined) throw exists(taken.kind, identifier);
+  if (taken !== undefined) throw exists(taken.kind, identifier, row.kind);
   await checkUnique(tx, warehouse, row);
   await tx.run(
     `INSERT INTO r2_data_catalog_tables (id, warehouse_id, namespace_id, name, kind, uuid, location, metadata_location, created_at)
@@ -152,7 +154,11 @@ export async function renameRow(
     const row = await getTable(tx, warehouse, source, kind);
     const namespace = await getNamespace(tx, warehouse, destination.namespace);
     const taken = await findRow(tx, namespace, destination.name);
-    if (taken !== undefined) throw exists(taken.kind, destination);
+    if (taken !== undefined)
+      throw catalogError(
+        taken.kind === "table" ? "tableExists" : "viewExists",
+        `Cannot rename ${describe(source)} to ${describe(destination)}. ${kindName(taken.kind)} already exists`,
+      );
     await tx.run(
       "UPDATE r2_data_catalog_tables SET namespace_id = ?, name = ?, updated_at = ? WHERE id = ?",
       namespace.id,

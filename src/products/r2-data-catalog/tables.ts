@@ -39,7 +39,7 @@ export async function stageTable(
   checkTableProperties(properties);
   const namespace = await getNamespace(meta, warehouse, identifier.namespace);
   const taken = await findRow(meta, namespace, identifier.name);
-  if (taken !== undefined) throw exists(taken.kind, identifier);
+  if (taken !== undefined) throw exists(taken.kind, identifier, "table");
   const location = definition.location === undefined ? newLocation(warehouse, namespace) : checkLocation(warehouse, definition.location);
   if (definition.location !== undefined) await checkEmpty(catalog, warehouse, location);
   try {
@@ -115,7 +115,7 @@ export async function registerTable(
     meta.transaction(async (tx) => {
       const namespace = await getNamespace(tx, warehouse, identifier.namespace);
       const row = await findRow(tx, namespace, identifier.name);
-      if (row !== undefined && (row.kind === "view" || !overwrite)) throw exists(row.kind, identifier);
+      if (row !== undefined && (row.kind === "view" || !overwrite)) throw exists(row.kind, identifier, "table");
       if (row === undefined) await insertRow(tx, catalog, warehouse, identifier, { kind: "table", uuid, location, metadataLocation });
       else if (row.uuid === uuid && row.location === location) await swapPointer(tx, catalog, row, metadataLocation);
       else {

@@ -44,7 +44,7 @@ export async function createView(
   return catalog.locks.run([lockKey(warehouse, identifier)], async () => {
     const namespace = await getNamespace(meta, warehouse, identifier.namespace);
     const taken = await findRow(meta, namespace, identifier.name);
-    if (taken !== undefined) throw exists(taken.kind, identifier);
+    if (taken !== undefined) throw exists(taken.kind, identifier, "view");
     const location = definition.location === undefined ? newLocation(warehouse, namespace) : checkLocation(warehouse, definition.location);
     const uuid = randomUUID();
     const metadata = checked(() => newViewMetadata({ ...definition, uuid, location }));

@@ -174,12 +174,11 @@ function addSchema(draft: Draft, schema: Schema, lastColumnId: number | undefine
   const { metadata } = draft;
   checkSchema(schema, metadata["format-version"]);
   const last = metadata["last-column-id"];
-  if (lastColumnId !== undefined && lastColumnId < last)
-    throw invalid(`Invalid last column ID: ${lastColumnId} < ${last} (previous last column ID)`);
   const { "schema-id": _, ...body } = schema;
   const equal = metadata.schemas.find((other) => sameSchema(other, schema));
   const id = equal?.["schema-id"] ?? Math.max(-1, ...metadata.schemas.map((other) => other["schema-id"] ?? 0)) + 1;
   draft.lastAddedSchema = id;
+  // What clients send is the schema's own highest id, which is lower when the last column was dropped.
   set(draft, "last-column-id", Math.max(last, lastColumnId ?? 0, highestFieldId(schema)));
   if (equal === undefined) set(draft, "schemas", [...metadata.schemas, { ...body, type: "struct", "schema-id": id }]);
 }
@@ -335,9 +334,8 @@ function removeRef(draft: Draft, name: string): void {
   if (!Object.hasOwn(metadata.refs, name)) return;
   const { [name]: _, ...refs } = metadata.refs;
   set(draft, "refs", refs);
-  if (name !== MAIN_BRANCH) return;
-  delete metadata["current-snapshot-id"];
-  set(draft, "snapshot-log", []);
+  // The log stays: a table that is replaced gets its next snapshot later in the same commit, and keeps its history.
+  if (name === MAIN_BRANCH) delete metadata["current-snapshot-id"];
 }
 
 function removeSnapshots(draft: Draft, ids: readonly SnapshotId[]): void {

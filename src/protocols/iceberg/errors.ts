@@ -5,11 +5,12 @@
 
 /**
  * - `invalid`: the input breaks the specification (400).
+ * - `argument`: the same where the reference implementation's clients check for an IllegalArgumentException (400).
  * - `conflict`: a commit requirement does not hold (409 CommitFailedException; a client may retry on fresh metadata).
  * - `unsupported`: valid by the specification, not supported here (501).
  * - `corrupt`: a stored file is not what its format says.
  */
-export type IcebergErrorKind = "invalid" | "conflict" | "unsupported" | "corrupt";
+export type IcebergErrorKind = "invalid" | "argument" | "conflict" | "unsupported" | "corrupt";
 
 export class IcebergError extends Error {
   readonly kind: IcebergErrorKind;

@@ -2,7 +2,7 @@
  * View metadata (version 1): the types of its file, a new view, and the updates of the REST specification applied to it.
  * Pure. A change applies as a whole or throws an `IcebergError`.
  */
-import { conflict, invalid } from "./errors.ts";
+import { conflict, IcebergError, invalid } from "./errors.ts";
 import { parseIcebergJson, stringifyIcebergJson } from "./json.ts";
 import { checkSchema } from "./schema-rules.ts";
 import type { Schema } from "./types.ts";
@@ -179,7 +179,7 @@ function checkVersion(version: unknown): ViewVersion {
     const { type, sql, dialect } = representation;
     if (type !== "sql" || typeof sql !== "string" || typeof dialect !== "string") bad("a representation must be SQL with its dialect");
     const name = String(dialect).toLowerCase();
-    if (dialects.has(name)) throw invalid(`Invalid view version: Cannot add multiple queries for dialect ${name}`);
+    if (dialects.has(name)) throw new IcebergError("argument", `Invalid view version: Cannot add multiple queries for dialect ${name}`);
     dialects.add(name);
   }
   if (dialects.size === 0) bad("it has no representation");

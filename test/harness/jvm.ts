@@ -1,0 +1,54 @@
+/**
+ * JVM clients (the Iceberg REST compatibility kit, Spark): a class path that Maven resolves once from `test/clients/java/pom.xml`,
+ * kept under `.venv` beside the Python environment, and programs that run on it. Nothing is compiled ahead: the JDK runs a
+ * source file as it is.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { projectRoot, runProcess, type TestPlatform } from "./platform.ts";
+
+const POM = join(projectRoot, "test", "clients", "java", "pom.xml");
+const RESOLVE_DEADLINE_MS = 10 * 60_000;
+
+const runs = (command: string, args: readonly string[]): boolean => spawnSync(command, args).status === 0;
+
+/** Why JVM clients cannot run here, or false: for `test(…, { skip: noJava })`. */
+export const noJava: string | false =
+  !(runs("java", ["--version"]) && runs("javac", ["--version"]) && runs("mvn", ["--version"])) &&
+  "a JDK (17 or newer) or Maven is not installed";
+
+let resolved: Promise<string> | undefined;
+
+/** The class path of the pom's dependencies. Maven asks its repository only for what this machine does not have yet. */
+export function classPath(): Promise<string> {
+  resolved ??= resolve();
+  return resolved;
+}
+
+async function resolve(): Promise<string> {
+  const hash = createHash("sha256")
+    .update(await readFile(POM))
+    .digest("hex");
+  const directory = join(projectRoot, ".venv");
+  const file = join(directory, `lock-classpath-${hash.slice(0, 16)}`);
+  if (existsSync(file)) return readFile(file, "utf8");
+  await mkdir(directory, { recursive: true });
+  const fresh = `${file}.${process.pid}`;
+  const goal = ["dependency:build-classpath", `-Dmdep.outputFile=${fresh}`];
+  await runProcess("mvn", ["--quiet", "--batch-mode", "--file", POM, ...goal], { timeoutMs: RESOLVE_DEADLINE_MS });
+  await rename(fresh, file);
+  return readFile(file, "utf8");
+}
+
+/** Options with which a JVM finds the platform's host names, which its resolver may not know, and stays small. */
+export async function jvmOptions(platform: TestPlatform): Promise<string[]> {
+  const hosts = join(platform.dir, "..", "jvm-hosts");
+  // With such a file the JVM asks no other resolver, so this machine's own names are in it too.
+  const names = [new URL(platform.host("catalog")).hostname, hostname(), "localhost"];
+  await writeFile(hosts, names.map((name) => `127.0.0.1 ${name}\n`).join(""));
+  return [`-Djdk.net.hosts.file=${hosts}`, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx1g"];
+}
