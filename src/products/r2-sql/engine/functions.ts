@@ -1,24 +1,6 @@
 /** Functions of the dialect that DuckDB has nothing like; `sql/functions.ts` writes calls of them. */
-import { createHash } from "node:crypto";
-import { BLOB, DOUBLE, DuckDBBlobValue, type DuckDBListValue, DuckDBScalarFunction, LIST, VARCHAR } from "@duckdb/node-api";
-
-/** (bytes, "sha224") → bytes. */
-const digest = (): DuckDBScalarFunction =>
-  DuckDBScalarFunction.create({
-    name: "__freehold_digest",
-    returnType: BLOB,
-    parameterTypes: [BLOB, VARCHAR],
-    mainFunction(_info, input, output) {
-      const [bytes, algorithm] = [input.getColumnVector(0), input.getColumnVector(1)];
-      for (let i = 0; i < input.rowCount; i++) {
-        const value = bytes.getItem(i) as DuckDBBlobValue | null;
-        const name = algorithm.getItem(i) as string | null;
-        const hash = value === null || name === null ? null : createHash(name).update(value.bytes).digest();
-        output.setItem(i, hash && new DuckDBBlobValue(hash));
-      }
-      output.flush();
-    },
-  });
+import { DOUBLE, type DuckDBListValue, DuckDBScalarFunction, LIST } from "@duckdb/node-api";
+import { digestFunction } from "../../../kernel/duckdb/datafusion/digest.ts";
 
 /** (values in order, their weights, percentile) → the first value at which that share of all weight is reached. */
 const weightedPercentile = (): DuckDBScalarFunction =>
@@ -48,4 +30,4 @@ function atShare(sorted: readonly number[], weights: readonly number[], percenti
 }
 
 /** Made anew for each instance: an instance takes ownership. */
-export const engineFunctions = (): DuckDBScalarFunction[] => [digest(), weightedPercentile()];
+export const engineFunctions = (): DuckDBScalarFunction[] => [digestFunction(), weightedPercentile()];

@@ -3,6 +3,13 @@
  * aggregate and window functions and complex types). A function that is not in these tables does not exist: DuckDB's own
  * functions, some of which read files, settings or the catalog, cannot be called by name.
  */
+import { conditional } from "../../../kernel/duckdb/datafusion/conditional.ts";
+import { DIGEST, digestAlgorithms } from "../../../kernel/duckdb/datafusion/digest.ts";
+import { lists } from "../../../kernel/duckdb/datafusion/lists.ts";
+import { math as floatMath } from "../../../kernel/duckdb/datafusion/math.ts";
+import { regexp as patterns } from "../../../kernel/duckdb/datafusion/regexp.ts";
+import { type Constant, FunctionError, type FunctionTable, MANY } from "../../../kernel/duckdb/datafusion/rule.ts";
+import { strings } from "../../../kernel/duckdb/datafusion/strings.ts";
 import { literal } from "../../../kernel/duckdb/engine.ts";
 import { invalidQuery, invalidSql, unsupported } from "../errors.ts";
 import { arrowTypeNames, arrowTypeSql, readConstant } from "./constants.ts";
@@ -32,7 +39,35 @@ const as = (min: number, max: number, template: string): FunctionRule =>
   rule(min, max, ({ args }) => template.replace(/\$(\d)/g, (_, n: string) => args[Number(n) - 1] ?? "NULL"));
 const same = (names: string, min: number, max: number): Table =>
   Object.fromEntries(names.split(" ").map((name) => [name, rule(min, max, name)]));
-const MANY = 1000;
+/** DataFusion's functions as the kernel has them for every dialect. */
+const shared = (table: FunctionTable, names: string): Table =>
+  Object.fromEntries(
+    names.split(" ").map((name) => {
+      const found = table[name];
+      if (found === undefined || found.typed) throw new Error(`${name} cannot be shared: types are not known here`);
+      const sql = ({ args, nodes }: Call): string => {
+        try {
+          return found.sql(args.map((arg, i) => ({ sql: arg, constant: constantValue(nodes[i]) })));
+        } catch (cause) {
+          if (cause instanceof FunctionError) throw invalidQuery(cause.message);
+          throw cause;
+        }
+      };
+      return [name, rule(found.min, found.max, sql)];
+    }),
+  );
+
+/** The same rules under other names. */
+const renamed = (table: Table, names: Readonly<Record<string, string>>): Table =>
+  Object.fromEntries(Object.entries(names).map(([name, own]) => [name, table[own] as FunctionRule]));
+
+function constantValue(node: SyntaxNode | undefined): Constant | undefined {
+  if (node?.type !== "VALUE_CONSTANT") return undefined;
+  const constant = readConstant(node);
+  if (constant.kind === "null") return null;
+  if (constant.kind !== "decimal") return constant.value;
+  return constant.scale === 0 ? constant.unscaled : Number(constant.unscaled) / 10 ** constant.scale;
+}
 
 /** Text of a constant string argument. */
 function constantText({ nodes }: Call, index: number, name: string): string {
@@ -77,21 +112,15 @@ const core: Table = {
   struct: rule(1, MANY, ({ args }) => structOf(args.map((value, i) => [`c${i}`, value]))),
   // What the parser makes of (a, b).
   row: rule(1, MANY, ({ args }) => structOf(args.map((value, i) => [`c${i}`, value]))),
-  nvl: rule(2, 2, "coalesce"),
   ifnull: rule(2, 2, "coalesce"),
-  nvl2: as(3, 3, "CASE WHEN $1 IS NOT NULL THEN $2 ELSE $3 END"),
-  overlay: rule(3, 4, ({ args: [text, by, from, length] }) => {
-    const size = length ?? `length(${by})`;
-    return `(substr(${text}, 1, ${from} - 1) || ${by} || substr(${text}, ${from} + ${size}))`;
-  }),
   ...same("greatest least", 1, MANY),
-  ...same("nullif", 2, 2),
+  ...shared(conditional, "nullif nvl nvl2"),
+  ...shared(strings, "overlay"),
 };
 const structOf = (fields: readonly (readonly [string, string])[]): string =>
   `{${fields.map(([name, value]) => `${literal(name)}: ${value}`).join(", ")}}`;
 
-const ALGORITHMS = ["md5", "sha224", "sha256", "sha384", "sha512"];
-const digestSql = (text: string, algorithm: string): string => `__freehold_digest(CAST(${text} AS BLOB), ${literal(algorithm)})`;
+const digestSql = (text: string, algorithm: string): string => `${DIGEST}(CAST(${text} AS BLOB), ${literal(algorithm)})`;
 const sha = (algorithm: string): FunctionRule => rule(1, 1, ({ args }) => digestSql(args[0] as string, algorithm));
 const crypto: Table = {
   md5: rule(1, 1, "md5"),
@@ -101,7 +130,7 @@ const crypto: Table = {
   sha512: sha("sha512"),
   digest: rule(2, 2, (call) => {
     const algorithm = constantText(call, 1, "digest").toLowerCase();
-    if (!ALGORITHMS.includes(algorithm)) throw unsupported(`digest algorithm ${algorithm}`);
+    if (!digestAlgorithms.includes(algorithm)) throw unsupported(`digest algorithm ${algorithm}`);
     return digestSql(call.args[0] as string, algorithm);
   }),
 };
@@ -218,20 +247,18 @@ const jsonFunctions: Table = {
 };
 
 const math: Table = {
-  ...same("abs cbrt ceil degrees exp factorial floor isnan ln log2 log10 radians sqrt", 1, 1),
-  ...same("sin cos tan asin acos atan cot sinh cosh tanh asinh acosh atanh", 1, 1),
-  ...same("atan2 gcd lcm power", 2, 2),
-  ...same("log round trunc", 1, 2),
-  ...same("pi random", 0, 0),
+  // Decimals stay decimals.
+  ...same("abs ceil floor", 1, 1),
+  ...same("power", 2, 2),
+  ...same("round trunc", 1, 2),
+  ...shared(floatMath, "cbrt degrees exp factorial isnan iszero ln log2 log10 radians sqrt sin cos tan asin acos atan"),
+  ...shared(floatMath, "sinh cosh tanh asinh acosh atanh atan2 gcd lcm log pi random nanvl"),
+  cot: rule(1, 1, "cot"),
   pow: rule(2, 2, "power"),
   ceiling: rule(1, 1, "ceil"),
   signum: rule(1, 1, "sign"),
-  iszero: as(1, 1, "($1 = 0)"),
-  nanvl: as(2, 2, "CASE WHEN isnan(CAST($1 AS DOUBLE)) THEN $2 ELSE $1 END"),
 };
 
-/** Capturing groups of a pattern that is a constant. */
-const captureGroups = (pattern: string): number => (pattern.match(/(?<!\\)\((?!\?(?!P?<))/g) ?? []).length;
 const regexp: Table = {
   regexp_count: as(2, 2, "len(regexp_extract_all($1, $2))"),
   // The shortest text in front of the first match tells where the match begins.
@@ -240,39 +267,27 @@ const regexp: Table = {
     2,
     "CASE WHEN regexp_matches($1, $2) THEN length(regexp_extract($1, '(?s)^(.*?)(?:' || $2 || ')', 1)) + 1 ELSE 0 END",
   ),
-  regexp_like: rule(2, 3, "regexp_matches"),
-  regexp_match: rule(2, 2, (call) => {
-    const [text, pattern] = call.args;
-    const groups = captureGroups(constantText(call, 1, "regexp_match"));
-    const parts = Array.from({ length: groups }, (_, i) => `regexp_extract(${text}, ${pattern}, ${i + 1})`);
-    const list = groups === 0 ? `[regexp_extract(${text}, ${pattern})]` : `[${parts.join(", ")}]`;
-    return `CASE WHEN regexp_matches(${text}, ${pattern}) THEN ${list} END`;
-  }),
-  regexp_replace: rule(3, 4, "regexp_replace"),
+  ...shared(patterns, "regexp_like regexp_match regexp_replace"),
   // What the parser makes of SIMILAR TO.
   regexp_full_match: rule(2, 2, "regexp_full_match"),
 };
 
 const text: Table = {
-  ...same("ascii bit_length chr lower upper reverse length", 1, 1),
-  ...same("ltrim rtrim trim", 1, 2),
-  ...same("concat", 1, MANY),
-  ...same("concat_ws", 2, MANY),
-  ...same("contains starts_with levenshtein left right instr", 2, 2),
-  ...same("replace split_part translate", 3, 3),
-  btrim: rule(1, 2, "trim"),
-  ends_with: rule(2, 2, "suffix"),
-  octet_length: rule(1, 1, "strlen"),
-  character_length: rule(1, 1, "length"),
-  char_length: rule(1, 1, "length"),
-  repeat: rule(2, 2, ({ args: [value, times] }) => `repeat(${value}, ${bounded(times as string, "repeat")})`),
-  to_hex: as(1, 1, "lower(to_hex($1))"),
-  uuid: rule(0, 0, "uuid"),
-  find_in_set: as(2, 2, "coalesce(list_position(string_split($2, ','), $1), 0)"),
-  initcap: rule(1, 1, ({ args: [value] }) => {
-    const words = `regexp_extract_all(lower(${value}), '[\\p{L}\\p{N}]+|[^\\p{L}\\p{N}]+')`;
-    return `array_to_string(${mapped(words, `upper(left(${ELEMENT}, 1)) || substr(${ELEMENT}, 2)`)}, '')`;
+  ...shared(strings, "ascii bit_length btrim chr concat concat_ws contains ends_with find_in_set initcap left length levenshtein lower"),
+  ...shared(
+    strings,
+    "ltrim octet_length replace reverse right rtrim split_part starts_with strpos substr substr_index to_hex translate upper",
+  ),
+  ...renamed(shared(strings, "btrim length strpos substr"), {
+    trim: "btrim",
+    char_length: "length",
+    character_length: "length",
+    instr: "strpos",
+    position: "strpos",
+    substring: "substr",
   }),
+  repeat: rule(2, 2, ({ args: [value, times] }) => `repeat(${value}, ${bounded(times as string, "repeat")})`),
+  uuid: rule(0, 0, "uuid"),
   lpad: rule(
     2,
     3,
@@ -283,15 +298,6 @@ const text: Table = {
     3,
     ({ args: [value, size, fill] }) => `rpad(${value}, CAST(${bounded(size as string, "rpad")} AS INTEGER), ${fill ?? "' '"})`,
   ),
-  strpos: rule(2, 2, "strpos"),
-  position: rule(2, 2, "strpos"),
-  substr: rule(2, 3, "substr"),
-  substring: rule(2, 3, "substr"),
-  substr_index: as(
-    3,
-    3,
-    "array_to_string(CASE WHEN $3 >= 0 THEN list_slice(string_split($1, $2), 1, $3) ELSE list_slice(string_split($1, $2), $3, -1) END, $2)",
-  ),
   // What the parser makes of LIKE … ESCAPE.
   ...same("like_escape not_like_escape ilike_escape not_ilike_escape", 3, 3),
 };
@@ -299,61 +305,26 @@ const text: Table = {
 const arrays: Table = {
   make_array: rule(0, MANY, "list_value"),
   list_value: rule(0, MANY, "list_value"),
-  string_to_array: rule(2, 2, "string_split"),
   range: rule(1, 3, (call) => series(call, "range")),
   generate_series: rule(1, 3, (call) => series(call, "generate_series")),
   array_length: rule(1, 1, "len"),
   cardinality: rule(1, 1, "len"),
   empty: as(1, 1, "(len($1) = 0)"),
-  array_has: rule(2, 2, "list_contains"),
-  array_has_all: rule(2, 2, "list_has_all"),
-  array_has_any: rule(2, 2, "list_has_any"),
+  ...shared(lists, "array_append array_concat array_element array_except array_has array_has_all array_has_any array_intersect"),
+  ...shared(lists, "array_pop_back array_pop_front array_positions array_prepend array_remove array_remove_all array_remove_n"),
+  ...shared(lists, "array_replace array_replace_all array_replace_n array_reverse array_slice array_sort array_union string_to_array"),
   array_position: as(2, 2, "coalesce(list_position($1, $2), 0)"),
-  array_positions: rule(2, 2, ({ args: [list, value] }) =>
-    filtered(mapped(list as string, `CASE WHEN ${ELEMENT} IS NOT DISTINCT FROM ${value} THEN ${INDEX} END`), `${ELEMENT} IS NOT NULL`),
-  ),
-  array_sort: rule(1, 3, "list_sort"),
-  array_reverse: rule(1, 1, "list_reverse"),
   array_distinct: rule(1, 1, ({ args: [list] }) => filtered(list as string, `list_position(${list}, ${ELEMENT}) = ${INDEX}`)),
   flatten: rule(1, 1, "flatten"),
-  array_slice: rule(3, 4, "list_slice"),
-  array_append: rule(2, 2, "list_append"),
-  array_prepend: rule(2, 2, "list_prepend"),
-  array_concat: rule(1, MANY, ({ args }) => args.reduce((left, right) => `list_concat(${left}, ${right})`)),
-  array_remove: rule(2, 2, ({ args: [list, value] }) =>
-    filtered(list as string, `${INDEX} IS DISTINCT FROM list_position(${list}, ${value})`),
-  ),
-  array_remove_all: rule(2, 2, ({ args: [list, value] }) => filtered(list as string, `${ELEMENT} IS DISTINCT FROM ${value}`)),
-  array_remove_n: rule(3, 3, ({ args: [list, value, n] }) =>
-    filtered(list as string, `(${ELEMENT} IS DISTINCT FROM ${value} OR ${occurrences(list as string, value as string)} > ${n})`),
-  ),
-  array_replace: rule(3, 3, ({ args: [list, old, by] }) =>
-    mapped(list as string, `CASE WHEN ${INDEX} = list_position(${list}, ${old}) THEN ${by} ELSE ${ELEMENT} END`),
-  ),
-  array_replace_all: rule(3, 3, ({ args: [list, old, by] }) =>
-    mapped(list as string, `CASE WHEN ${ELEMENT} IS NOT DISTINCT FROM ${old} THEN ${by} ELSE ${ELEMENT} END`),
-  ),
-  array_replace_n: rule(4, 4, ({ args: [list, old, by, n] }) =>
-    mapped(
-      list as string,
-      `CASE WHEN ${ELEMENT} IS NOT DISTINCT FROM ${old} AND ${occurrences(list as string, old as string)} <= ${n} THEN ${by} ELSE ${ELEMENT} END`,
-    ),
-  ),
-  array_pop_back: as(1, 1, "list_slice($1, 1, len($1) - 1)"),
-  array_pop_front: as(1, 1, "list_slice($1, 2, len($1))"),
   array_repeat: rule(2, 2, ({ args: [value, n] }) => mapped(`range(${bounded(n as string, "array_repeat")})`, value as string)),
   array_resize: rule(
     2,
     3,
     ({ args: [list, size, fill] }) => `list_resize(${list}, ${bounded(size as string, "array_resize")}, ${fill ?? "NULL"})`,
   ),
-  array_intersect: rule(2, 2, ({ args: [a, b] }) => distinct(filtered(a as string, `list_contains(${b}, ${ELEMENT})`))),
-  array_union: rule(2, 2, ({ args: [a, b] }) => distinct(`list_concat(${a}, ${b})`)),
-  array_except: rule(2, 2, ({ args: [a, b] }) => distinct(filtered(a as string, `NOT list_contains(${b}, ${ELEMENT})`))),
   array_max: rule(1, 1, "list_max"),
   array_min: rule(1, 1, "list_min"),
   array_any_value: rule(1, 1, ({ args: [list] }) => `list_extract(${filtered(list as string, `${ELEMENT} IS NOT NULL`)}, 1)`),
-  array_element: rule(2, 2, "list_extract"),
   array_to_string: rule(2, 2, "array_to_string"),
   // Lengths along the first elements, as JSON knows them: the depth of a list is in its type alone.
   array_dims: rule(1, 1, ({ args: [list] }) => {
@@ -365,12 +336,6 @@ const arrays: Table = {
   }),
   array_ndims: as(1, 1, "len(regexp_extract_all(typeof($1), '\\[\\]'))"),
 };
-/** How often the value has occurred up to the element that a lambda looks at. */
-const occurrences = (list: string, value: string): string =>
-  `len(list_filter(list_slice(${list}, 1, ${INDEX}), lambda __freehold_earlier: __freehold_earlier IS NOT DISTINCT FROM ${value}))`;
-// DuckDB's list_distinct loses the order.
-const distinct = (list: string): string => `list_sort(list_distinct(${list}))`;
-
 function series({ args }: Call, name: string): string {
   if (args.length === 1) return `${name}(${bounded(args[0] as string, name)})`;
   const [from, to, step] = args as [string, string, string?];
