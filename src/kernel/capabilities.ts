@@ -169,6 +169,8 @@ export interface QueueSender {
    * and with the documented limits, of which those with status 429 pass by themselves.
    */
   send(queueId: string, source: "r2" | "event", bodies: readonly unknown[]): Promise<void>;
+  /** Whether the principal may write to queues: whoever sets up events for one must. */
+  allows(principal: Principal): boolean;
   /** Registers who asks for the producers of a queue: a product names those of its resources that write to it. */
   addProducers(producersOf: (queueId: string) => Promise<readonly { readonly type: "r2_bucket"; readonly bucket_name: string }[]>): void;
 }

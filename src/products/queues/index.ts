@@ -11,6 +11,7 @@ import { queuesError } from "./errors.ts";
 import { openMessages } from "./messages.ts";
 import { migrations } from "./migrations.ts";
 import { openQueues } from "./queues.ts";
+import { WRITE } from "./rest.ts";
 import { queuesRoutes } from "./routes.ts";
 import { openSender } from "./send.ts";
 import { startSweeper } from "./sweeper.ts";
@@ -51,6 +52,7 @@ export const queues = {
         const batch = bodies.map((body) => ({ body: Buffer.from(JSON.stringify(body)), contentType: "json" as const }));
         await sender.send(queue, batch, source);
       },
+      allows: (principal) => WRITE.every((group) => principal.can(group)),
       addProducers: (of) => void producers.push(of),
     };
     return {

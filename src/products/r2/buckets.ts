@@ -70,6 +70,7 @@ export async function deleteBucket(r2: R2, bucket: Bucket): Promise<void> {
     await tx.run("DELETE FROM r2_settings WHERE bucket_id = ?", bucket.id);
     await tx.run("DELETE FROM r2_uploads WHERE bucket_id = ?", bucket.id);
   });
+  r2.notifications.forget(bucket.id);
 }
 
 export interface BucketListOptions {
@@ -108,7 +109,7 @@ export async function setStorageClass(r2: R2, bucket: Bucket, storageClass: Stor
 
 // --- settings ----------------------------------------------------------------------------------------------
 
-export type SettingKind = "cors" | "lifecycle" | "lock" | "managed" | "local-uploads" | "domains";
+export type SettingKind = "cors" | "lifecycle" | "lock" | "managed" | "local-uploads" | "domains" | "notifications";
 
 /** A bucket's setting as stored, or undefined. */
 export async function readSetting<T>(reader: MetaReader, bucketId: string, kind: SettingKind): Promise<T | undefined> {

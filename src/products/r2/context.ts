@@ -8,6 +8,7 @@ import type { MetaStore } from "../../kernel/meta/meta.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Garbage } from "./garbage.ts";
 import type { HashPool } from "./hash-pool.ts";
+import type { Notifications } from "./notifications.ts";
 import type { UsageCounter } from "./usage.ts";
 
 export interface R2 {
@@ -22,6 +23,7 @@ export interface R2 {
   readonly leases: BlobLeases;
   readonly hashes: HashPool;
   readonly usage: UsageCounter;
+  readonly notifications: Notifications;
   /** Who else keeps files in buckets, by a bucket's name (`Objects.guard`). */
   readonly guards: ((bucket: string) => Promise<boolean>)[];
 }

@@ -56,6 +56,10 @@ const table = {
   invalidConfiguration: { status: 400, apiCode: 10055, message: "The configuration is not valid." },
   bindingNotFound: { status: 400, apiCode: 10085, message: "R2 bucket not found. Please use a different name and try again." },
   domainNotFound: { status: 404, apiCode: 10064, message: "The specified custom domain does not exist." },
+  // Own codes: those of event notifications are not documented.
+  queueNotFound: { status: 404, apiCode: 10110, message: "The queue does not exist." },
+  notificationOverlap: { status: 409, apiCode: 10111, message: "Event notification rules overlap." },
+  tooManyNotificationRules: { status: 400, apiCode: 10112, message: "A bucket has at most 100 event notification rules." },
   domainTaken: { status: 409, apiCode: 10065, message: "The specified custom domain is connected to a bucket already." },
 } as const;
 
@@ -103,6 +107,9 @@ const s3Codes: Readonly<Record<R2ErrorKey, string>> = {
   bindingNotFound: "NoSuchBucket",
   domainNotFound: "NoSuchDomain",
   domainTaken: "DomainConflict",
+  queueNotFound: "NoSuchQueue",
+  notificationOverlap: "InvalidArgument",
+  tooManyNotificationRules: "InvalidArgument",
 };
 
 /** S3's name for an error; errors of other scopes are internal, except a full disk. */

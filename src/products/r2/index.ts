@@ -13,9 +13,11 @@ import { garbage } from "./garbage.ts";
 import { hashPool } from "./hash-pool.ts";
 import { startLifecycle } from "./lifecycle.ts";
 import { migrations } from "./migrations.ts";
+import { openNotifications } from "./notifications.ts";
 import { permissions } from "./permissions.ts";
 import { publicDoor } from "./public.ts";
 import { bucketRoutes } from "./routes-buckets.ts";
+import { notificationRoutes } from "./routes-notifications.ts";
 import { objectRoutes } from "./routes-objects.ts";
 import { settingRoutes } from "./routes-settings.ts";
 import { s3Door } from "./s3/door.ts";
@@ -24,10 +26,12 @@ import { openUsage } from "./usage.ts";
 export const r2 = {
   name: "r2",
   status: "beta",
+  needs: ["queueSender"],
   provides: ["objects"],
   migrations,
   permissions,
-  async start({ log, clock, config, meta, blobs, leases, accountId, auth, mint, urls }) {
+  async start({ log, clock, config, meta, blobs, leases, accountId, auth, mint, urls, get }) {
+    const queues = get("queueSender");
     const context: R2 = {
       log,
       clock,
@@ -40,6 +44,7 @@ export const r2 = {
       garbage: garbage(meta, blobs, log),
       hashes: hashPool(),
       usage: openUsage(meta, clock, log),
+      notifications: await openNotifications({ meta, clock, log, accountId, queues }),
       guards: [],
     };
     context.garbage.kick();
@@ -71,13 +76,19 @@ export const r2 = {
             domain === undefined ? everybody.byLabel(label, request, response) : everybody.byDomain(domain, request, response),
         },
       ],
-      routes: [...bucketRoutes(context, auth), ...objectRoutes(context), ...settingRoutes(context, urls, domains)],
+      routes: [
+        ...bucketRoutes(context, auth),
+        ...objectRoutes(context),
+        ...settingRoutes(context, urls, domains),
+        ...notificationRoutes(context, queues),
+      ],
       bindings: { r2_bucket: r2Binding(context, mint) },
       internal: (claims, request, response) => serveBinding(context, claims, request, response),
       datasets: context.usage.datasets,
       offers: { objects: objectsCapability(context, auth) },
       async stop() {
         await lifecycle.stop();
+        await context.notifications.stop();
         await context.garbage.stop();
         await context.hashes.stop();
         await context.usage.stop();

@@ -55,6 +55,7 @@ export function startLifecycle(r2: R2, intervalMs: number): Lifecycle {
           r2,
           bucket,
           rows.map((row) => row.name),
+          "LifecycleDeletion",
         );
       });
     }

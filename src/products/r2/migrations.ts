@@ -102,4 +102,9 @@ export const migrations: readonly Migration[] = [
     name: "0005-leases-of-the-kernel",
     sql: "INSERT INTO kernel_blob_leases SELECT blob FROM r2_leases; DROP TABLE r2_leases",
   },
+  {
+    name: "0006-events",
+    // Event notifications that are not with their queue yet.
+    sql: "CREATE TABLE r2_events (queue_id TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (queue_id, id))",
+  },
 ];

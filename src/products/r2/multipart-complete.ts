@@ -82,13 +82,16 @@ export async function completeUpload(
     const unused = size === 0 ? rows : rows.filter((row) => !kept.has(row.number));
     for (const row of unused) await trashPart(tx, uploadId, row.number, now);
     await tx.run("UPDATE r2_uploads SET state = 'completed' WHERE upload_id = ?", uploadId);
-    return { object, garbage: old !== undefined || unused.length > 0 };
+    const event = { action: "CompleteMultipartUpload", key: object.name, time: now, object } as const;
+    const noted = await r2.notifications.record(tx, bucket.id, event);
+    return { object, garbage: old !== undefined || unused.length > 0, noted };
   });
   if (outcome === undefined) {
     r2.garbage.kick();
     throw r2Error("preconditionFailed");
   }
   if (outcome.garbage) r2.garbage.kick();
+  if (outcome.noted) r2.notifications.kick();
   return outcome.object;
 }
 

@@ -16,7 +16,7 @@ import { checkMetadata, DELETE_MAX, INLINE_MAX_BYTES, keyIdentity } from "./limi
 import { checkUnlocked, isLocked, lockRules } from "./locks.ts";
 import type { Bucket, DigestName, Digests, ObjectMetadata, ReadableObject, S3Checksum, StoredObject } from "./model.ts";
 import { openObject } from "./reader.ts";
-import { keyBytes, OBJECT_COLUMNS, type ObjectRow, objectValues, READABLE_COLUMNS, toObject, UPSERT_OBJECT } from "./rows.ts";
+import { keyBytes, keyText, OBJECT_COLUMNS, type ObjectRow, objectValues, READABLE_COLUMNS, toObject, UPSERT_OBJECT } from "./rows.ts";
 import { sniffContentType } from "./sniff.ts";
 import { checkKey, type SsecKey } from "./ssec.ts";
 
@@ -28,6 +28,8 @@ export interface PutOptions extends ObjectMetadata {
   readonly verify?: ((digests: Digests) => S3Checksum | undefined) | undefined;
   readonly maxBytes?: number | undefined;
   readonly ssecKey?: SsecKey | undefined;
+  /** The bytes are a copy of this object of the account. */
+  readonly copiedFrom?: { readonly bucket: string; readonly object: string } | undefined;
   /** Guess the content type from the body when none is given, as the S3 door does. */
   readonly sniff?: boolean | undefined;
 }
@@ -49,7 +51,7 @@ export async function putObject(r2: R2, bucket: Bucket, name: string, body: Body
     },
   });
   const object = { ...newObject(bucket, key, name, ingested, options), ...(shown && withChecksum(ingested, shown)) };
-  return commitObject(r2, object, ingested.inline, options.condition);
+  return commitObject(r2, object, ingested.inline, options.condition, options.copiedFrom);
 }
 
 const withChecksum = (ingested: Ingested, s3: S3Checksum) => ({ checksums: { digests: ingested.digests, s3 } });
@@ -85,18 +87,27 @@ export async function commitObject(
   object: StoredObject,
   inline: Uint8Array | null,
   condition: Condition | undefined,
+  copiedFrom?: PutOptions["copiedFrom"],
 ): Promise<StoredObject> {
   try {
-    const { stored, replaced } = await r2.commits.run(async (tx) => {
+    const { stored, replaced, noted } = await r2.commits.run(async (tx) => {
       const stored: StoredObject = { ...object, uploaded: r2.clock.now() };
       const existing = await replaceable(tx, r2, stored.bucketId, stored.key, condition);
       // From this row's commit on the object is visible.
       await tx.run(UPSERT_OBJECT, ...objectValues(stored, inline));
       if (stored.blob !== null) await r2.leases.settle(tx, stored.blob);
       if (existing !== undefined) await trashBytes(tx, existing, stored.uploaded);
-      return { stored, replaced: existing !== undefined };
+      const noted = await r2.notifications.record(tx, stored.bucketId, {
+        action: copiedFrom === undefined ? "PutObject" : "CopyObject",
+        key: stored.name,
+        time: stored.uploaded,
+        object: stored,
+        copySource: copiedFrom,
+      });
+      return { stored, replaced: existing !== undefined, noted };
     });
     if (replaced) r2.garbage.kick();
+    if (noted) r2.notifications.kick();
     return stored;
   } catch (error) {
     if (object.blob !== null) await r2.leases.discard(object.blob);
@@ -205,11 +216,16 @@ export async function getObject(
 export const wholeObject = (object: StoredObject): BlobRange => ({ offset: 0, length: object.size });
 
 /** Deletes up to 1,000 keys, all in one commit; keys without an object are no error. Locked ones stay and are returned. */
-export async function deleteObjects(r2: R2, bucket: Bucket, names: readonly string[]): Promise<{ locked: string[] }> {
+export async function deleteObjects(
+  r2: R2,
+  bucket: Bucket,
+  names: readonly string[],
+  action: "DeleteObject" | "LifecycleDeletion" = "DeleteObject",
+): Promise<{ locked: string[] }> {
   if (names.length > DELETE_MAX) throw r2Error("invalidArgument", "You can't delete more than 1000 keys at once.");
   const keys = new Map(names.map((name) => [keyIdentity(name), name]));
   if (keys.size === 0) return { locked: [] };
-  const { deleted, locked } = await r2.commits.run(async (tx) => {
+  const { deleted, locked, noted } = await r2.commits.run(async (tx) => {
     const now = r2.clock.now();
     const setting = await tx.get<{ locks: string | null }>(
       "SELECT (SELECT value FROM r2_settings s WHERE s.bucket_id = b.id AND s.kind = 'lock') AS locks FROM r2_buckets b WHERE b.id = ?",
@@ -219,6 +235,7 @@ export async function deleteObjects(r2: R2, bucket: Bucket, names: readonly stri
     const rules = lockRules(setting.locks);
     const locked: string[] = [];
     let deleted = 0;
+    let noted = false;
     for (const batch of batches([...keys.keys()], 100)) {
       const rows = await tx.all<{ key: Uint8Array; uploaded: number; blob: string | null; upload_id: string | null }>(
         `SELECT key, uploaded, blob, upload_id FROM r2_objects WHERE bucket_id = ? AND key IN (${marks(batch)})`,
@@ -240,11 +257,16 @@ export async function deleteObjects(r2: R2, bucket: Bucket, names: readonly stri
         const values = blobs.flatMap((_, i) => (i % 2 === 0 ? ["(?, ?)"] : [])).join(", ");
         await tx.run(`INSERT INTO r2_trash (blob, added) VALUES ${values} ON CONFLICT (blob) DO NOTHING`, ...blobs);
       }
-      for (const row of free) if (row.upload_id !== null) await trashParts(tx, row.upload_id, now);
+      for (const row of free) {
+        if (row.upload_id !== null) await trashParts(tx, row.upload_id, now);
+        const key = keys.get(keyText(row.key)) as string;
+        noted = (await r2.notifications.record(tx, bucket.id, { action, key, time: now })) || noted;
+      }
     }
-    return { deleted, locked };
+    return { deleted, locked, noted };
   });
   if (deleted > 0) r2.garbage.kick();
+  if (noted) r2.notifications.kick();
   return { locked };
 }
 
@@ -254,7 +276,7 @@ function* batches<T>(items: readonly T[], size: number): Generator<T[]> {
   for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
 }
 
-export interface CopyOptions extends Omit<PutOptions, "http" | "custom" | "sniff" | "digests" | "verify"> {
+export interface CopyOptions extends Omit<PutOptions, "http" | "custom" | "sniff" | "digests" | "verify" | "copiedFrom"> {
   /** Metadata of the copy, from that of the source. */
   readonly metadata: (source: StoredObject) => Pick<ObjectMetadata, "http" | "custom">;
   /** On the source, as it is when it is opened. */
@@ -292,6 +314,7 @@ export async function copyObject(
         ...options.metadata(source),
         condition: options.condition,
         ssecKey: options.ssecKey,
+        copiedFrom: { bucket: from.bucket.name, object: source.name },
         ...(options.storageClass && { storageClass: options.storageClass }),
         digests: algorithm && [algorithm],
         verify: algorithm && ((digests) => ({ algorithm, type: "FULL_OBJECT", value: base64(digests[algorithm] as string) })),

@@ -58,7 +58,6 @@ export function settingRoutes(r2: R2, urls: PlatformUrls, domains: CustomDomains
     domain: urls.host(publicName(bucket)).replace(/^https?:\/\//, ""),
     enabled,
   });
-  const notifications = "/accounts/:account/event_notifications/r2/:bucket/configuration";
 
   return [
     route(
@@ -134,12 +133,6 @@ export function settingRoutes(r2: R2, urls: PlatformUrls, domains: CustomDomains
       return { enabled: false };
     }),
     notYet("r2.sippy.put", "PUT", `${BUCKET}/sippy`, "Sippy"),
-    route(r2, "r2.notifications.list", "GET", notifications, "read", async (context) => ({
-      bucketName: (await bucketOf(r2, context)).name,
-      queues: [],
-    })),
-    notYet("r2.notifications.put", "PUT", `${notifications}/queues/:queue`, "Event notifications of R2"),
-    notYet("r2.notifications.delete", "DELETE", `${notifications}/queues/:queue`, "Event notifications of R2"),
   ];
 }
 

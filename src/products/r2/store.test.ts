@@ -26,6 +26,7 @@ import { migrations } from "./migrations.ts";
 import type { Bucket, StoredObject } from "./model.ts";
 import { abortUpload, createUpload, listParts, listUploads, openUpload, uploadPart } from "./multipart.ts";
 import { completeUpload } from "./multipart-complete.ts";
+import { openNotifications } from "./notifications.ts";
 import { copyObject, deleteObjects, getObject, headObject, type PutOptions, putObject, wholeObject } from "./objects.ts";
 import { ssecKey } from "./ssec.ts";
 import { openUsage } from "./usage.ts";
@@ -36,6 +37,9 @@ interface Store {
   readonly directory: string;
   at: number;
 }
+
+/** A queue sender without queues: nothing here has rules. */
+const sink = { find: () => undefined, send: async () => undefined, addProducers: () => undefined };
 
 async function openStore(t: TestContext, config: Record<string, unknown> = {}): Promise<Store> {
   const directory = await mkdtemp(join(tmpdir(), "freehold-r2-"));
@@ -65,6 +69,7 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
     garbage: garbage(meta, blobs, log),
     hashes: hashPool(),
     usage: openUsage(meta, clock, log),
+    notifications: await openNotifications({ meta, clock, log, accountId: "a".repeat(32), queues: sink }),
     guards: [],
   };
   t.after(async () => {
