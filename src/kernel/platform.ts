@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { graphqlRoute } from "./analytics/graphql.ts";
 import { accountPermissions, accountRoutes } from "./api/account-routes.ts";
 import { createAuth } from "./api/auth.ts";
-import { createApi } from "./api/router.ts";
+import { type Api, createApi } from "./api/router.ts";
 import { s3Secret, tokenMigrations, tokenStore } from "./api/tokens.ts";
 import { openDirectoryBlobs } from "./blobs/directory.ts";
 import { leaseMigrations, openBlobLeases } from "./blobs/leases.ts";
@@ -156,6 +156,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
 
   // Products.
   let gateway: Gateway | undefined;
+  let api: Api | undefined;
   const port = (): number => {
     if (gateway === undefined) throw new Error("the gateway's address is known only after every product has started");
     return gateway.port;
@@ -192,6 +193,10 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
           return compiler;
         },
       },
+      async api(request, principal) {
+        if (api === undefined) throw new Error("the API serves only after every product has started");
+        return principal === undefined ? api.fetch(request) : api.fetchAs(principal, request);
+      },
       system: (claims, request) => system.request(name, claims, request),
       get(capability) {
         if (!product.needs?.includes(capability)) throw new Error(`Product "${name}" uses "${capability}" without listing it in "needs"`);
@@ -222,6 +227,10 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
       })),
     ),
   });
+  const hosts = (): Record<string, string> =>
+    Object.fromEntries(
+      routes.map((route) => [route.name, `http://${route.patterns.at(-1)}.${config.domain}:${port()}${route.template ?? ""}`]),
+    );
   const restRoutes: Route[] = [];
   restRoutes.push(
     ...accountRoutes({
@@ -231,6 +240,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
       createdAt: who.createdAt,
       tokens,
       status,
+      hosts,
       routes: restRoutes,
     }),
     ...[...running.values()].flatMap((product) => product.routes ?? []),
@@ -240,7 +250,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
       clock,
     }),
   );
-  const api = createApi({
+  api = createApi({
     routes: restRoutes,
     accountId: who.accountId,
     auth,
@@ -278,9 +288,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
     proxy: proxy.url,
     caFile: ca.file,
     s3: { endpoint: base, accessKeyId: root.id, secretAccessKey: s3Secret(root.value) },
-    hosts: Object.fromEntries(
-      routes.map((route) => [route.name, `http://${route.patterns.at(-1)}.${config.domain}:${gatewayPort}${route.template ?? ""}`]),
-    ),
+    hosts: hosts(),
   };
 }
 

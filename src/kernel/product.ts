@@ -81,6 +81,11 @@ export interface KernelSlice {
   readonly mint: CapabilityMint;
   readonly runtime: Runtime;
   readonly bindings: BindingRegistry;
+  /**
+   * The REST API, for a product that signs people in by other means than a bearer token: answers as the principal, or
+   * without one as the request's own credentials say. Serves once every product has started.
+   */
+  api(request: Request, principal?: Principal): Promise<Response>;
   /** Sends a request to this product's `entry` in the system workerd, claims included. Unix socket, keep-alive. */
   system(claims: Claims, request: SystemRequest): Promise<SystemResponse>;
   /** The capability another product offers; only keys in `needs`. */

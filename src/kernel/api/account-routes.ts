@@ -16,6 +16,8 @@ export interface AccountRoutesOptions {
   readonly tokens: TokenStore;
   /** What `freehold status` shows. */
   readonly status: () => Promise<unknown>;
+  /** URL templates of the products' hosts, as the ready file has them. */
+  readonly hosts: () => Readonly<Record<string, string>>;
   /** Every operation of the API; read when somebody asks for the list. */
   readonly routes: readonly Route[];
 }
@@ -77,6 +79,8 @@ export function accountRoutes(options: AccountRoutesOptions): Route[] {
     { op: "zones.list", method: "GET", path: "/zones", permission: [], handle: async ({ query }) => numberedPage([], query) },
     ...["/accounts/:account/tokens", "/user/tokens"].flatMap((base) => tokenRoutes(base, tokens)),
     { op: "freehold.status", method: "GET", path: "/freehold/status", permission: ["Account Settings Read"], handle: options.status },
+    // No secret: whoever may call at all must be able to learn where the products' own doors are.
+    { op: "freehold.hosts", method: "GET", path: "/freehold/hosts", permission: [], handle: async () => options.hosts() },
     {
       op: "freehold.routes",
       method: "GET",

@@ -57,7 +57,7 @@ function open(_t: TestContext) {
   });
   const call = async (method: string, path: string, init: RequestInit = {}) => {
     const headers = { authorization: "Bearer strong", ...(init.headers as Record<string, string>) };
-    const answer = await api(new Request(`http://api/client/v4${path}`, { method, ...init, headers }));
+    const answer = await api.fetch(new Request(`http://api/client/v4${path}`, { method, ...init, headers }));
     return {
       status: answer.status,
       body: (await answer.json()) as {
@@ -68,7 +68,7 @@ function open(_t: TestContext) {
       },
     };
   };
-  return { call, lines, api };
+  return { call, lines, api, strong: principal(["X Read"]) };
 }
 
 test("a handler's value comes in the envelope, and the rest of a path decoded", async (t) => {
@@ -80,13 +80,22 @@ test("a handler's value comes in the envelope, and the rest of a path decoded", 
 
 test("no token, another account and a missing permission are refused before the handler", async (t) => {
   const { call, api } = open(t);
-  assert.equal((await api(new Request(`http://api/client/v4/accounts/${ACCOUNT}/x/a`))).status, 401);
+  assert.equal((await api.fetch(new Request(`http://api/client/v4/accounts/${ACCOUNT}/x/a`))).status, 401);
   assert.deepEqual(
     (await call("GET", "/accounts/ffff/x/a")).body.errors.map((e) => e.code),
     [7403],
   );
   const weak = await call("GET", `/accounts/${ACCOUNT}/x/a`, { headers: { authorization: "Bearer weak" } });
   assert.deepEqual([weak.status, weak.body.errors[0]?.code], [403, 10000]);
+});
+
+test("as a principal the API answers without credentials, and only who calls it so is one", async (t) => {
+  const { api, strong } = open(t);
+  const request = () => new Request(`http://api/client/v4/accounts/${ACCOUNT}/x/a`);
+  assert.equal((await api.fetchAs(strong, request())).status, 200);
+  // HTTP servers hand a second argument to what they call.
+  const careless = api.fetch as (request: Request, env: unknown) => Promise<Response>;
+  assert.equal((await careless(request(), { principal: strong })).status, 401);
 });
 
 test("lists are paged, and a page past the end is empty", async (t) => {

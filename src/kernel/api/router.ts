@@ -19,21 +19,28 @@ export interface ApiOptions {
   readonly log: Log;
 }
 
-export type ApiHandler = (request: Request) => Promise<Response>;
+/** Answers requests under /client/v4. */
+export interface Api {
+  /** As whom the request's own credentials name. */
+  fetch(request: Request): Promise<Response>;
+  /** As the principal; the request's own credentials are not read. */
+  fetchAs(principal: Principal, request: Request): Promise<Response>;
+}
 
 export const API_PREFIX = "/client/v4";
 const JSON_BODY_MAX_BYTES = 10 * 1024 * 1024;
 /** Names of unknown routes that are remembered as logged. */
 const UNKNOWN_MAX = 1000;
 
-export function createApi(options: ApiOptions): ApiHandler {
+export function createApi(options: ApiOptions): Api {
   const { log, auth } = options;
-  const app = new Hono();
+  const app = new Hono<{ Bindings: { principal?: Principal } }>();
   for (const route of options.routes) {
     // A dot would not match the line breaks that keys may have.
     app.on(route.method, `${API_PREFIX}${route.path.replace("{.+}", "{[\\s\\S]+}")}`, async (c) => {
       try {
-        const principal = route.permission === "public" ? anonymous : await authorize(route, c.req.param("account"), c.req.raw);
+        const principal =
+          route.permission === "public" ? anonymous : await authorize(route, c.req.param("account"), c.req.raw, c.env.principal);
         const value = await route.handle(context(c.req.raw, c.req.param() as Record<string, string>, principal));
         return value instanceof Response ? value : success(value);
       } catch (error) {
@@ -51,8 +58,8 @@ export function createApi(options: ApiOptions): ApiHandler {
     return failureOf(platformError("noRoute", `Could not route to ${c.req.path}, perhaps your object identifier is invalid?`), name, log);
   });
 
-  async function authorize(route: Route, account: string | undefined, request: Request): Promise<Principal> {
-    const principal = await auth.bearer(Object.fromEntries(request.headers));
+  async function authorize(route: Route, account: string | undefined, request: Request, known?: Principal): Promise<Principal> {
+    const principal = known ?? (await auth.bearer(Object.fromEntries(request.headers)));
     if (account !== undefined && account !== options.accountId) throw platformError("accountNotFound");
     const { permission } = route;
     if (permission !== "public" && permission.length > 0 && !permission.some((group) => principal.can(group))) {
@@ -79,7 +86,10 @@ export function createApi(options: ApiOptions): ApiHandler {
     };
   }
 
-  return async (request) => app.fetch(request);
+  return {
+    fetch: async (request) => app.fetch(request, {}),
+    fetchAs: async (principal, request) => app.fetch(request, { principal }),
+  };
 }
 
 const anonymous: Principal = { tokenId: "", tokenName: "anonymous", policies: [], can: () => false };

@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener } from "@hono/node-server";
-import { API_PREFIX, type ApiHandler } from "../api/router.ts";
+import { API_PREFIX, type Api } from "../api/router.ts";
 import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
 import type { HostRoute } from "../product.ts";
@@ -23,7 +23,7 @@ export interface GatewayOptions {
   readonly port: number;
   readonly config: Config;
   readonly accountId: string;
-  readonly api: ApiHandler;
+  readonly api: Api;
   readonly routes: readonly HostRoute[];
   readonly ca: CertificateAuthority;
   readonly log: Log;
@@ -48,7 +48,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, log } = options;
   const hosts = hostTable(config.domain, options.routes, API_HOSTS);
   const signedRoute = options.routes.find((route) => route.signed === true);
-  const api = getRequestListener(options.api, { overrideGlobalObjects: false });
+  const api = getRequestListener((incoming) => options.api.fetch(incoming), { overrideGlobalObjects: false });
 
   function destination(request: IncomingMessage): HostMatch | "api" | undefined {
     const host = hostName(request.headers.host);
