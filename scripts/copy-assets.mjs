@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 for await (const entry of glob("src/**/*", { cwd: root, withFileTypes: true })) {
+  // The dashboard's are built into its own files.
+  if (entry.parentPath.startsWith(join(root, "src/dashboard"))) continue;
   // READMEs are for readers of the source.
   if (!entry.isFile() || /\.(ts|tsx|md)$/.test(entry.name)) continue;
   const from = join(entry.parentPath, entry.name);

@@ -2,6 +2,7 @@
 import type { Product } from "./kernel/product.ts";
 import { cache } from "./products/cache/index.ts";
 import { d1 } from "./products/d1/index.ts";
+import { dashboard } from "./products/dashboard/index.ts";
 import { durableObjects } from "./products/durable-objects/index.ts";
 import { kv } from "./products/kv/index.ts";
 import { pipelines } from "./products/pipelines/index.ts";
@@ -11,4 +12,16 @@ import { r2DataCatalog } from "./products/r2-data-catalog/index.ts";
 import { r2Sql } from "./products/r2-sql/index.ts";
 import { workers } from "./products/workers/index.ts";
 
-export const products: readonly Product[] = [cache, d1, durableObjects, kv, pipelines, queues, r2, r2DataCatalog, r2Sql, workers];
+export const products: readonly Product[] = [
+  cache,
+  d1,
+  dashboard,
+  durableObjects,
+  kv,
+  pipelines,
+  queues,
+  r2,
+  r2DataCatalog,
+  r2Sql,
+  workers,
+];

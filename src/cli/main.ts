@@ -1,6 +1,7 @@
 /** The command line: finds the command, parses its flags, runs it. Started by bin/freehold.mjs. */
 import { nearest } from "../kernel/nearest.ts";
 import { CliError, type Command, parseArgs, usageError } from "./command.ts";
+import { dash } from "./dash.ts";
 import { doctor } from "./doctor.ts";
 import { env, exec } from "./exec.ts";
 import { commandHelp, generalHelp, version } from "./help.ts";
@@ -9,7 +10,7 @@ import { print } from "./terminal.ts";
 import { tokenCommands } from "./token.ts";
 import { up } from "./up.ts";
 
-const commands: readonly Command[] = [up, exec, env, status, ...tokenCommands, doctor];
+const commands: readonly Command[] = [up, exec, env, status, dash, ...tokenCommands, doctor];
 
 async function main(words: readonly string[]): Promise<number> {
   const [first] = words;

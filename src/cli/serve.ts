@@ -164,6 +164,7 @@ function greeting(ready: ReadyFile, directory: string, tookMs: number): string {
     "  In another terminal:",
     `    ${paint("cyan", `freehold exec${data} -- wrangler deploy`)}`,
     `    ${paint("cyan", `eval "$(freehold env${data})"`)}`,
+    `    ${paint("cyan", `freehold dash${data}`)}  ${paint("dim", "a link that signs you in to the dashboard")}`,
     "",
     paint("dim", "  Ctrl+C stops it."),
     "",

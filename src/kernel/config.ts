@@ -33,6 +33,7 @@ export const configKeys = {
   "gateway.header_timeout_ms": key(30_000, "Time in which a client must send its request head", positive),
   "gateway.body_idle_timeout_ms": key(30_000, "A client whose body makes no progress for this long is answered 408", positive),
   "gateway.tls_port": key(0, "Port for HTTPS with the platform's own certificates; 0 = a free one"),
+  "dashboard.session_ttl_s": key(7 * 24 * 3600, "Who signed in to the dashboard must do so again after this long", positive),
   "runtime.idle_timeout_s": key(120, "A Worker's process stops after this long without work", positive),
   "runtime.start_timeout_ms": key(10_000, "A Worker's process must serve within this time", positive),
   "runtime.drain_timeout_ms": key(30_000, "On deploy, requests in flight on the old version may take this long", positive),

@@ -9,7 +9,7 @@ const root = join(import.meta.dirname, "../..");
 const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { cwd: root, encoding: "utf8" })
   .split("\n")
   .filter((file) => file !== "" && existsSync(join(root, file)));
-const code = files.filter((file) => /\.(ts|mjs)$/.test(file) && /^(src|bin|scripts|test|bench|examples)\//.test(file));
+const code = files.filter((file) => /\.(tsx?|mjs)$/.test(file) && /^(src|bin|scripts|test|bench|examples)\//.test(file));
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
 const imports = (file: string): string[] =>
   [...read(file).matchAll(/(?:from|import)\s*\(?\s*"(\.{1,2}\/[^"]+)"/g)].map((match) =>
@@ -59,6 +59,18 @@ test("no test is skipped or singled out without a reason", () => {
   );
 });
 
+test("products of the dashboard meet in its lists alone", () => {
+  const product = (file: string): string | undefined => /^src\/dashboard\/products\/([^/]+)\//.exec(file)?.[1];
+  none(
+    code.flatMap((file) =>
+      imports(file)
+        .filter((target) => product(file) !== undefined && product(target) !== undefined && product(target) !== product(file))
+        .map((target) => `${file} → ${target}`),
+    ),
+    "go through a list beside the products, as bucket-cards.ts does",
+  );
+});
+
 test("products take the time from their clock", () => {
   none(
     code.filter((file) => /^src\/products\/.*(?<!\.test|\.worker)\.ts$/.test(file) && /\bDate\.now\(\)|new Date\(\)/.test(read(file))),
@@ -76,7 +88,7 @@ test("only the logger and the command line write to the console", () => {
 });
 
 test("every source file is used by another one", () => {
-  const entries = new Set(["src/cli/main.ts"]);
+  const entries = new Set(["src/cli/main.ts", "src/dashboard/main.tsx"]);
   const used = new Set([...code.flatMap(imports), ...entries]);
   // Threads and worker modules are named by URL or path, not imported.
   const named = code.map(read).join("\n");
@@ -85,7 +97,7 @@ test("every source file is used by another one", () => {
       file.startsWith("src/") &&
       !file.endsWith(".test.ts") &&
       !used.has(file) &&
-      !named.includes(`/${(file.split("/").at(-1) as string).replace(/\.ts$/, "")}.`),
+      !named.includes(`/${(file.split("/").at(-1) as string).replace(/\.tsx?$/, "")}.`),
   );
   none(violations, "delete what nobody uses");
 });

@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, watch } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { get, type IncomingMessage } from "node:http";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
@@ -46,6 +47,10 @@ test("the packed package installs into an empty folder and serves through npx", 
   const { stdout } = await runProcess("npx", ["--no-install", "freehold", "status", "--json"], { cwd: dir, env });
   const products = (JSON.parse(stdout) as { products: { name: string; ok: boolean }[] }).products;
   for (const { name, ok } of products) assert.equal(ok, true, name);
+  const dash = get(`${ready.gateway}/sign-in`, { headers: { host: new URL(ready.hosts.dash as string).host } });
+  const [page] = (await once(dash, "response")) as [IncomingMessage];
+  assert.equal(page.statusCode, 200, "the dashboard comes built");
+  page.resume();
   assert.doesNotMatch(first.printed(), /"level":"(warn|error)"/);
 
   // Each ends with the code of the one below it: npx, the launcher, the platform.

@@ -1,0 +1,51 @@
+/** What pages read and change, with TanStack Query: one cache of answers by path, and actions that say what they made stale. */
+import { MutationCache, QueryClient, useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { useToast } from "../components/toast.tsx";
+import { ApiFailure, onAccount } from "./rest.ts";
+import { session } from "./session.ts";
+
+export const queryClient = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 5_000,
+      // A refusal stays one however often it is asked for.
+      retry: (count, error) => count < 2 && !(error instanceof ApiFailure && error.status >= 400 && error.status < 500),
+    },
+  },
+  mutationCache: new MutationCache(),
+});
+
+export const useSession = () => useSuspenseQuery({ queryKey: ["session"], queryFn: session, staleTime: Number.POSITIVE_INFINITY }).data;
+
+/** The result of a GET under the account. */
+export function useRest<T>(path: string, options: { headers?: Readonly<Record<string, string>>; refetchInterval?: number } = {}) {
+  const { headers, refetchInterval } = options;
+  return useQuery({
+    queryKey: [path, headers ?? {}],
+    queryFn: async ({ signal }) => (await onAccount<T>(path, { signal, ...(headers && { headers }) })).result,
+    ...(refetchInterval !== undefined && { refetchInterval }),
+  });
+}
+
+/**
+ * Something that changes state. Answers whose path begins with one of `stale` are asked for again before it counts as
+ * done; `done` is what a toast then says. Failures are the caller's to show: `action.error`.
+ */
+export function useAction<V = void, R = unknown>(
+  act: (input: V) => Promise<R>,
+  options: { stale?: readonly string[]; done?: string | ((result: R, input: V) => string); onDone?: (result: R, input: V) => void } = {},
+) {
+  const client = useQueryClient();
+  const toast = useToast();
+  return useMutation({
+    mutationFn: act,
+    async onSuccess(result, input) {
+      const { stale = [], done, onDone } = options;
+      await client.invalidateQueries({
+        predicate: ({ queryKey: [first] }) => typeof first === "string" && stale.some((path) => first.startsWith(path)),
+      });
+      if (done !== undefined) toast(typeof done === "string" ? done : done(result, input));
+      onDone?.(result, input);
+    },
+  });
+}

@@ -1,0 +1,12 @@
+/** The menu: one entry for each product that has pages, under the headings that people look for them by. */
+import type { IconName } from "../components/icon.tsx";
+
+export interface NavigationItem {
+  readonly label: string;
+  readonly to: string;
+  readonly icon: IconName;
+}
+
+export const navigation: readonly { readonly heading: string; readonly items: readonly NavigationItem[] }[] = [
+  { heading: "Storage", items: [{ label: "R2 object storage", to: "/r2", icon: "bucket" }] },
+];
