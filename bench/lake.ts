@@ -1,0 +1,146 @@
+/** Iceberg tables for the benchmarks of R2 SQL: the same Parquet files in a bucket's catalog and on disk for DuckDB. */
+import { link, readFile, stat } from "node:fs/promises";
+import { CreateBucketCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import type { DuckDBConnection } from "@duckdb/node-api";
+import { type ColumnStats, columnStatistics, type NewDataFile, planAppend } from "../src/protocols/iceberg/append.ts";
+import { parseIcebergJson, stringifyIcebergJson } from "../src/protocols/iceberg/json.ts";
+import { parseS3Location, type TableMetadata } from "../src/protocols/iceberg/metadata.ts";
+import type { TestPlatform } from "../test/harness/platform.ts";
+
+export const BUCKET = "bench";
+
+/** Names of columns and their Iceberg types; field ids count from 1. */
+export type Columns = Readonly<
+  Record<string, "long" | "int" | "double" | "string" | "timestamp" | "date" | `decimal(${number}, ${number})`>
+>;
+
+export interface Table {
+  readonly name: string;
+  /** Its files on disk, for DuckDB. */
+  readonly paths: readonly string[];
+}
+
+export async function prepareLake(platform: TestPlatform): Promise<void> {
+  await platform.s3().send(new CreateBucketCommand({ Bucket: BUCKET }));
+  await platform.rest("POST", `/accounts/${platform.ready.account_id}/r2-catalog/${BUCKET}/enable`);
+  await catalog(platform, "POST", "/namespaces", { namespace: ["ns"] });
+}
+
+/** The FIELD_IDS of a COPY that writes files for `makeTable`. */
+export const fieldIds = (columns: Columns): string =>
+  `{${Object.keys(columns)
+    .map((column, i) => `"${column}": ${i + 1}`)
+    .join(", ")}}`;
+
+/** A table of the files, each `times` times. */
+export async function makeTable(
+  platform: TestPlatform,
+  local: DuckDBConnection,
+  name: string,
+  columns: Columns,
+  sources: readonly string[],
+  times = 1,
+): Promise<Table> {
+  const metadata = await createTable(platform, name, columns);
+  const added: NewDataFile[] = [];
+  const paths: string[] = [];
+  for (const [i, source] of sources.entries()) {
+    const bytes = await readFile(source);
+    const described = await describe(local, source, columns);
+    for (let n = 0; n < times; n++) {
+      const path = times === 1 ? source : `${source}-${name}-${n}`;
+      if (path !== source) await link(source, path);
+      paths.push(path);
+      const location = `${metadata.location}/data/${i}-${n}.parquet`;
+      await put(platform, location, bytes);
+      added.push({ ...described, path: location });
+    }
+  }
+  await append(platform, name, metadata, added);
+  return { name, paths };
+}
+
+export async function createTable(platform: TestPlatform, name: string, columns: Columns): Promise<TableMetadata> {
+  const fields = Object.entries(columns).map(([column, type], i) => ({ id: i + 1, name: column, required: false, type }));
+  const created = await catalog(platform, "POST", "/namespaces/ns/tables", { name, schema: { type: "struct", fields } });
+  return created.metadata as TableMetadata;
+}
+
+/** Commits files to an empty table, in one manifest. */
+export async function append(platform: TestPlatform, name: string, metadata: TableMetadata, files: readonly NewDataFile[]): Promise<void> {
+  const plan = planAppend({ metadata, files, manifestList: undefined, now: Date.now() });
+  for (const file of plan.files) await put(platform, file.path, file.bytes);
+  await catalog(platform, "POST", `/namespaces/ns/tables/${name}`, { requirements: plan.requirements, updates: plan.updates });
+}
+
+const put = (platform: TestPlatform, location: string, bytes: Uint8Array) =>
+  platform.s3().send(new PutObjectCommand({ Bucket: BUCKET, Key: parseS3Location(location)?.key as string, Body: bytes }));
+
+/** Rows, size, and each column's count and bounds, as writers of Iceberg put them into manifests. */
+export async function describe(local: DuckDBConnection, path: string, columns: Columns): Promise<NewDataFile> {
+  const { size } = await stat(path);
+  const asText = (column: string, type: string): string =>
+    ({ timestamp: `epoch_us("${column}")`, date: `"${column}" - DATE '1970-01-01'` })[type] ?? `"${column}"`;
+  const names = Object.entries(columns);
+  const list = names.flatMap(([column, type]) => {
+    const value = asText(column, type);
+    return [`count("${column}")::VARCHAR`, `min(${value})::VARCHAR`, `max(${value})::VARCHAR`];
+  });
+  const reader = await local.runAndReadAll(`SELECT count(*)::VARCHAR, ${list.join(", ")} FROM read_parquet('${path}')`);
+  const [rows, ...found] = reader.getRows()[0] as (string | null)[];
+  const stats = new Map<number, ColumnStats>();
+  for (const [i, [, type]] of names.entries()) {
+    const [count, min, max] = found.slice(i * 3, i * 3 + 3);
+    const read = (text: string) => bound(text, type);
+    stats.set(i + 1, {
+      type,
+      valueCount: Number(rows),
+      nullCount: Number(rows) - Number(count),
+      ...(min != null && { min: read(min), max: read(max as string) }),
+    });
+  }
+  return { path: "", format: "PARQUET", partition: new Map(), recordCount: Number(rows), fileSize: size, ...columnStatistics(stats) };
+}
+
+function bound(text: string, type: string): string | number | bigint {
+  if (type === "string") return text;
+  if (type === "int" || type === "date" || type === "double") return Number(text);
+  return BigInt(text.replace(".", ""));
+}
+
+/** Asks R2 SQL over HTTP and reads the whole answer. */
+export async function ask(platform: TestPlatform, query: string): Promise<Record<string, unknown>[]> {
+  const response = await platform.fetch(`${platform.host("sql")}/r2-sql/query/${BUCKET}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${platform.ready.api_token}`, "content-type": "application/json" },
+    body: JSON.stringify({ query }),
+  });
+  const answer = (await response.json()) as { success: boolean; result: { rows: Record<string, unknown>[] } };
+  if (!answer.success) throw new Error(`${query}: ${JSON.stringify(answer)}`);
+  return answer.result.rows;
+}
+
+/** The median of some rounds, in milliseconds, after one that warms up. */
+export async function median(rounds: number, work: () => Promise<unknown>): Promise<number> {
+  await work();
+  const times: number[] = [];
+  for (let i = 0; i < rounds; i++) {
+    const start = performance.now();
+    await work();
+    times.push(performance.now() - start);
+  }
+  return times.sort((a, b) => a - b)[rounds >> 1] as number;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: answers have as many shapes as there are operations.
+async function catalog(platform: TestPlatform, method: string, path: string, body: unknown): Promise<any> {
+  const base = `${platform.host("catalog", { bucket: BUCKET })}/v1`;
+  const headers = { authorization: `Bearer ${platform.ready.api_token}`, "content-type": "application/json" };
+  const config = (await (await platform.fetch(`${base}/config?warehouse=${platform.ready.account_id}_${BUCKET}`, { headers })).json()) as {
+    overrides: { prefix: string };
+  };
+  const response = await platform.fetch(`${base}/${config.overrides.prefix}${path}`, { method, headers, body: stringifyIcebergJson(body) });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return parseIcebergJson(text);
+}
