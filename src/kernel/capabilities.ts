@@ -40,8 +40,8 @@ export interface Objects {
   /** Undefined when there is no such object. */
   bytes(bucket: string, key: string): Promise<Uint8Array | undefined>;
   read(bucket: string, key: string, range?: { offset: number; length: number }): Promise<Readable | undefined>;
-  /** The object as a file on this machine, for DuckDB. Must be released. Undefined when there is no such object. */
-  localFile(bucket: string, key: string): Promise<{ path: string; size: number; release(): Promise<void> } | undefined>;
+  /** Objects as files on this machine, for DuckDB: all at once, because a query may read thousands. */
+  localFiles(bucket: string, keys: readonly string[]): Promise<LocalFiles>;
   /** Keys in byte order under a prefix, after `startAfter`, at most `limit`. */
   list(bucket: string, prefix: string, options?: { startAfter?: string; limit?: number }): Promise<ObjectInfo[]>;
   delete(bucket: string, keys: readonly string[]): Promise<void>;
@@ -60,6 +60,13 @@ export interface Objects {
     rights: "read" | "write",
     options?: { prefix?: string; ttlSeconds?: number },
   ): Promise<S3Credentials>;
+}
+
+/** Files that stay as they are until `release`, which must be called. */
+export interface LocalFiles {
+  /** In the order of the keys; undefined where there is no such object. */
+  readonly files: readonly ({ readonly path: string; readonly size: number } | undefined)[];
+  release(): Promise<void>;
 }
 
 export interface ObjectInfo {

@@ -6,6 +6,7 @@
  * A blob's id is known to nobody before its bytes and its name are durable, so no reader can meet a half-made one.
  */
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { copyFile, type FileHandle, lstat, mkdir, open, readdir, readFile, rename, rm, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
@@ -156,11 +157,12 @@ class DirectoryBlobs implements BlobStore {
   }
 
   async localFile(id: BlobId): Promise<LocalFile> {
-    const file = await this.#open(id);
+    // At once, so that nothing comes between the look and the hold; a trip through the thread pool for each of the
+    // thousands of files of a query would also cost more than the look.
+    if (!this.#mayExist(id) || !existsSync(this.#path(id))) throw blobError("notFound");
     const use = this.#uses.get(id) ?? { count: 0, deleted: false };
     use.count++;
     this.#uses.set(id, use);
-    await file.close();
     let released = false;
     return {
       path: this.#path(id),
@@ -186,10 +188,14 @@ class DirectoryBlobs implements BlobStore {
     await rm(this.#path(id), { force: true });
   }
 
+  /** Only what `newId` makes is looked up: an id that came from outside cannot lead to another path. */
+  #mayExist(id: BlobId): boolean {
+    return idPattern.test(id) && this.#uses.get(id)?.deleted !== true;
+  }
+
   /** Opens the blob's file for reading. */
   async #open(id: BlobId): Promise<FileHandle> {
-    // Only what `newId` makes is looked up: an id that came from outside cannot lead to another path.
-    if (!idPattern.test(id) || this.#uses.get(id)?.deleted === true) throw blobError("notFound");
+    if (!this.#mayExist(id)) throw blobError("notFound");
     try {
       return await open(this.#path(id), "r");
     } catch (error) {

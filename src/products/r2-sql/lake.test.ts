@@ -92,16 +92,19 @@ export async function openLake(
     },
     read: async (_bucket: string, key: string, range: { offset: number; length: number }) =>
       createReadStream(path(key), { start: range.offset, end: range.offset + range.length - 1 }),
-    async localFile(bucket: string, key: string) {
+    async localFiles(bucket: string, keys: readonly string[]) {
       assert.equal(bucket, BUCKET);
-      const found = await stat(path(key)).catch(() => undefined);
-      if (found === undefined) return undefined;
-      held++;
+      const files = await Promise.all(
+        keys.map(async (key) => {
+          const found = await stat(path(key)).catch(() => undefined);
+          return found && { path: path(key), size: found.size };
+        }),
+      );
+      held += keys.length;
       return {
-        path: path(key),
-        size: found.size,
+        files,
         async release() {
-          held--;
+          held -= keys.length;
         },
       };
     },

@@ -1,10 +1,7 @@
 /** The capability `objects`: buckets of the account for other products, without credentials of their own. */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import type { ObjectInfo, Objects } from "../../kernel/capabilities.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { Auth } from "../../kernel/product.ts";
@@ -14,8 +11,9 @@ import { principalGrant, temporaryKey } from "./credentials.ts";
 import { r2Error } from "./errors.ts";
 import { LIST_MAX } from "./limits.ts";
 import { listObjects } from "./list.ts";
+import { localFiles } from "./local-files.ts";
 import type { StoredObject } from "./model.ts";
-import { deleteObjects, getObject, headObject, newVersion, putBlob, putObject, wholeObject } from "./objects.ts";
+import { deleteObjects, getObject, headObject, putBlob, putObject, wholeObject } from "./objects.ts";
 
 /** Lifetime of vended keys unless the caller says otherwise. */
 const VENDED_TTL_S = 3600;
@@ -76,33 +74,7 @@ export function objectsCapability(r2: R2, auth: Auth): Objects {
 
     read,
 
-    async localFile(bucket, key) {
-      const target = await requireBucket(r2, bucket);
-      // A single blob is a file already, unless it is replaced between its row and the hold on it.
-      for (let attempt = 0; attempt < 10; attempt++) {
-        const object = await headObject(r2, target, key);
-        if (object === undefined) return undefined;
-        // Inline, in parts, empty or encrypted: there is no file that holds just its bytes.
-        if (object.blob === null || object.ssec !== null) break;
-        try {
-          const file = await r2.blobs.localFile(object.blob);
-          return { path: file.path, size: object.size, release: () => file.release() };
-        } catch (error) {
-          if (!(error instanceof PlatformError && error.code === "blobs.notFound")) throw error;
-        }
-      }
-      const opened = await getObject(r2, target, key, wholeObject);
-      if (opened?.body === undefined) return undefined;
-      const path = join(r2.blobs.scratch, `r2-${newVersion()}`);
-      const release = () => rm(path, { force: true });
-      try {
-        await pipeline(opened.body, createWriteStream(path, { flags: "wx" }));
-      } catch (error) {
-        await release();
-        throw error;
-      }
-      return { path, size: opened.object.size, release };
-    },
+    localFiles: async (bucket, keys) => localFiles(r2, await requireBucket(r2, bucket), keys),
 
     async list(bucket, prefix, options = {}) {
       const target = await requireBucket(r2, bucket);

@@ -21,8 +21,11 @@ export class HeldFiles {
   readonly #bucket: string;
   /** Where files are made that the bucket does not have in this form. */
   readonly #scratch: string;
-  readonly #held = new Map<string, { path: string; release(): Promise<void> }>();
+  /** Local paths by location. */
+  readonly #local = new Map<string, string>();
+  /** Keys of the bucket by local path. */
   readonly #keys = new Map<string, string>();
+  #releases: (() => Promise<void>)[] = [];
 
   constructor(objects: Objects, bucket: string, scratch: string) {
     this.#objects = objects;
@@ -38,27 +41,25 @@ export class HeldFiles {
   /** Makes the files of a plan local; throws `r2-sql.fileMissing` for one that the bucket no longer has. */
   async hold(plan: ScanPlan): Promise<void> {
     const files = [...plan.data, ...plan.positionDeletes, ...plan.equalityDeletes];
-    const wanted = [...new Set(files.map(({ file }) => file.path))].filter((path) => !this.#held.has(path));
-    for (let i = 0; i < wanted.length; i += PARALLEL) {
-      await Promise.all(wanted.slice(i, i + PARALLEL).map((path) => this.#hold(path)));
-    }
+    const wanted = [...new Set(files.map(({ file }) => file.path))].filter((path) => !this.#local.has(path));
+    if (wanted.length > 0) await this.#hold(wanted);
     // One after the other: a vector is in memory while it is read.
     for (const { file } of plan.data) {
       const vector = plan.vectors.get(file.path);
-      if (vector !== undefined && !this.#held.has(maskOf(file.path))) await this.#holdMask(vector, file.recordCount);
+      if (vector !== undefined && !this.#local.has(maskOf(file.path))) await this.#holdMask(vector, file.recordCount);
     }
   }
 
   /** The local path of a held file. */
   local(location: string): string {
-    const held = this.#held.get(location);
-    if (held === undefined) throw new Error(`scan: ${location} is not held`);
-    return held.path;
+    const path = this.#local.get(location);
+    if (path === undefined) throw new Error(`scan: ${location} is not held`);
+    return path;
   }
 
   /** The local mask of a held data file's deleted rows; undefined for one without a deletion vector. */
   mask(location: string): string | undefined {
-    return this.#held.get(maskOf(location))?.path;
+    return this.#local.get(maskOf(location));
   }
 
   /** An engine's message with keys of the bucket in place of local paths, which are nobody's business. */
@@ -69,30 +70,33 @@ export class HeldFiles {
   }
 
   async release(): Promise<void> {
-    const held = [...this.#held.values()];
-    this.#held.clear();
-    await Promise.all(held.map((file) => file.release()));
+    const releases = this.#releases;
+    this.#releases = [];
+    await Promise.all(releases.map((release) => release()));
   }
 
-  async #hold(location: string): Promise<void> {
-    const key = keyInBucket(this.#bucket, location);
-    const file = await this.#objects.localFile(this.#bucket, key);
-    if (file === undefined) throw r2SqlError("fileMissing", `A data file of the table is missing from the bucket: ${key}`);
-    this.#held.set(location, file);
-    this.#keys.set(file.path, key);
+  async #hold(locations: readonly string[]): Promise<void> {
+    const keys = locations.map((location) => keyInBucket(this.#bucket, location));
+    const { files, release } = await this.#objects.localFiles(this.#bucket, keys);
+    this.#releases.push(release);
+    for (const [i, file] of files.entries()) {
+      const [location, key] = [locations[i] as string, keys[i] as string];
+      if (file === undefined) throw r2SqlError("fileMissing", `A data file of the table is missing from the bucket: ${key}`);
+      this.#local.set(location, file.path);
+      this.#keys.set(file.path, key);
+    }
   }
 
   async #holdMask(vector: DeletionVectorBlob, rows: number): Promise<void> {
     const path = await writeMask(this.#objects, this.#bucket, this.#scratch, vector, rows);
-    this.#held.set(maskOf(vector.dataFile), { path, release: () => rm(path, { force: true }) });
+    this.#releases.push(() => rm(path, { force: true }));
+    this.#local.set(maskOf(vector.dataFile), path);
     this.#keys.set(path, keyInBucket(this.#bucket, vector.path));
   }
 }
 
 /** No location: all of them begin with a scheme. */
 const maskOf = (location: string): string => `mask of ${location}`;
-
-const PARALLEL = 32;
 
 // Ids of the columns of position delete files (specification, reserved field ids).
 const DELETE_FILE_PATH = 2147483546;
