@@ -238,6 +238,26 @@ function comparable(value: unknown): unknown {
   return typeof value === "number" ? Math.round(value * 1e6) / 1e6 : value;
 }
 
+test("a count of rows reads no data, and a query of a CTE is not taken for one of its table", async (t) => {
+  const lake = await openLake(t);
+  await lake.create("ns.t", [field(1, "id", "long")]);
+  for (const from of [0, 1000]) await lake.append("ns.t", `SELECT i AS id FROM range(${from}, ${from + 1000}) t(i)`);
+  const counted = await lake.query("SELECT COUNT(*) AS n, count(*), count(*) FROM ns.t");
+  assert.equal(counted.text, '[{"n":2000,"count(*)":2000,"count(*):1":2000}]');
+  assert.deepEqual(counted.columns[0], { name: "n", descriptor: { type: { name: "int64" }, nullable: true } });
+  assert.deepEqual([counted.metrics.filesScanned, counted.metrics.bytesScanned], [0, 0]);
+  for (const [sql, n] of [
+    ["SELECT count(*) AS n FROM ns.t WHERE id >= 500", 1500],
+    ["SELECT count(*) FILTER (WHERE id < 10) AS n FROM ns.t", 10],
+    ["SELECT count(*) AS n FROM ns.t HAVING count(*) > 5", 2000],
+    ["SELECT DISTINCT count(*) AS n FROM ns.t", 2000],
+    ["SELECT count(*) + 1 AS n FROM ns.t", 2001],
+    ["WITH t AS (SELECT * FROM ns.t WHERE id > 1990) SELECT count(*) AS n FROM t", 9],
+  ] as const)
+    assert.deepEqual((await lake.query(sql)).rows, [{ n }], sql);
+  assert.equal((await lake.query("WITH x AS (SELECT * FROM ns.t WHERE id % 1000 = 999) SELECT * FROM x LIMIT 2")).rows.length, 2);
+});
+
 test("[r2-sql-11] rows are limited to 500, LIMIT to 1 to 10,000, and OFFSET is refused", async (t) => {
   const lake = await openLake(t);
   await lake.create("ns.t", [field(1, "id", "long")]);

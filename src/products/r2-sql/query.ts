@@ -21,7 +21,7 @@ import { type Predicate, predicateOf } from "./plan/predicate.ts";
 import { HeldFiles, scanSql } from "./plan/scan.ts";
 import type { FromItem } from "./sql/from.ts";
 import { LIMIT_DEFAULT, renderQuery, type TableReference } from "./sql/render.ts";
-import { plainLimit, stopsEarly } from "./sql/shape.ts";
+import { countColumns, plainLimit, stopsEarly } from "./sql/shape.ts";
 import { readStatement } from "./sql/statement.ts";
 import { checkStrict, inPartitionOrder } from "./sql/strict.ts";
 import type { SyntaxNode } from "./sql/tree.ts";
@@ -82,10 +82,10 @@ export async function runQuery(query: Query, sink: ResultSink, deps: QueryDepend
   }
 }
 
-async function giveStatic(result: StaticResult, sink: ResultSink): Promise<void> {
+async function giveStatic(result: StaticResult, sink: ResultSink, requests = 0): Promise<void> {
   sink.columns(result.columns);
   if (result.rows.length > 0) await sink.rows(JSON.stringify(result.rows));
-  sink.done({ bytesScanned: 0, filesScanned: 0, requests: 0 });
+  sink.done({ bytesScanned: 0, filesScanned: 0, requests });
 }
 
 /** A table of the catalog at its place in the query, with what must be read of it. */
@@ -116,12 +116,14 @@ async function select(
     phase("planned");
     const scans = [...planned.values()];
     for (const { plan } of scans) await files.hold(plan);
+    const counted = explain === undefined ? rowCount(root, scans) : undefined;
+    if (counted !== undefined) return await giveStatic(counted, sink, requests.count);
     for (const { table, plan } of scans)
       await deps.fileColumns.learn(
         table,
         plan.data,
         (location) => files.local(location),
-        (paths) => engine.columns(paths, query.signal),
+        (paths) => engine.columns(query.bucket, paths, query.signal),
       );
     phase("held");
     const rendered = renderQuery(
@@ -132,11 +134,12 @@ async function select(
       },
       (item) => planned.get(item.node)?.table.schema,
     );
+    // Who may query a bucket may read all of it: its queries can share what an engine has open.
+    const run = { sql: rendered.sql, scope: query.bucket, files: files.paths, stopsEarly: stopsEarly(root) };
     if (explain !== undefined) {
-      const plan = await engine.explain(rendered.sql, files.paths, query.signal);
+      const plan = await engine.explain(run, query.signal);
       return await giveStatic(explainRows(files.withoutPaths(plan), scans, explain), sink);
     }
-    const run = { sql: rendered.sql, files: files.paths, stopsEarly: stopsEarly(root) };
     await engine.run(run, query.signal, async (rows) => {
       await giveRows(rows, sink);
       const { bytes, files: opened = files.paths.length } = rows.metrics();
@@ -152,6 +155,19 @@ async function select(
   } finally {
     await files.release();
   }
+}
+
+/** The answer of `SELECT count(*) FROM t`, from the manifests alone; undefined when rows must be looked at. */
+function rowCount(root: SyntaxNode, [scan]: readonly PlannedTable[]): StaticResult | undefined {
+  const names = countColumns(root);
+  if (names === undefined || scan === undefined) return undefined;
+  const { data, positionDeletes, equalityDeletes, vectors } = scan.plan;
+  if (positionDeletes.length > 0 || equalityDeletes.length > 0 || vectors.size > 0) return undefined;
+  const count = data.reduce((sum, { file }) => sum + file.recordCount, 0);
+  return {
+    columns: names.map((name) => ({ name, descriptor: { type: { name: "int64" }, nullable: true } })),
+    rows: [Object.fromEntries(names.map((name) => [name, count]))],
+  };
 }
 
 /** Logs, at the level "debug", how long each step of a query took. */

@@ -212,9 +212,27 @@ function timeText(micros: bigint): string {
 function microsText(micros: bigint): string {
   const units = Number(micros);
   if (!Number.isSafeInteger(units)) return instantText(micros, 6);
-  const ms = Math.floor(units / 1000);
-  const iso = new Date(ms).toISOString();
-  return `"${iso.slice(0, -1)}${String(units - ms * 1000).padStart(3, "0")}Z"`;
+  const days = Math.floor(units / DAY_MICROS);
+  const rest = units - days * DAY_MICROS;
+  const seconds = Math.floor(rest / 1e6);
+  const [hour, minute] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const fraction = String(rest % 1e6).padStart(6, "0");
+  return `"${dayText(days)}T${TWO_DIGITS[hour]}:${TWO_DIGITS[minute]}:${TWO_DIGITS[seconds % 60]}.${fraction}Z"`;
+}
+
+const DAY_MICROS = 86_400_000_000;
+const TWO_DIGITS = Array.from({ length: 60 }, (_, n) => String(n).padStart(2, "0"));
+/** Days of one result are mostly few: making their text is what costs. */
+const dayTexts = new Map<number, string>();
+
+function dayText(days: number): string {
+  let text = dayTexts.get(days);
+  if (text === undefined) {
+    if (dayTexts.size > 10_000) dayTexts.clear();
+    text = dateText(days);
+    dayTexts.set(days, text);
+  }
+  return text;
 }
 
 /** `units` since the epoch, `digits` of them behind the point of a second. */

@@ -2,10 +2,11 @@
  * One query engine: a process of its own, so that a query which exhausts memory or crashes the engine takes nothing else
  * down. Reads requests from standard input and answers on file descriptor 3 (`protocol.ts`); ends when its input ends.
  *
- * Invariant: each query runs in a DuckDB instance of its own that can open the files of that query and nothing else.
+ * Invariant: a query runs in a DuckDB instance that can open files which queries of its scope asked for, and nothing else.
+ * A new instance costs more than a small query, so that one is kept for the next of the scope.
  */
 import { createWriteStream, readFileSync } from "node:fs";
-import { type DuckDb, literal, type PreparedDuckDb, prepareDuckDb } from "../../../kernel/duckdb/engine.ts";
+import { type Connection, type DuckDb, literal, type PreparedDuckDb, prepareDuckDb } from "../../../kernel/duckdb/engine.ts";
 import { duckDbError } from "../../../kernel/duckdb/errors.ts";
 import { serializedTree } from "../../../kernel/duckdb/parser.ts";
 import type { Rows } from "../../../kernel/duckdb/rows.ts";
@@ -48,64 +49,78 @@ const prepare = (): Promise<PreparedDuckDb> =>
     setup: SETUP,
   });
 
-let parser: Promise<DuckDb> | undefined;
+let parser: Promise<Connection> | undefined;
 let next: Promise<PreparedDuckDb> | undefined;
+let open: { readonly db: DuckDb; readonly scope: string; readonly files: ReadonlySet<string> } | undefined;
 /** Interrupts what runs now. */
 let running: AbortController | undefined;
 
 async function parse(sql: string): Promise<void> {
   // Parsing binds and reads nothing; the instance is locked all the same, and kept.
-  parser ??= prepareDuckDb({ spill: settings.spill, memoryMb: 64, threads: 1 }).then((prepared) => prepared.lock({}));
-  const tree = await (await parser).use((connection) => serializedTree(connection, sql));
-  await send({ tree });
+  parser ??= prepareDuckDb({ spill: settings.spill, memoryMb: 64, threads: 1 })
+    .then((prepared) => prepared.lock({}))
+    .then((db) => db.connect());
+  await send({ tree: await serializedTree(await parser, sql) });
 }
 
-async function run(request: EngineRequest & { op: "run" }, signal: AbortSignal): Promise<void> {
-  const prepared = await (next ?? prepare());
-  next = undefined;
-  const db = await prepared.lock({ files: request.files });
+/** Files that an instance may have been given: every one costs a little when the next instance gets them all. */
+const FILES_MAX = 20_000;
+
+/** Runs `work` in the open instance when it has the files, else in a new one that has them and those before. */
+async function withFiles(scope: string, files: readonly string[], work: (connection: Connection) => Promise<void>): Promise<void> {
+  if (open === undefined || open.scope !== scope || !files.every((file) => open?.files.has(file))) {
+    const before = open?.scope === scope && open.files.size + files.length <= FILES_MAX ? [...open.files] : [];
+    close();
+    const prepared = await (next ?? prepare());
+    next = undefined;
+    const all = new Set([...before, ...files]);
+    open = { db: await prepared.lock({ files: [...all] }), scope, files: all };
+  }
   try {
-    await db.use(async (connection) => {
-      if (request.explain === true) {
-        const rows = await connection.all<{ explain_value: string }>(`EXPLAIN (FORMAT json) ${request.sql}`);
-        await send({ plan: rows.map((row) => row.explain_value).join("\n") });
-        return;
-      }
-      const before = bytesRead();
-      const logged = request.stopsEarly || before === undefined;
-      if (logged) await connection.run("CALL enable_logging('FileSystem')");
-      const rows = await connection.query(request.sql, [], { signal });
-      const count = await sendRows(rows);
-      const after = bytesRead();
-      const metrics: EngineMetrics = logged
-        ? await loggedReads(db, count, request.files)
-        : { rows: count, bytes: (after as number) - (before as number) };
-      await send({ done: metrics });
-    });
-  } finally {
-    db.close();
+    await open.db.use(work);
+  } catch (cause) {
+    // Whatever went wrong in it, the next query begins anew.
+    close();
+    throw cause;
   }
 }
 
-async function columns(files: readonly string[], signal: AbortSignal): Promise<void> {
-  const prepared = await (next ?? prepare());
-  next = undefined;
-  const db = await prepared.lock({ files });
-  try {
-    const found = await db.use((connection) =>
-      connection.all<{ file: string; name: string; children: bigint | null; id: bigint | null }>(
-        `SELECT file_name AS file, name, num_children AS children, field_id AS id
-         FROM parquet_schema([${files.map(literal).join(", ")}]) ORDER BY file_name, column_id`,
-        [],
-        { signal },
-      ),
+function close(): void {
+  open?.db.close();
+  open = undefined;
+}
+
+async function run(request: EngineRequest & { op: "run" }, signal: AbortSignal): Promise<void> {
+  await withFiles(request.scope, request.files, async (connection) => {
+    if (request.explain === true) {
+      const rows = await connection.all<{ explain_value: string }>(`EXPLAIN (FORMAT json) ${request.sql}`);
+      await send({ plan: rows.map((row) => row.explain_value).join("\n") });
+      return;
+    }
+    const before = bytesRead();
+    const logged = request.stopsEarly || before === undefined;
+    if (logged) await connection.run("CALL enable_logging('FileSystem')");
+    const count = await sendRows(await connection.query(request.sql, [], { signal }));
+    const after = bytesRead();
+    const metrics: EngineMetrics = logged
+      ? await loggedReads(connection, count, request.files)
+      : { rows: count, bytes: (after as number) - (before as number) };
+    await send({ done: metrics });
+  });
+}
+
+async function columns(request: EngineRequest & { op: "columns" }, signal: AbortSignal): Promise<void> {
+  await withFiles(request.scope, request.files, async (connection) => {
+    const found = await connection.all<{ file: string; name: string; children: bigint | null; id: bigint | null }>(
+      `SELECT file_name AS file, name, num_children AS children, field_id AS id
+       FROM parquet_schema([${request.files.map(literal).join(", ")}]) ORDER BY file_name, column_id`,
+      [],
+      { signal },
     );
     await send({
       fileColumns: Object.fromEntries([...Map.groupBy(found, (row) => row.file)].map(([file, rows]) => [file, topLevel(rows)])),
     });
-  } finally {
-    db.close();
-  }
+  });
 }
 
 /** A footer lists its tree from the root down, each node before its children. */
@@ -128,11 +143,11 @@ function topLevel(nodes: readonly { name: string; children: bigint | null; id: b
 async function sendRows(rows: Rows): Promise<number> {
   const names = uniqueNames(rows.columns.map((column) => column.name));
   await send({ columns: rows.columns.map((column, i) => ({ name: names[i] as string, descriptor: descriptor(column.type) })) });
-  const keys = names.map((name) => `${JSON.stringify(name)}:`);
   const encoders = rows.columns.map((column) => encoder(column.type));
   let count = 0;
   let batch: string[] = [];
   let size = 0;
+  const keys = names.map((name, i) => `${i === 0 ? "{" : ","}${JSON.stringify(name)}:`);
   const flush = async (): Promise<void> => {
     if (batch.length === 0) return;
     const line = `[${batch.join(",")}]`;
@@ -142,7 +157,9 @@ async function sendRows(rows: Rows): Promise<number> {
   for await (const chunk of rows.chunks()) {
     const columns = encoders.map((encode, i) => chunk.getColumnValues(i).map(encode));
     for (let row = 0; row < chunk.rowCount; row++) {
-      const text = `{${columns.map((column, i) => `${keys[i]}${column[row]}`).join(",")}}`;
+      let text = "";
+      for (let i = 0; i < keys.length; i++) text += (keys[i] as string) + (columns[i] as string[])[row];
+      text += "}";
       batch.push(text);
       size += text.length;
       if (size >= ROWS_LINE_BYTES) await flush();
@@ -162,13 +179,13 @@ function bytesRead(): number | undefined {
   }
 }
 
-/** Files opened and bytes read from them, from DuckDB's log of the file system. */
-async function loggedReads(db: DuckDb, rows: number, files: readonly string[]): Promise<EngineMetrics> {
-  const reads = await db.use((connection) =>
-    connection.all<{ path: string; bytes: bigint | null }>(
-      "SELECT path, sum(bytes) FILTER (op = 'READ')::BIGINT AS bytes FROM duckdb_logs_parsed('FileSystem') GROUP BY path",
-    ),
+/** Files opened and bytes read from them, from DuckDB's log of the file system, which ends here. */
+async function loggedReads(connection: Connection, rows: number, files: readonly string[]): Promise<EngineMetrics> {
+  const reads = await connection.all<{ path: string; bytes: bigint | null }>(
+    "SELECT path, sum(bytes) FILTER (op = 'READ')::BIGINT AS bytes FROM duckdb_logs_parsed('FileSystem') GROUP BY path",
   );
+  await connection.run("CALL disable_logging()");
+  await connection.run("CALL truncate_duckdb_logs()");
   const data = new Set(files);
   const opened = reads.filter((read) => data.has(read.path));
   return { rows, files: opened.length, bytes: opened.reduce((sum, read) => sum + Number(read.bytes ?? 0), 0) };
@@ -183,14 +200,14 @@ async function handle(request: EngineRequest): Promise<void> {
   running = controller;
   try {
     if (request.op === "parse") await parse(request.sql);
-    else if (request.op === "columns") await columns(request.files, controller.signal);
+    else if (request.op === "columns") await columns(request, controller.signal);
     else await run(request, controller.signal);
   } catch (cause) {
     const { kind, message } = duckDbError(cause);
     await send({ error: { kind: controller.signal.aborted ? "interrupted" : kind, message } });
   } finally {
     running = undefined;
-    // The next query finds an instance ready.
+    // A query on other files finds an instance ready.
     if (request.op !== "parse") next ??= prepare();
   }
 }

@@ -4,6 +4,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { openDuckDb } from "../../../kernel/duckdb/engine.ts";
 import { DuckDbError } from "../../../kernel/duckdb/errors.ts";
 import { SqlSyntaxError } from "../../../kernel/duckdb/parser.ts";
 import { PlatformError } from "../../../kernel/errors.ts";
@@ -27,7 +28,7 @@ async function start(t: TestContext, memoryMb = 256): Promise<Engine> {
   return engine;
 }
 
-const query = (sql: string) => ({ sql, files: [], stopsEarly: false });
+const query = (sql: string, files: string[] = [], scope = "a") => ({ sql, scope, files, stopsEarly: false });
 
 async function values(engine: Engine, sql: string, signal = deadline()): Promise<unknown[]> {
   return engine.run(query(sql), signal, async (rows) => {
@@ -56,6 +57,28 @@ test("an engine parses and runs one query after another, also after mistakes", a
   assert.deepEqual(await values(engine, "SELECT 1 AS x"), [1]);
   assert.equal((await values(engine, "SELECT i FROM range(10000) t(i)")).length, 10000);
   assert(engine.usable);
+});
+
+test("an engine opens the files that queries of a scope brought, and none of another scope", async (t) => {
+  const dir = await directory(t);
+  const db = await openDuckDb({ directories: [dir], spill: join(dir, "spill"), memoryMb: 64 });
+  const [x, y] = [join(dir, "x.parquet"), join(dir, "y.parquet")];
+  for (const [i, path] of [x, y].entries()) await db.use((c) => c.run(`COPY (SELECT ${i} AS n) TO '${path}' (FORMAT parquet)`));
+  db.close();
+  const engine = await start(t);
+  const read = (path: string, files: string[], scope: string) =>
+    engine.run(query(`SELECT n FROM read_parquet('${path}')`, files, scope), deadline(), async (rows) => {
+      let text = "";
+      for await (const batch of rows.batches()) text += batch;
+      return text;
+    });
+  const refused = (error: unknown) => error instanceof DuckDbError && error.kind === "permission";
+  assert.equal(await read(x, [x], "a"), '[{"n":0}]');
+  await assert.rejects(read(y, [x], "a"), refused);
+  assert.equal(await read(y, [y], "a"), '[{"n":1}]');
+  assert.equal(await read(x, [x], "a"), '[{"n":0}]');
+  for (const files of [[], [y]]) await assert.rejects(read(x, files, "b"), refused);
+  await assert.rejects(read(y, [], "a"), refused, "nothing is left of the scope after another");
 });
 
 test("a cancelled query stops, and the engine is used again", async (t) => {

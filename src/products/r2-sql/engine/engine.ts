@@ -21,6 +21,9 @@ const PAGE_BYTES = 4096;
 /** What a process needs besides the memory of its query: code, the JavaScript heap, the result in flight. */
 const OVERHEAD_BYTES = 384 * 1024 * 1024;
 
+/** What runs: see `EngineRequest`. */
+export type EngineQuery = Pick<EngineRequest & { op: "run" }, "sql" | "scope" | "files" | "stopsEarly">;
+
 /** Rows of a running query. */
 export interface EngineRows {
   readonly columns: readonly ResultColumn[];
@@ -85,15 +88,15 @@ export class Engine {
   }
 
   /** Names of top-level columns of files, by path; null for files whose columns have field ids. */
-  async columns(files: readonly string[], signal: AbortSignal): Promise<Readonly<Record<string, readonly string[] | null>>> {
-    const message = await this.#request({ op: "columns", files }, signal, () => this.#next());
+  async columns(scope: string, files: readonly string[], signal: AbortSignal): Promise<Readonly<Record<string, readonly string[] | null>>> {
+    const message = await this.#request({ op: "columns", scope, files }, signal, () => this.#next());
     if (!("fileColumns" in message)) throw new Error("columns: the engine answered something else");
     return message.fileColumns;
   }
 
   /** DuckDB's plan of the query as JSON text. */
-  async explain(sql: string, files: readonly string[], signal: AbortSignal): Promise<string> {
-    const request = { op: "run", sql, files, stopsEarly: false, explain: true } as const;
+  async explain(query: EngineQuery, signal: AbortSignal): Promise<string> {
+    const request = { op: "run", ...query, explain: true } as const;
     const message = await this.#request(request, signal, () => this.#next());
     if (!("plan" in message)) throw new Error("explain: the engine answered something else");
     return message.plan;
@@ -103,11 +106,7 @@ export class Engine {
    * Runs a query and gives its rows to `consume`; resolves with what that returns. Throws `DuckDbError`, or
    * `r2-sql.engineFailed` and `r2-sql.outOfMemory` when the process ended. An aborted signal ends it as "interrupted".
    */
-  async run<T>(
-    query: { readonly sql: string; readonly files: readonly string[]; readonly stopsEarly: boolean },
-    signal: AbortSignal,
-    consume: (rows: EngineRows) => Promise<T>,
-  ): Promise<T> {
+  async run<T>(query: EngineQuery, signal: AbortSignal, consume: (rows: EngineRows) => Promise<T>): Promise<T> {
     return this.#request({ op: "run", ...query }, signal, async () => {
       const head = await this.#next();
       if (!("columns" in head)) throw new Error("run: the engine answered something else");

@@ -10,6 +10,8 @@ export type EngineRequest =
   | {
       readonly op: "run";
       readonly sql: string;
+      /** Queries of one scope may share an instance: whoever may run one may read every file of the scope. */
+      readonly scope: string;
       /** Absolute paths that the SQL reads; it can open nothing else. */
       readonly files: readonly string[];
       /** True when the query may end before it has opened every file: opened files are then counted one by one. */
@@ -18,7 +20,7 @@ export type EngineRequest =
       readonly explain?: boolean;
     }
   /** Names of top-level columns of Parquet files. */
-  | { readonly op: "columns"; readonly files: readonly string[] }
+  | { readonly op: "columns"; readonly scope: string; readonly files: readonly string[] }
   /** Interrupts the request that runs; it answers with an error of kind "interrupted". */
   | { readonly op: "cancel" };
 

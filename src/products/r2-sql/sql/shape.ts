@@ -1,13 +1,21 @@
 /** Properties of a whole query that planning and metering depend on. */
+import { uniqueNames } from "../engine/encode.ts";
 import { aggregateFunctions, constantNumber } from "./functions.ts";
+import { displayName } from "./names.ts";
 import type { SyntaxNode } from "./tree.ts";
+
+/** True for a SELECT from a table of the catalog. A bare name is that of a CTE, which may filter and combine by itself. */
+function readsOneTable(root: SyntaxNode): boolean {
+  const from = root.from_table as SyntaxNode | undefined;
+  return root.type === "SELECT_NODE" && from?.type === "BASE_TABLE" && from.schema_name !== "";
+}
 
 /**
  * Rows after which a query of one table needs no more files: its LIMIT, if nothing filters, orders or combines rows.
  * Undefined when every file counts.
  */
 export function plainLimit(root: SyntaxNode, fallback: number): number | undefined {
-  if (root.type !== "SELECT_NODE" || (root.from_table as SyntaxNode | undefined)?.type !== "BASE_TABLE") return undefined;
+  if (!readsOneTable(root)) return undefined;
   if (root.where_clause != null || root.having != null || root.qualify != null || combinesRows(root)) return undefined;
   if (hasSubquery(root.select_list)) return undefined;
   const modifiers = (root.modifiers ?? []) as SyntaxNode[];
@@ -18,9 +26,25 @@ export function plainLimit(root: SyntaxNode, fallback: number): number | undefin
 
 /** True when the engine may stop before it has opened every file. */
 export function stopsEarly(root: SyntaxNode): boolean {
-  if (root.type !== "SELECT_NODE" || (root.from_table as SyntaxNode | undefined)?.type !== "BASE_TABLE") return true;
+  if (!readsOneTable(root)) return true;
   const ordered = ((root.modifiers ?? []) as SyntaxNode[]).some((modifier) => modifier.type === "ORDER_MODIFIER");
   return !ordered && !combinesRows(root);
+}
+
+/**
+ * Names of the result's columns when all that a query asks is how many rows a table has: `SELECT count(*) FROM t`, whose
+ * answer stands in the table's manifests. Undefined for every other query.
+ */
+export function countColumns(root: SyntaxNode): string[] | undefined {
+  if (!readsOneTable(root)) return undefined;
+  if (root.where_clause != null || root.having != null || root.qualify != null) return undefined;
+  if (((root.group_sets ?? []) as unknown[]).length > 0 || root.aggregate_handling !== "STANDARD_HANDLING") return undefined;
+  if (((root.modifiers ?? []) as SyntaxNode[]).some((modifier) => modifier.type !== "LIMIT_MODIFIER")) return undefined;
+  const items = root.select_list as SyntaxNode[];
+  const isCount = (item: SyntaxNode): boolean =>
+    item.class === "FUNCTION" && item.function_name === "count_star" && item.filter == null && item.distinct !== true;
+  if (!items.every(isCount)) return undefined;
+  return uniqueNames(items.map((item) => (String(item.alias ?? "") === "" ? displayName(item) : String(item.alias))));
 }
 
 /** GROUP BY, aggregates, windows and DISTINCT need all rows. */
