@@ -11,6 +11,7 @@ import { r2 } from "./products/r2/index.ts";
 import { r2DataCatalog } from "./products/r2-data-catalog/index.ts";
 import { r2Sql } from "./products/r2-sql/index.ts";
 import { workers } from "./products/workers/index.ts";
+import { zones } from "./products/zones/index.ts";
 
 export const products: readonly Product[] = [
   cache,
@@ -24,4 +25,5 @@ export const products: readonly Product[] = [
   r2DataCatalog,
   r2Sql,
   workers,
+  zones,
 ];

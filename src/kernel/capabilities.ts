@@ -16,6 +16,25 @@ export interface Capabilities {
   readonly durableObjects: DurableObjects;
   readonly contentCache: ContentCache;
   readonly queueSender: QueueSender;
+  readonly zones: Zones;
+}
+
+/** A domain of the account. */
+export interface Zone {
+  /** 32 hex digits. */
+  readonly id: string;
+  /** Lower case. */
+  readonly name: string;
+  readonly createdOn: number;
+}
+
+/** The account's domains. Every answer comes from memory. */
+export interface Zones {
+  all(): Zone[];
+  byId(id: string): Zone | undefined;
+  byName(name: string): Zone | undefined;
+  /** The zone that a host name lies in: the longest name that it is or ends in. */
+  ofHost(host: string): Zone | undefined;
 }
 
 /** Copies of responses. */

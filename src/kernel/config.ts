@@ -89,6 +89,7 @@ export const configKeys = {
   "r2_sql.metadata_cache_bytes": key(64 * 1024 * 1024, "Memory for manifests of tables that were queried", positive),
   "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
   "workers.count_max": key(500, "Scripts of the account", positive),
+  "zones.count_max": key(1000, "Zones (domains) of the account", positive),
   "workers.tail_clients_max": key(10, "Live tails of one script", positive),
 } as const;
 

@@ -212,7 +212,7 @@ export interface Route {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD";
   /**
    * Path under /client/v4 in Hono's syntax: "/accounts/:account/storage/kv/namespaces/:id". The kernel checks
-   * `:account` itself. `:key{.+}` takes the rest of the path, decoded.
+   * `:account` itself, and asks for the permission on the zone where the path has a `:zone`. `:key{.+}` takes the rest of the path, decoded.
    */
   readonly path: string;
   /**
@@ -256,10 +256,11 @@ export interface HostRoute {
   /** Every path of these hosts belongs to the route, also /client/v4. */
   readonly wholeHost?: true;
   /**
-   * Host names that users have connected (custom domains): the params for a lower-case name without port that no pattern
-   * fits, or undefined. Asked for every such request, so it answers from memory.
+   * Host names that users have connected (custom domains, routes): the params for a lower-case name without port that no
+   * pattern fits, or undefined. Asked for every such request, so it answers from memory. Without a target the question is
+   * whether the name is served at all. `target` is path and query, `scheme` "http" or "https".
    */
-  resolve?(host: string): Readonly<Record<string, string>> | undefined;
+  resolve?(host: string, target?: string, scheme?: string): Readonly<Record<string, string>> | undefined;
   handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): void | Promise<void>;
   upgrade?(params: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>;
 }

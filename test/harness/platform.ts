@@ -28,6 +28,7 @@ export interface Ready {
   readonly data_dir: string;
   readonly domain: string;
   readonly gateway: string;
+  readonly gateway_tls: string;
   readonly api: string;
   readonly account_id: string;
   readonly api_token: string;

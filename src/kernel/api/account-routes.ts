@@ -76,7 +76,6 @@ export function accountRoutes(options: AccountRoutesOptions): Route[] {
     },
     { op: "accounts.list", method: "GET", path: "/accounts", permission: [], handle: async ({ query }) => numberedPage([account], query) },
     { op: "accounts.get", method: "GET", path: "/accounts/:account", permission: [], handle: async () => account },
-    { op: "zones.list", method: "GET", path: "/zones", permission: [], handle: async ({ query }) => numberedPage([], query) },
     ...["/accounts/:account/tokens", "/user/tokens"].flatMap((base) => tokenRoutes(base, tokens)),
     { op: "freehold.status", method: "GET", path: "/freehold/status", permission: ["Account Settings Read"], handle: options.status },
     // No secret: whoever may call at all must be able to learn where the products' own doors are.

@@ -9,7 +9,7 @@ import type { Log } from "../log.ts";
 import type { Auth, RequestContext, Route } from "../product.ts";
 import { bodyChunks, parseJson, parseWith, readBody } from "./body.ts";
 import { failureOf, success } from "./envelope.ts";
-import type { Principal } from "./tokens.ts";
+import { type Principal, zoneResource } from "./tokens.ts";
 
 export interface ApiOptions {
   readonly routes: readonly Route[];
@@ -39,8 +39,7 @@ export function createApi(options: ApiOptions): Api {
     // A dot would not match the line breaks that keys may have.
     app.on(route.method, `${API_PREFIX}${route.path.replace("{.+}", "{[\\s\\S]+}")}`, async (c) => {
       try {
-        const principal =
-          route.permission === "public" ? anonymous : await authorize(route, c.req.param("account"), c.req.raw, c.env.principal);
+        const principal = route.permission === "public" ? anonymous : await authorize(route, c.req.param(), c.req.raw, c.env.principal);
         const value = await route.handle(context(c.req.raw, c.req.param() as Record<string, string>, principal));
         return value instanceof Response ? value : success(value);
       } catch (error) {
@@ -58,11 +57,18 @@ export function createApi(options: ApiOptions): Api {
     return failureOf(platformError("noRoute", `Could not route to ${c.req.path}, perhaps your object identifier is invalid?`), name, log);
   });
 
-  async function authorize(route: Route, account: string | undefined, request: Request, known?: Principal): Promise<Principal> {
+  async function authorize(
+    route: Route,
+    params: Readonly<Record<string, string>>,
+    request: Request,
+    known?: Principal,
+  ): Promise<Principal> {
     const principal = known ?? (await auth.bearer(Object.fromEntries(request.headers)));
+    const { account, zone } = params;
     if (account !== undefined && account !== options.accountId) throw platformError("accountNotFound");
     const { permission } = route;
-    if (permission !== "public" && permission.length > 0 && !permission.some((group) => principal.can(group))) {
+    const resource = zone === undefined ? undefined : zoneResource(zone);
+    if (permission !== "public" && permission.length > 0 && !permission.some((group) => principal.can(group, resource))) {
       throw platformError("forbidden");
     }
     return principal;

@@ -16,7 +16,7 @@ export interface PermissionGroup {
   readonly scopes: readonly string[];
 }
 
-/** One policy: the groups apply to the resources. A resource is "com.cloudflare.api.account.<id>", "com.cloudflare.edge.r2.bucket.<account>_default_<bucket>" or "*". */
+/** One policy: the groups apply to the resources. A resource is "com.cloudflare.api.account.<id>", "com.cloudflare.edge.r2.bucket.<account>_default_<bucket>", "com.cloudflare.api.account.zone.<id>" or "*". */
 export interface Policy {
   readonly effect: "allow" | "deny";
   readonly permission_groups: readonly { readonly id: string; readonly name?: string }[];
@@ -30,7 +30,7 @@ export interface Principal {
   readonly policies: readonly Policy[];
   /**
    * Whether the token has the permission group (by name) on the resource; without a resource: on the account or, for
-   * groups whose scopes name buckets, on any bucket of it. "… Write" includes "… Read".
+   * groups whose scopes name buckets or zones, on any of them. "… Write" includes "… Read".
    */
   can(group: string, resource?: string): boolean;
 }
@@ -195,6 +195,10 @@ export function tokenStore(
 }
 
 const BUCKET_SCOPE = "com.cloudflare.edge.r2.bucket";
+const ZONE_SCOPE = "com.cloudflare.api.account.zone";
+
+/** The resource that policies name a zone by. */
+export const zoneResource = (id: string): string => `${ZONE_SCOPE}.${id}`;
 
 function allowed(
   policies: readonly Policy[],
@@ -209,18 +213,22 @@ function allowed(
   for (const policy of policies) {
     const named = policy.permission_groups.map(({ id }) => groups.get(id)).filter((g) => g !== undefined && wanted.has(g.name));
     if (named.length === 0) continue;
-    const onBuckets = named.some((g) => g?.scopes.includes(BUCKET_SCOPE));
-    if (!Object.keys(policy.resources).some((given) => covers(given, accountId, resource, onBuckets))) continue;
+    const scopes = new Set(named.flatMap((g) => g?.scopes ?? []));
+    if (!Object.keys(policy.resources).some((given) => covers(given, accountId, resource, scopes))) continue;
     if (policy.effect === "deny") return false;
     allow = true;
   }
   return allow;
 }
 
-/** Whether a policy's resource includes the one that is asked for; undefined asks for the account or a part of it. */
-function covers(given: string, accountId: string, resource: string | undefined, onBuckets: boolean): boolean {
+/**
+ * Whether a policy's resource includes the one that is asked for; undefined asks for the account or a part of it. `scopes`
+ * are the kinds of resources that the policy's groups are for.
+ */
+function covers(given: string, accountId: string, resource: string | undefined, scopes: ReadonlySet<string>): boolean {
   if (given === "*" || given === "com.cloudflare.api.account.*" || given === `com.cloudflare.api.account.${accountId}`) return true;
-  if (resource !== undefined) return given === resource;
-  // Only of groups that are for buckets: else a token for one bucket would reach what belongs to the whole account.
-  return onBuckets && given.startsWith(`${BUCKET_SCOPE}.${accountId}_`);
+  if (resource !== undefined) return given === resource || (given === zoneResource("*") && resource.startsWith(zoneResource("")));
+  // Only of groups that are for such parts: else a token for one bucket would reach what belongs to the whole account.
+  if (scopes.has(BUCKET_SCOPE) && given.startsWith(`${BUCKET_SCOPE}.${accountId}_`)) return true;
+  return scopes.has(ZONE_SCOPE) && given.startsWith(zoneResource(""));
 }

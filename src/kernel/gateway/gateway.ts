@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, isIP } from "node:net";
 import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import { getRequestListener } from "@hono/node-server";
 import { API_PREFIX, type Api } from "../api/router.ts";
 import type { Config } from "../config.ts";
@@ -52,8 +53,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   function destination(request: IncomingMessage): HostMatch | "api" | undefined {
     const host = hostName(request.headers.host);
-    const match = hosts.match(host);
     const url = request.url ?? "/";
+    const match = hosts.match(host, url, (request.socket as TLSSocket).encrypted === true ? "https" : "http");
     if (match?.route.wholeHost !== true && (url.startsWith(`${API_PREFIX}/`) || API_HOSTS.has(host))) return "api";
     if (match !== undefined) return match;
     if (signedRoute !== undefined && isBare(host) && isSigned(request))

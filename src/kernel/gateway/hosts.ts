@@ -10,8 +10,8 @@ export interface HostMatch {
 }
 
 export interface HostTable {
-  /** The route of a lower-case host name without port. */
-  match(host: string): HostMatch | undefined;
+  /** The route of a lower-case host name without port, for a request's path and query if there is one. */
+  match(host: string, target?: string, scheme?: string): HostMatch | undefined;
 }
 
 interface Pattern {
@@ -43,12 +43,12 @@ export function hostTable(domain: string, routes: readonly HostRoute[], reserved
   }
 
   return {
-    match(host) {
+    match(host, target, scheme) {
       const found = matchPattern(host);
       // A name that a user has added later never takes the place of one of ours. Not cached: users change them.
       if (found !== undefined || isOurs(host)) return found;
       for (const route of resolvers) {
-        const params = route.resolve?.(host);
+        const params = route.resolve?.(host, target, scheme);
         if (params !== undefined) return { route, params };
       }
       return undefined;

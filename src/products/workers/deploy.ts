@@ -11,6 +11,7 @@ import { workersError } from "./errors.ts";
 import type { DeploymentContent, ScriptSettings, StoredModule, Version, VersionContent } from "./model.ts";
 import { probe } from "./probe.ts";
 import { type PlanContext, USER, workerRef } from "./process.ts";
+import type { Routing } from "./routing.ts";
 import type { Serving } from "./serving.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 import type { Upload, UploadModule } from "./upload.ts";
@@ -41,7 +42,7 @@ export function checkName(name: string): void {
   if (!NAME.test(name)) throw workersError("invalidName");
 }
 
-export function createDeployer(context: PlanContext, store: ScriptStore, serving: Serving): Deployer {
+export function createDeployer(context: PlanContext, store: ScriptStore, serving: Serving, routing: Routing): Deployer {
   const { kernel, assets, durableObjects } = context;
   const { meta, leases, config } = kernel;
   const busy = new Map<string, Promise<unknown>>();
@@ -340,9 +341,11 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
           await tx.run("DELETE FROM workers_blobs WHERE script_name = ?", name);
           for (const { blob } of rows) await leases.revoke(tx, blob);
           await tx.run("DELETE FROM workers_asset_manifests WHERE script_name = ?", name);
+          await routing.removeScript(tx, script.id);
           await store.removeScript(tx, script.id);
           await durableObjects.removeScript(tx, script);
         });
+        routing.forget(script.id);
         await follow(name);
         await durableObjects.sweep(script);
         for (const { blob } of rows) await leases.discard(blob);

@@ -14,6 +14,7 @@ import { type ErrorPage, notFoundPage, sendErrorPage } from "../../kernel/gatewa
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
 import { EXCLUSIVE_DRAIN_MS, isUncaught } from "./links.ts";
 import { CF_HEADER, PROTO_HEADER } from "./process.ts";
+import type { Routing } from "./routing.ts";
 import type { Serving, VersionLease } from "./serving.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 
@@ -80,11 +81,16 @@ export function workerHosts(
   serving: Serving,
   pool: ConnectionPool,
   subdomain: () => string,
+  routing: Routing,
 ): HostRoute {
   const { config, log } = kernel;
 
   /** The Worker (and, for a preview URL, the version) that a host name means. */
   function find(params: Readonly<Record<string, string>>): Found | undefined {
+    if (params.script !== undefined) {
+      const live = store.liveById(params.script);
+      return live !== undefined && live.versions.length > 0 ? { live } : undefined;
+    }
     if (params.subdomain !== subdomain()) return undefined;
     const name = params.worker as string;
     const live = store.live(name);
@@ -212,10 +218,19 @@ export function workerHosts(
     patterns: ["{worker}.{subdomain}.workers"],
     publicHosts: ["{worker}.{subdomain}.workers.dev"],
     wholeHost: true,
+    resolve(host, target, scheme) {
+      const script = routing.find(host, target === undefined ? undefined : pathOf(target), scheme ?? "http");
+      return script === undefined ? undefined : { script: script ?? "" };
+    },
     handle,
     upgrade,
   };
 }
+
+const pathOf = (target: string): string => {
+  const end = target.search(/[?#]/);
+  return end < 0 ? target : target.slice(0, end);
+};
 
 /** The request's headers as Worker code sees them on Cloudflare, with `request.cf` for workerd. */
 function headersFor(request: IncomingMessage, ray: string): string {

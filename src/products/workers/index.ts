@@ -19,6 +19,8 @@ import { migrations } from "./migrations.ts";
 import type { PlanContext } from "./process.ts";
 import { rateLimits } from "./rate-limits.ts";
 import { workerRoutes } from "./routes.ts";
+import { openRouting } from "./routing.ts";
+import { routingRoutes } from "./routing-routes.ts";
 import { serviceBinding } from "./service-bindings.ts";
 import { createServing } from "./serving.ts";
 import { openScriptStore } from "./store.ts";
@@ -27,13 +29,15 @@ import { createTails } from "./tails.ts";
 export const workers = {
   name: "workers",
   status: "beta",
-  needs: ["contentCache", "durableObjects"],
+  needs: ["contentCache", "durableObjects", "zones"],
   provides: ["dispatch"],
   migrations,
   permissions: [
     { id: "e086da7e2179491d91ee5f35b3ca210a", name: "Workers Scripts Write", scopes: ["com.cloudflare.api.account"] },
     { id: "1a71c399035b4950a1bd1466bbe4f420", name: "Workers Scripts Read", scopes: ["com.cloudflare.api.account"] },
     { id: "05880cd1bdc24d8bae0be2136972816b", name: "Workers Tail Read", scopes: ["com.cloudflare.api.account"] },
+    { id: "28f4b596e7d643029c524985477ae49a", name: "Workers Routes Write", scopes: ["com.cloudflare.api.account.zone"] },
+    { id: "2072033d694d415a936eaeb94e6405b8", name: "Workers Routes Read", scopes: ["com.cloudflare.api.account.zone"] },
   ],
   start,
 } satisfies Product;
@@ -53,7 +57,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   };
   const serving = createServing(context, store, () => links);
   const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target) });
-  const deployer = createDeployer(context, store, serving);
+  const zones = kernel.get("zones");
+  const routing = await openRouting(kernel.meta, kernel.clock, zones);
+  const deployer = createDeployer(context, store, serving, routing);
   const tails = createTails(kernel, store, serving);
   const events = createEvents(serving, kernel.log);
   const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, events });
@@ -62,8 +68,11 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
 
   return {
-    routes: workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain }),
-    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get), tails.route],
+    routes: [
+      ...workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain }),
+      ...routingRoutes(routing, zones, store),
+    ],
+    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing), tails.route],
     bindings: { ...workerBindings(kernel, store), service: serviceBinding(store), ratelimit: limits.binding },
     internal: (claims, request, response) =>
       claims.kind === "ratelimit" ? limits.serve(claims, request, response) : receiveTraces(claims, request, response, tails),

@@ -71,4 +71,25 @@ export const migrations: readonly Migration[] = [
     name: "0002-used-manifests",
     sql: "ALTER TABLE workers_asset_manifests ADD COLUMN used INTEGER NOT NULL DEFAULT 1",
   },
+  {
+    name: "0003-routing",
+    sql: `
+      CREATE TABLE workers_routes (
+        id TEXT PRIMARY KEY,
+        zone_id TEXT NOT NULL,
+        pattern TEXT NOT NULL UNIQUE,
+        script_id TEXT,
+        created_on INTEGER NOT NULL
+      );
+      CREATE TABLE workers_domains (
+        id TEXT PRIMARY KEY,
+        zone_id TEXT NOT NULL,
+        zone_name TEXT NOT NULL,
+        hostname TEXT NOT NULL UNIQUE,
+        script_id TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        enabled INTEGER NOT NULL,
+        previews_enabled INTEGER NOT NULL
+      )`,
+  },
 ];

@@ -2,7 +2,6 @@
 import { z } from "zod";
 import { parseJson, parseWith } from "../../kernel/api/body.ts";
 import { numberedPage } from "../../kernel/api/envelope.ts";
-import { platformError } from "../../kernel/errors.ts";
 import type { BindingConfig, RequestContext, Route } from "../../kernel/product.ts";
 import { manifestSchema } from "./assets.ts";
 import { publicBinding, sealSecret } from "./bindings.ts";
@@ -346,15 +345,6 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       async handle(c) {
         await tails.remove(named(c).script, c.params.tail as string);
         return null;
-      },
-    },
-    {
-      op: "workers.routes.put",
-      method: "PUT",
-      path: `${SCRIPT}/routes`,
-      permission: WRITE,
-      handle: async () => {
-        throw platformError("notImplemented", "Routes of zones are not implemented by this version of Freehold");
       },
     },
   ];

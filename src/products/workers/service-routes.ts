@@ -1,6 +1,5 @@
 /** REST routes around a Worker as a "service", its subdomain, and what wrangler asks of the account. */
 import { z } from "zod";
-import { platformError } from "../../kernel/errors.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
 import { publicBinding } from "./bindings.ts";
 import { scriptContent } from "./content.ts";
@@ -28,10 +27,6 @@ export function serviceRoutes(deps: RouteDeps): Route[] {
     store.remember(script.name, after);
     return subdomainView(after);
   }
-
-  const notImplemented = (what: string) => async (): Promise<never> => {
-    throw platformError("notImplemented", `${what} are not implemented by this version of Freehold`);
-  };
 
   return [
     {
@@ -77,13 +72,6 @@ export function serviceRoutes(deps: RouteDeps): Route[] {
       path: `${ACCOUNT}/services/:name/environments/:environment/bindings`,
       permission: READ,
       handle: async (c) => named(c).versions[0]?.bindings.map(publicBinding) ?? [],
-    },
-    {
-      op: "workers.services.routes",
-      method: "GET",
-      path: `${ACCOUNT}/services/:name/environments/:environment/routes`,
-      permission: READ,
-      handle: async () => [],
     },
     {
       op: "workers.services.subdomain",
@@ -177,22 +165,6 @@ export function serviceRoutes(deps: RouteDeps): Route[] {
       path: `${ACCOUNT}/account-settings`,
       permission: READ,
       handle: async () => ({ default_usage_model: "standard", green_compute: false }),
-    },
-    { op: "workers.domains.list", method: "GET", path: `${ACCOUNT}/domains`, permission: READ, handle: async () => [] },
-    { op: "workers.domains.records", method: "GET", path: `${ACCOUNT}/domains/records`, permission: READ, handle: async () => [] },
-    {
-      op: "workers.domains.changeset",
-      method: "POST",
-      path: `${ACCOUNT}/scripts/:name/domains/changeset`,
-      permission: WRITE,
-      handle: notImplemented("Custom domains"),
-    },
-    {
-      op: "workers.domains.put",
-      method: "PUT",
-      path: `${ACCOUNT}/scripts/:name/domains/records`,
-      permission: WRITE,
-      handle: notImplemented("Custom domains"),
     },
   ];
 }
