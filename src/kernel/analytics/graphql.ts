@@ -86,11 +86,13 @@ async function viewer(field: Field, scope: JsonObject, principal: Principal, opt
   return answer;
 }
 
-async function rowsOf(field: Field, scope: JsonObject, principal: Principal, { datasets, clock }: Options): Promise<Json> {
+async function rowsOf(field: Field, scope: JsonObject, principal: Principal, { datasets, accountId, clock }: Options): Promise<Json> {
   const { name, selection } = field;
   const dataset = Object.hasOwn(datasets, name) ? datasets[name] : undefined;
   if (dataset === undefined) throw new QueryError(`unknown field "${name}": this dataset is not implemented by this version of Freehold`);
-  if (!dataset.permission.some((group) => principal.can(group))) throw new QueryError(`not authorized for dataset "${name}"`);
+  // On the account as a whole: a token for one bucket must not see figures of the others.
+  if (!dataset.permission.some((group) => principal.can(group, `com.cloudflare.api.account.${accountId}`)))
+    throw new QueryError(`not authorized for dataset "${name}"`);
 
   const { filter: given, limit, orderBy } = argumentsOf(field, scope);
   const filter = isObject(given) ? given : {};

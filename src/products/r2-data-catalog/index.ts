@@ -10,6 +10,7 @@ import { tablesCapability } from "./capability.ts";
 import { controlRoutes } from "./control-routes.ts";
 import { keyedLock } from "./keyed-lock.ts";
 import { metadataFiles } from "./metadata-files.ts";
+import { openMetrics } from "./metrics.ts";
 import { migrations } from "./migrations.ts";
 import type { Catalog } from "./model.ts";
 import { startPurger } from "./purge.ts";
@@ -33,6 +34,7 @@ export const r2DataCatalog = {
       objects,
       files: metadataFiles(objects),
       locks: keyedLock(),
+      metrics: openMetrics(kernel.meta, kernel.clock, kernel.log),
       background: (event, work) => background.run(event, work),
       purgeSoon: () => purger.wake(),
     };
@@ -53,10 +55,12 @@ export const r2DataCatalog = {
           handle: (_params, request, response) => handle(request, response),
         },
       ],
+      datasets: catalog.metrics.datasets,
       offers: { tables },
       async stop() {
         await purger.stop();
         await background.stop();
+        await catalog.metrics.stop();
       },
     };
   },

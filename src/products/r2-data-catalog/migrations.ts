@@ -54,4 +54,38 @@ export const migrations: readonly Migration[] = [
       );
       CREATE INDEX r2_data_catalog_purges_due ON r2_data_catalog_purges (due_at)`,
   },
+  {
+    name: "0002-metrics",
+    sql: `
+      -- Sums by minute (its start in milliseconds since the epoch).
+      CREATE TABLE r2_data_catalog_request_metrics (
+        minute INTEGER NOT NULL,
+        warehouse TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        table_name TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        duration_class INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        body_bytes INTEGER NOT NULL,
+        duration_ms INTEGER NOT NULL,
+        PRIMARY KEY (minute, warehouse, operation, namespace, table_name, status, duration_class)
+      );
+      CREATE TABLE r2_data_catalog_job_metrics (
+        minute INTEGER NOT NULL,
+        warehouse TEXT NOT NULL,
+        type TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        table_name TEXT NOT NULL,
+        success INTEGER NOT NULL,
+        duration_class INTEGER NOT NULL,
+        jobs INTEGER NOT NULL,
+        files_processed INTEGER NOT NULL,
+        files_output INTEGER NOT NULL,
+        input_bytes INTEGER NOT NULL,
+        output_bytes INTEGER NOT NULL,
+        duration_ms INTEGER NOT NULL,
+        PRIMARY KEY (minute, warehouse, type, namespace, table_name, success, duration_class)
+      )`,
+  },
 ];

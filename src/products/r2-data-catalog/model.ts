@@ -3,6 +3,7 @@ import type { Objects } from "../../kernel/capabilities.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
 import type { MetadataFiles } from "./metadata-files.ts";
+import type { CatalogMetrics } from "./metrics.ts";
 
 export interface Warehouse {
   readonly id: string;
@@ -45,6 +46,7 @@ export interface Catalog {
   readonly files: MetadataFiles;
   /** One commit at a time for each table of this process; the rows' compare-and-swap decides between processes. */
   readonly locks: KeyedLock;
+  readonly metrics: CatalogMetrics;
   /** Runs work that no answer waits for; `stop` waits for it. Failures are logged. */
   background(event: string, work: () => Promise<void>): void;
   /** Wakes the deletion of purged tables. */

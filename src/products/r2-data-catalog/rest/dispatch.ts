@@ -10,8 +10,9 @@ import { PlatformError, platformError } from "../../../kernel/errors.ts";
 import { parseIcebergJson, stringifyIcebergJson } from "../../../protocols/iceberg/json.ts";
 import { authenticate, authorize, Refusal, type Right } from "../access.ts";
 import { asCatalogError, catalogError, icebergType } from "../errors.ts";
+import type { CatalogRequest } from "../metrics.ts";
 import type { Catalog, Warehouse } from "../model.ts";
-import { decodeSegment } from "../names.ts";
+import { decodeSegment, LEVEL_SEPARATOR } from "../names.ts";
 import { activeWarehouse } from "../warehouses.ts";
 import { RETRY_AFTER_S, rateLimits } from "./rate-limits.ts";
 
@@ -34,6 +35,8 @@ export interface Operation {
   readonly endpoint: string;
   /** "catalog.namespaces.list": key of log lines. */
   readonly op: string;
+  /** "list-namespaces": its name in the metrics. */
+  readonly metric: string;
   readonly right: Right;
   handle(call: Call): Promise<Reply>;
 }
@@ -66,6 +69,11 @@ export function icebergRest(catalog: Catalog, operations: readonly Operation[], 
     const [path = "", query = ""] = url.split(/\?(.*)/s);
     const [, account = "", bucket = "", ...rest] = path.split("/");
     let op = "catalog.request";
+    const begun = performance.now();
+    let counted: Counted | undefined;
+    response.once("finish", () => {
+      if (counted !== undefined) catalog.metrics.request(measured(counted, response.statusCode, performance.now() - begun));
+    });
     try {
       const principal = await authenticate(kernel, request.headers);
       if (account !== kernel.accountId) throw new Refusal(403);
@@ -76,6 +84,8 @@ export function icebergRest(catalog: Catalog, operations: readonly Operation[], 
       if (found === undefined) throw new PlatformError("catalog.noRoute", { status: 404, apiCode: 40400, message: "No such endpoint" });
       if (found.target === undefined) throw platformError("notImplemented", `${request.method} ${found.endpoint} is not supported`);
       op = found.target.op;
+      const asked: Counted = { warehouse, metric: found.target.metric, params: found.params, bodyBytes: 0, body: undefined };
+      counted = asked;
       checkPrefix(warehouse, found.params.prefix);
       limits.take(warehouse, found.target, found.params);
       const reply = await found.target.handle({
@@ -84,7 +94,7 @@ export function icebergRest(catalog: Catalog, operations: readonly Operation[], 
         principal,
         params: found.params,
         query: new URLSearchParams(query),
-        body: (schema) => readJson(request, schema, kernel.config["gateway.body_idle_timeout_ms"]),
+        body: (schema) => readJson(request, schema, kernel.config["gateway.body_idle_timeout_ms"], asked),
       });
       send(response, reply);
     } catch (error) {
@@ -116,11 +126,42 @@ function checkPrefix(warehouse: Warehouse, prefix: string | undefined): void {
     throw catalogError("catalogNotFound", `The prefix ${prefix} does not belong to the catalog ${warehouse.name}`);
 }
 
-async function readJson<T>(request: IncomingMessage, schema: { parse(value: unknown): T }, idleTimeoutMs: number): Promise<T> {
+/** What is known of a request whose operation and catalog are found. */
+interface Counted {
+  readonly warehouse: Warehouse;
+  readonly metric: string;
+  readonly params: Readonly<Record<string, string>>;
+  bodyBytes: number;
+  body: unknown;
+}
+
+/** Names are told for what exists: a client that asks for names at random must not make as many rows. */
+function measured({ warehouse, metric, params, bodyBytes, body }: Counted, status: number, durationMs: number): CatalogRequest {
+  const named = status < 400 || status === 409;
+  const inBody = typeof body === "object" && body !== null && "name" in body && typeof body.name === "string" ? body.name : "";
+  return {
+    warehouse: warehouse.name,
+    operation: metric,
+    namespace: named && params.namespace !== undefined ? params.namespace.split(LEVEL_SEPARATOR) : [],
+    table: named ? (params.table ?? params.view ?? inBody) : "",
+    status,
+    bodyBytes,
+    durationMs,
+  };
+}
+
+async function readJson<T>(
+  request: IncomingMessage,
+  schema: { parse(value: unknown): T },
+  idleTimeoutMs: number,
+  counted: Counted,
+): Promise<T> {
   const bytes = await readBody(request, { maxBytes: BODY_MAX_BYTES, idleTimeoutMs });
+  counted.bodyBytes = bytes.byteLength;
   let value: unknown;
   try {
     value = parseIcebergJson(bytes.toString("utf8"));
+    counted.body = value;
   } catch (cause) {
     throw catalogError("badRequest", `The request body is not valid JSON: ${(cause as Error).message}`, { cause });
   }

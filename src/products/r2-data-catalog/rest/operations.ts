@@ -60,6 +60,7 @@ export const isTrue = (value: string | null): boolean => value?.toLowerCase() ==
 export const configOperation = (endpoints: () => readonly string[]): Operation => ({
   endpoint: "GET /v1/config",
   op: "catalog.config",
+  metric: "get-config",
   right: "read",
   async handle({ warehouse, query }) {
     const asked = query.get("warehouse");
@@ -74,6 +75,7 @@ const namespaces: readonly Operation[] = [
   {
     endpoint: "GET /v1/{prefix}/namespaces",
     op: "catalog.namespaces.list",
+    metric: "list-namespaces",
     right: "read",
     async handle(call) {
       const parent = call.query.get("parent");
@@ -85,6 +87,7 @@ const namespaces: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/namespaces",
     op: "catalog.namespaces.create",
+    metric: "create-namespace",
     right: "write",
     async handle({ catalog, warehouse, body }) {
       const { namespace, properties = {} } = await body(createNamespaceBody);
@@ -95,6 +98,7 @@ const namespaces: readonly Operation[] = [
   {
     endpoint: "GET /v1/{prefix}/namespaces/{namespace}",
     op: "catalog.namespaces.get",
+    metric: "load-namespace",
     right: "read",
     async handle(call) {
       const row = await getNamespace(call.catalog.kernel.meta, call.warehouse, namespaceOf(call));
@@ -104,6 +108,7 @@ const namespaces: readonly Operation[] = [
   {
     endpoint: "HEAD /v1/{prefix}/namespaces/{namespace}",
     op: "catalog.namespaces.exists",
+    metric: "namespace-exists",
     right: "read",
     async handle(call): Promise<Reply> {
       await getNamespace(call.catalog.kernel.meta, call.warehouse, namespaceOf(call));
@@ -113,6 +118,7 @@ const namespaces: readonly Operation[] = [
   {
     endpoint: "DELETE /v1/{prefix}/namespaces/{namespace}",
     op: "catalog.namespaces.drop",
+    metric: "drop-namespace",
     right: "write",
     async handle(call): Promise<Reply> {
       refuseParameters(call, ["recursive", "force", "purge"]);
@@ -123,6 +129,7 @@ const namespaces: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/namespaces/{namespace}/properties",
     op: "catalog.namespaces.update",
+    metric: "update-namespace-properties",
     right: "write",
     async handle(call) {
       const { removals = [], updates = {} } = await call.body(updatePropertiesBody);
@@ -135,6 +142,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "GET /v1/{prefix}/namespaces/{namespace}/tables",
     op: "catalog.tables.list",
+    metric: "list-tables",
     right: "read",
     async handle(call) {
       const namespace = namespaceOf(call);
@@ -145,6 +153,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/namespaces/{namespace}/tables",
     op: "catalog.tables.create",
+    metric: "create-table",
     right: "write",
     async handle(call) {
       const body = await call.body(createTableBody);
@@ -167,6 +176,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}",
     op: "catalog.tables.load",
+    metric: "load-table",
     right: "read",
     async handle(call) {
       const { metadataLocation, text } = await loadTable(call.catalog, call.warehouse, tableOf(call));
@@ -176,6 +186,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "HEAD /v1/{prefix}/namespaces/{namespace}/tables/{table}",
     op: "catalog.tables.exists",
+    metric: "table-exists",
     right: "read",
     async handle(call): Promise<Reply> {
       await getTable(call.catalog.kernel.meta, call.warehouse, tableOf(call));
@@ -185,6 +196,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/namespaces/{namespace}/tables/{table}",
     op: "catalog.tables.commit",
+    metric: "commit-table",
     right: "write",
     async handle(call) {
       const identifier = tableOf(call);
@@ -202,6 +214,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "DELETE /v1/{prefix}/namespaces/{namespace}/tables/{table}",
     op: "catalog.tables.drop",
+    metric: "drop-table",
     right: "write",
     async handle(call): Promise<Reply> {
       refuseParameters(call, ["force"]);
@@ -212,6 +225,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/tables/rename",
     op: "catalog.tables.rename",
+    metric: "rename-table",
     right: "write",
     async handle({ catalog, warehouse, body }): Promise<Reply> {
       const { source, destination } = await body(renameBody);
@@ -223,6 +237,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/namespaces/{namespace}/register",
     op: "catalog.tables.register",
+    metric: "register-table",
     right: "write",
     async handle(call) {
       const body = await call.body(registerTableBody);
@@ -235,6 +250,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "GET /v1/{prefix}/namespaces/{namespace}/tables/{table}/credentials",
     op: "catalog.tables.credentials",
+    metric: "load-credentials",
     right: "read",
     async handle(call) {
       await getTable(call.catalog.kernel.meta, call.warehouse, tableOf(call));
@@ -246,6 +262,7 @@ const tables: readonly Operation[] = [
     // Accepted and not kept, as the real service does.
     endpoint: "POST /v1/{prefix}/namespaces/{namespace}/tables/{table}/metrics",
     op: "catalog.tables.metrics",
+    metric: "report-metrics",
     right: "read",
     async handle(call): Promise<Reply> {
       await getTable(call.catalog.kernel.meta, call.warehouse, tableOf(call));
@@ -256,6 +273,7 @@ const tables: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/transactions/commit",
     op: "catalog.transactions.commit",
+    metric: "commit-transaction",
     right: "write",
     async handle({ catalog, warehouse, body }): Promise<Reply> {
       const { "table-changes": changes } = await body(transactionBody);

@@ -17,6 +17,7 @@ export const viewOperations: readonly Operation[] = [
   {
     endpoint: "GET /v1/{prefix}/namespaces/{namespace}/views",
     op: "catalog.views.list",
+    metric: "list-views",
     right: "read",
     async handle(call) {
       const namespace = namespaceOf(call);
@@ -27,6 +28,7 @@ export const viewOperations: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/namespaces/{namespace}/views",
     op: "catalog.views.create",
+    metric: "create-view",
     right: "write",
     async handle(call) {
       const body = await call.body(createViewBody);
@@ -43,12 +45,14 @@ export const viewOperations: readonly Operation[] = [
   {
     endpoint: "GET /v1/{prefix}/namespaces/{namespace}/views/{view}",
     op: "catalog.views.load",
+    metric: "load-view",
     right: "read",
     handle: async (call) => rendered(await loadView(call.catalog, call.warehouse, viewOf(call))),
   },
   {
     endpoint: "HEAD /v1/{prefix}/namespaces/{namespace}/views/{view}",
     op: "catalog.views.exists",
+    metric: "view-exists",
     right: "read",
     async handle(call): Promise<Reply> {
       await getTable(call.catalog.kernel.meta, call.warehouse, viewOf(call), "view");
@@ -58,6 +62,7 @@ export const viewOperations: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/namespaces/{namespace}/views/{view}",
     op: "catalog.views.replace",
+    metric: "replace-view",
     right: "write",
     async handle(call) {
       const { requirements = [], updates } = await call.body(replaceViewBody);
@@ -67,6 +72,7 @@ export const viewOperations: readonly Operation[] = [
   {
     endpoint: "DELETE /v1/{prefix}/namespaces/{namespace}/views/{view}",
     op: "catalog.views.drop",
+    metric: "drop-view",
     right: "write",
     async handle(call): Promise<Reply> {
       refuseParameters(call, ["force"]);
@@ -77,6 +83,7 @@ export const viewOperations: readonly Operation[] = [
   {
     endpoint: "POST /v1/{prefix}/views/rename",
     op: "catalog.views.rename",
+    metric: "rename-view",
     right: "write",
     async handle({ catalog, warehouse, body }): Promise<Reply> {
       const { source, destination } = await body(renameBody);
