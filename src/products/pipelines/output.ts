@@ -12,7 +12,10 @@ import { SqlError } from "./sql/sql-error.ts";
 /** How NDJSON shows what JSON has no type for. */
 export interface JsonEncoding {
   readonly timestamps: "rfc3339" | "unix_millis";
-  readonly decimals: "number" | "string";
+  /** "bytes": the unscaled value in 16 bytes, big-endian, as base64. */
+  readonly decimals: "number" | "string" | "bytes";
+  /** The sink takes one column, `value`, of JSON. */
+  readonly unstructured: boolean;
 }
 
 /** The select list for Parquet files of an R2 sink. Throws `SqlError` for a column that cannot be written. */
@@ -20,8 +23,14 @@ export function parquetList(columns: readonly Column[]): string {
   return columns.map(({ name, type }) => `CAST(${identifier(name)} AS ${parquetType(type, name)}) AS ${identifier(name)}`).join(", ");
 }
 
-/** The select list for NDJSON files: times as text or numbers, bytes as base64, JSON as it is. */
+/**
+ * The select list for NDJSON files: times as text or numbers, bytes as base64, JSON as it is, floats that JSON has no
+ * number for as null. Throws `SqlError` for columns that an unstructured sink does not take.
+ */
 export function jsonList(columns: readonly Column[], encoding: JsonEncoding): string {
+  const [value, ...more] = columns;
+  if (encoding.unstructured && (more.length > 0 || value?.name !== "value" || value.type.alias !== "JSON"))
+    throw new SqlError("a sink of unstructured JSON takes a single column called value, of type JSON");
   return columns.map(({ name, type }) => `${jsonValue(identifier(name), type, encoding, 0)} AS ${identifier(name)}`).join(", ");
 }
 
@@ -157,7 +166,9 @@ function catalogType(type: DuckDBType, name: string): CatalogType {
 // --- NDJSON ------------------------------------------------------------------------------------------------
 
 const RFC3339 = "%Y-%m-%dT%H:%M:%S.%fZ";
-const textTypes = new Set([
+const convertedTypes = new Set([
+  DuckDBTypeId.FLOAT,
+  DuckDBTypeId.DOUBLE,
   DuckDBTypeId.BLOB,
   DuckDBTypeId.DECIMAL,
   DuckDBTypeId.TIMESTAMP,
@@ -168,8 +179,11 @@ const textTypes = new Set([
 ]);
 
 function jsonValue(sql: string, type: DuckDBType, encoding: JsonEncoding, depth: number): string {
-  if (!needsText(type)) return sql;
+  if (!needsConversion(type)) return sql;
   switch (type.typeId) {
+    case DuckDBTypeId.FLOAT:
+    case DuckDBTypeId.DOUBLE:
+      return `CASE WHEN isfinite(${sql}) THEN ${sql} END`;
     case DuckDBTypeId.BLOB:
       return `to_base64(${sql})`;
     case DuckDBTypeId.LIST:
@@ -182,11 +196,19 @@ function jsonValue(sql: string, type: DuckDBType, encoding: JsonEncoding, depth:
       return `CASE WHEN ${sql} IS NOT NULL THEN struct_pack(${members.join(", ")}) END`;
     }
     case DuckDBTypeId.DECIMAL:
+      if (encoding.decimals === "bytes") return decimalBytes(sql);
       return encoding.decimals === "string" ? `${sql}::VARCHAR` : sql;
     default:
-      if (encoding.timestamps === "unix_millis") return `epoch_ms(${sql})`;
-      return type.typeId === DuckDBTypeId.TIMESTAMP_NS ? nanosText(sql) : `strftime(${sql}, '${RFC3339}')`;
+      if (encoding.timestamps === "unix_millis") return `epoch_ms(CAST(${sql} AS TIMESTAMP))`;
+      return type.typeId === DuckDBTypeId.TIMESTAMP_NS ? nanosText(sql) : `strftime(CAST(${sql} AS TIMESTAMP), '${RFC3339}')`;
   }
+}
+
+function decimalBytes(sql: string): string {
+  const unscaled = `CAST(replace(CAST(${sql} AS VARCHAR), '.', '') AS HUGEINT)`;
+  // Two's complement in 128 bits; one more is added by itself, as 2^128 has no literal.
+  const bits = `CASE WHEN ${unscaled} < 0 THEN 340282366920938463463374607431768211455::UHUGEINT - CAST(-1 - ${unscaled} AS UHUGEINT) ELSE CAST(${unscaled} AS UHUGEINT) END`;
+  return `to_base64(unhex(lpad(to_hex(${bits}), 32, '0')))`;
 }
 
 /** DuckDB 1.5.6 writes past the text's end for %n: the fraction is made from the number. */
@@ -196,8 +218,8 @@ function nanosText(sql: string): string {
   return `strftime(${second}, '%Y-%m-%dT%H:%M:%S.') || lpad(${fraction}::VARCHAR, 9, '0') || 'Z'`;
 }
 
-function needsText(type: DuckDBType): boolean {
-  if (type.typeId === DuckDBTypeId.LIST) return needsText((type as DuckDBListType).valueType);
-  if (type.typeId === DuckDBTypeId.STRUCT) return (type as DuckDBStructType).entryTypes.some(needsText);
-  return textTypes.has(type.typeId);
+function needsConversion(type: DuckDBType): boolean {
+  if (type.typeId === DuckDBTypeId.LIST) return needsConversion((type as DuckDBListType).valueType);
+  if (type.typeId === DuckDBTypeId.STRUCT) return (type as DuckDBStructType).entryTypes.some(needsConversion);
+  return convertedTypes.has(type.typeId);
 }

@@ -58,7 +58,7 @@ async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, 
     version: 1 as const,
     select: statement.select,
     guarded: null,
-    output: jsonList(statement.columns, { timestamps: "rfc3339", decimals: "number" }),
+    output: jsonList(statement.columns, { timestamps: "rfc3339", decimals: "number", unstructured: false }),
     columns: [],
   };
   const format = { type: "json" as const, compression: "uncompressed", rowGroupBytes: 1 };

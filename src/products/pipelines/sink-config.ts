@@ -118,11 +118,6 @@ const ROW_GROUP_BYTES = 1024 * 1024 * 1024;
 /** Checks a new sink and parts it from its secrets. Throws `pipelines.invalidSink`. */
 export function parseNewSink(sink: NewSink, accountId: string, rollMinSeconds: number): { wire: SinkWire; secrets: SinkSecrets } {
   const format = sink.format ?? { type: "parquet" as const, compression: undefined, row_group_bytes: undefined };
-  if (format.type === "json" && (format.unstructured === true || format.decimal_encoding === "bytes"))
-    throw pipelinesError(
-      "invalidSink",
-      "format: unstructured output and decimals as bytes are not implemented by this version of Freehold",
-    );
   if (sink.type === "r2") {
     const config = parse(r2Config, sink.config);
     if (config.account_id !== undefined && config.account_id !== accountId)
@@ -187,7 +182,8 @@ export function settingsOf(wire: SinkWire): SinkSettings {
     },
     json: {
       timestamps: (format.type === "json" ? format.timestamp_format : undefined) ?? "rfc3339",
-      decimals: format.type === "json" && format.decimal_encoding === "string" ? "string" : "number",
+      decimals: (format.type === "json" ? format.decimal_encoding : undefined) ?? "number",
+      unstructured: format.type === "json" && format.unstructured === true,
     },
     rolling: {
       intervalMs: policy.interval_seconds * 1000,

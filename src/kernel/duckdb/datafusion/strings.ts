@@ -58,7 +58,8 @@ export const strings: FunctionTable = {
       `CASE WHEN ${x} IS NOT NULL THEN ${asInteger(`coalesce(list_position(${parts(list as string, "','")}, ${x}), CASE WHEN ${list} IS NOT NULL THEN 0 END)`)} END`,
   ),
   initcap: rule(1, 1, (x) => {
-    const words = `regexp_extract_all(lower(${x}), '[\\p{L}\\p{N}]+|[^\\p{L}\\p{N}]+')`;
+    // Each match is a word and what follows it up to the next.
+    const words = `regexp_extract_all(lower(${x}), '[\\p{L}\\p{N}]*[^\\p{L}\\p{N}]*')`;
     return `array_to_string(list_transform(${words}, lambda __word: upper(left(__word, 1)) || substr(__word, 2)), '')`;
   }),
   left: side("left"),

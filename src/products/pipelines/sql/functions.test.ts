@@ -8,7 +8,7 @@ import { type Example, exampleEvent, exampleFields, examples, jsonExamples } fro
 import { type DuckDb, DuckDbError, openDuckDb } from "../../../kernel/duckdb/engine.ts";
 import { type Field, parseFields, type WireField } from "../fields.ts";
 import { fileWriter } from "../file-writer.ts";
-import { jsonList } from "../output.ts";
+import { type JsonEncoding, jsonList } from "../output.ts";
 import { readPayload } from "../payload.ts";
 import { recordCheck } from "../record-check.ts";
 import { encodeBatch } from "../records.ts";
@@ -37,12 +37,16 @@ async function compile(select: string): Promise<CompiledStatement> {
 }
 
 /** The rows of an NDJSON file that a sink of that statement writes, one for each event. */
-async function written(statement: CompiledStatement, events: readonly unknown[] = [exampleEvent]): Promise<Record<string, unknown>[]> {
+async function written(
+  statement: CompiledStatement,
+  events: readonly unknown[] = [exampleEvent],
+  encoding: JsonEncoding = { timestamps: "rfc3339", decimals: "number", unstructured: false },
+): Promise<Record<string, unknown>[]> {
   const batch = encodeBatch(Buffer.from(JSON.stringify(events)), recordCheck(fields), NOW);
   assert.ok(batch !== undefined);
   const lines = join(directory, `${Math.random()}.ndjson`);
   await writeFile(lines, readPayload(batch.payload).lines);
-  const encoding = { timestamps: "rfc3339", decimals: "number" } as const;
+
   const plan = {
     version: 1 as const,
     select: statement.select,
@@ -137,6 +141,33 @@ test("what fails on a value is NULL there and nowhere else; integers wrap around
   ]);
   const [over] = await written(await compile("id + 9223372036854775807 AS sum, 0 - 2 - 9223372036854775807 AS below"));
   assert.deepEqual(over, { sum: "-9223372036854775802", below: "9223372036854775807" });
+});
+
+test("NDJSON has no NaN, and decimals and times as the sink wants them", async () => {
+  const statement = await compile(
+    "acos(2) AS a, [ln(0), 1.5] AS b, struct(1.0 / 0) AS c, 1.5::decimal(10, 2) AS d, -1.5::decimal(10, 2) AS e, to_timestamp_seconds(1) AS f, to_timestamp(1.5) AS g",
+  );
+  const bytes = (digits: string): string => Buffer.from(digits, "hex").toString("base64");
+  const shown = await written(statement, [exampleEvent], { timestamps: "unix_millis", decimals: "bytes", unstructured: false });
+  assert.deepEqual(shown, [
+    { a: null, b: [null, 1.5], c: { c0: null }, d: bytes(`${"0".repeat(30)}96`), e: bytes(`${"f".repeat(30)}6a`), f: 1000, g: 1500 },
+  ]);
+  const strings = await written(await compile("-0.05::decimal(38, 2) AS d"), [exampleEvent], {
+    timestamps: "rfc3339",
+    decimals: "string",
+    unstructured: false,
+  });
+  assert.deepEqual(strings, [{ d: "-0.05" }]);
+});
+
+test("a sink of unstructured JSON takes one JSON column, value", async () => {
+  const encoding: JsonEncoding = { timestamps: "rfc3339", decimals: "number", unstructured: true };
+  assert.deepEqual(await written(await compile("data->'list' AS value"), [exampleEvent], encoding), [{ value: [1, 2, 3] }]);
+  for (const select of ["data AS other", "word AS value", "data AS value, id"])
+    await assert.rejects(
+      compile(select).then((statement) => written(statement, [exampleEvent], encoding)),
+      /a single column called value/,
+    );
 });
 
 const operators: readonly Example[] = [
