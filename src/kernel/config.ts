@@ -68,9 +68,13 @@ export const configKeys = {
   "pipelines.pipelines_max": key(20, "Pipelines of the account", positive),
   "pipelines.payload_max_bytes": key(1_000_000, "Largest ingest request", positive),
   "pipelines.rate_max_bytes_per_s": key(0, "Bytes a second that one stream takes before 429; 0 = unlimited"),
+  "pipelines.shard_rate_max_bytes_per_s": key(
+    0,
+    "Bytes a second that one shard of a legacy pipeline takes before 429; 0 = unlimited, the real service documents 7 MB/s",
+  ),
   "pipelines.buffer_max_bytes": key(
     16 * 1024 ** 3,
-    "Events that one stream keeps for its pipelines; past it requests are answered 429",
+    "Events that one stream keeps for its pipelines, or one shard of a legacy pipeline; past it requests are answered 429",
     positive,
   ),
   "pipelines.memory_mb": key(1024, "Memory that pipelines may use together for SQL and files before they spill to disk", positive),

@@ -7,8 +7,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import { setTimeout as sleep } from "node:timers/promises";
+import { takeLock } from "./lock.ts";
 import { projectRoot, type RunOptions, type RunResult, runProcess, type TestPlatform } from "./platform.ts";
 
 const REQUIREMENTS = new URL("./requirements.txt", import.meta.url);
@@ -48,7 +47,7 @@ async function prepare(): Promise<string> {
   const marker = join(current, "complete");
   if (existsSync(marker)) return program;
   await mkdir(root, { recursive: true });
-  const lock = await takeLock(join(root, "lock.sqlite"));
+  const lock = await takeLock(join(root, "lock.sqlite"), INSTALL_DEADLINE_MS);
   try {
     if (existsSync(marker)) return program;
     for (const old of await readdir(root)) if (!old.startsWith("lock")) await rm(join(root, old), { recursive: true, force: true });
@@ -62,21 +61,5 @@ async function prepare(): Promise<string> {
     return program;
   } finally {
     lock.close();
-  }
-}
-
-/** One process at a time; the lock goes with the process that holds it, however that ends. */
-async function takeLock(path: string): Promise<DatabaseSync> {
-  const deadline = Date.now() + INSTALL_DEADLINE_MS;
-  for (;;) {
-    const lock = new DatabaseSync(path, { timeout: 0 });
-    try {
-      lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
-      return lock;
-    } catch (error) {
-      lock.close();
-      if ((error as { errcode?: number }).errcode !== 5 || Date.now() > deadline) throw error;
-      await sleep(200);
-    }
   }
 }

@@ -19,7 +19,7 @@ export const pipelinesError = defineErrors("pipelines", {
   catalogNotEnabled: { status: 400, apiCode: 1008, message: "The bucket has no active data catalog" },
   invalidCredentials: { status: 400, apiCode: 1009, message: "The sink's credentials are not valid for its bucket" },
   invalidHttp: { status: 400, apiCode: 1010, message: "The HTTP settings are invalid" },
-  legacy: { status: 501, apiCode: 1011, message: "Legacy pipelines are not implemented by this version of Freehold" },
+  invalidPipeline: { status: 400, apiCode: 1011, message: "The pipeline is invalid" },
 });
 
 /** What an ingest endpoint and a Worker's `send()` answer. The status is what clients act on. */

@@ -1,10 +1,15 @@
 /**
  * Pipelines: events in as JSON, durably buffered, reshaped by SQL, out as files in R2 or rows of an Iceberg table, exactly
- * once. The new generation (stream → SQL → sink); `README.md` has the guarantees and the path of an event.
+ * once. The new generation (stream → SQL → sink), and the one before it in `legacy/`; `README.md` has the guarantees and
+ * the path of an event.
  */
 import type { Product } from "../../kernel/product.ts";
 import { pipelinesBinding } from "./binding.ts";
 import { openIngest } from "./ingest.ts";
+import { legacyIntake } from "./legacy/legacy-intake.ts";
+import { openLegacyMetrics } from "./legacy/legacy-metrics.ts";
+import { openLegacyPipelines } from "./legacy/legacy-pipelines.ts";
+import { legacyRoutes } from "./legacy/routes.ts";
 import { openMetrics } from "./metrics.ts";
 import { migrations } from "./migrations.ts";
 import { openPipelines } from "./pipelines.ts";
@@ -30,17 +35,24 @@ export const pipelines = {
     const sinks = await openSinks(meta, secrets, clock, config["pipelines.sinks_max"]);
     const metrics = openMetrics(meta, clock);
     const flows = await openPipelines(kernel, objects, tables, streams, sinks, metrics);
+    const legacyMetrics = openLegacyMetrics(meta, clock, log);
+    const legacy = await openLegacyPipelines(kernel, objects, legacyMetrics);
     const ingest = openIngest(auth, config, log);
     const door = ingest.door(streamIntake(streams, clock, config));
+    const legacyDoor = ingest.door(legacyIntake(legacy, legacyMetrics, clock, config));
     return {
-      routes: pipelinesRoutes({ kernel, streams, sinks, pipelines: flows, objects, tables }),
-      hosts: [door.host],
-      datasets: metrics.datasets,
-      bindings: { pipelines: pipelinesBinding(streams, flows, mint) },
-      internal: (claims, request, response) => door.internal(String(claims.stream), request, response),
+      routes: [...pipelinesRoutes({ kernel, streams, sinks, pipelines: flows, objects, tables }), ...legacyRoutes(kernel, legacy)],
+      hosts: [door.host, legacyDoor.host],
+      datasets: { ...metrics.datasets, ...legacyMetrics.datasets },
+      bindings: { pipelines: pipelinesBinding(streams, flows, legacy, mint) },
+      internal: ({ stream, pipeline }, request, response) =>
+        pipeline === undefined
+          ? door.internal(String(stream), request, response)
+          : legacyDoor.internal(String(pipeline), request, response),
       async stop() {
         ingest.stop();
-        await flows.stop();
+        await Promise.all([flows.stop(), legacy.stop()]);
+        await legacyMetrics.stop();
       },
     };
   },

@@ -101,4 +101,47 @@ export const migrations: readonly Migration[] = [
       CREATE INDEX pipelines_error_texts_minute ON pipelines_error_texts (minute);
     `,
   },
+  {
+    name: "0003-legacy-pipelines",
+    sql: `
+      CREATE TABLE pipelines_legacy (
+        id TEXT PRIMARY KEY,             -- 32 hex digits, never used twice; names the host
+        name TEXT NOT NULL UNIQUE,
+        version INTEGER NOT NULL         -- the instance that takes events
+      );
+      -- Versions of pipelines. Those that are not their pipeline's current one, or whose pipeline is gone, drain.
+      CREATE TABLE pipelines_legacy_instances (
+        pipeline TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        config TEXT NOT NULL,            -- JSON as the client sent it, with defaults, without credentials
+        secrets TEXT NOT NULL,           -- sealed JSON
+        created_at INTEGER NOT NULL,
+        PRIMARY KEY (pipeline, version)
+      );
+      CREATE TABLE pipelines_legacy_shards (
+        pipeline TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        shard INTEGER NOT NULL,          -- from 0; names a journal
+        position INTEGER NOT NULL,       -- records before this offset are delivered
+        rolls INTEGER NOT NULL,          -- files written so far
+        intent TEXT,                     -- JSON of the roll that is being written: a crash repeats exactly that
+        PRIMARY KEY (pipeline, version, shard)
+      );
+      CREATE TABLE pipelines_legacy_ingestion (
+        minute INTEGER NOT NULL,
+        pipeline TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        records INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (minute, pipeline)
+      );
+      CREATE TABLE pipelines_legacy_delivery (
+        minute INTEGER NOT NULL,
+        pipeline TEXT NOT NULL,
+        files INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (minute, pipeline)
+      );
+    `,
+  },
 ];

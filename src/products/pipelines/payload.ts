@@ -1,7 +1,7 @@
 /**
  * What a stream's journal holds: one entry per accepted request. The events lie in it as lines that DuckDB reads as they
  * are, `{"t":<milliseconds>,"v":<event>}`, so that a sink only has to put entries one after another; events that do
- * not fit the schema are left out and only counted.
+ * not fit the schema are left out and only counted. In journals of legacy pipelines a line is the event alone.
  *
  * ```
  * 0   u8   version, 2

@@ -1,12 +1,8 @@
-/**
- * REST v1 of Pipelines (streams, sinks, pipelines, validate_sql), and as much of the legacy routes as wrangler asks for on
- * its way: it lists legacy pipelines beside the new ones, and looks there for names that v1 does not know.
- */
+/** REST v1 of Pipelines: streams, sinks, pipelines, validate_sql. */
 import { z } from "zod";
 import { numberedPage } from "../../kernel/api/envelope.ts";
 import type { Objects, Tables } from "../../kernel/capabilities.ts";
 import type { KernelSlice, Page, RequestContext, Route } from "../../kernel/product.ts";
-import { pipelinesError } from "./errors.ts";
 import { checkDestination, type Pipelines } from "./pipelines.ts";
 import { newSink, parseNewSink, settingsOf } from "./sink-config.ts";
 import type { Sinks } from "./sinks.ts";
@@ -30,7 +26,7 @@ export interface PipelinesApi {
 }
 
 export function pipelinesRoutes(api: PipelinesApi): Route[] {
-  return [...streamRoutes(api), ...sinkRoutes(api), ...pipelineRoutes(api), ...legacyRoutes()];
+  return [...streamRoutes(api), ...sinkRoutes(api), ...pipelineRoutes(api)];
 }
 
 function streamRoutes({ kernel, streams, pipelines }: PipelinesApi): Route[] {
@@ -168,24 +164,6 @@ function pipelineRoutes({ streams, sinks, pipelines }: PipelinesApi): Route[] {
       permission: WRITE,
       handle: async ({ params }) => pipelines.remove(params.id as string),
     },
-  ];
-}
-
-/** There are no legacy pipelines: lists are empty, names unknown, and making one is refused by name. */
-function legacyRoutes(): Route[] {
-  const path = "/accounts/:account/pipelines";
-  const unknown = async (): Promise<never> => {
-    throw pipelinesError("pipelineNotFound");
-  };
-  const refused = async (): Promise<never> => {
-    throw pipelinesError("legacy");
-  };
-  return [
-    { op: "pipelines.legacy.list", method: "GET", path, permission: READ, handle: async ({ query }) => numberedPage([], query) },
-    { op: "pipelines.legacy.create", method: "POST", path, permission: WRITE, handle: refused },
-    { op: "pipelines.legacy.get", method: "GET", path: `${path}/:name`, permission: READ, handle: unknown },
-    { op: "pipelines.legacy.update", method: "PUT", path: `${path}/:name`, permission: WRITE, handle: unknown },
-    { op: "pipelines.legacy.delete", method: "DELETE", path: `${path}/:name`, permission: WRITE, handle: unknown },
   ];
 }
 

@@ -238,7 +238,8 @@ export function checkName(name: string): void {
   if (!/^[A-Za-z0-9_]{1,128}$/.test(name)) throw pipelinesError("invalidName");
 }
 
-function checkHttp(http: Http): Http {
+/** Throws `pipelines.invalidHttp`. */
+export function checkHttp(http: Http): Http {
   for (const origin of http.cors?.origins ?? [])
     if (origin !== "*" && !/^https?:\/\/[^/\s]+$/i.test(origin))
       throw pipelinesError("invalidHttp", `Provided value ${origin} is not a valid CORS origin.`);

@@ -214,12 +214,6 @@ test("[pipelines-37] revoking a sink's token fails its pipeline with the reason;
   assert.match((await wrangler(["get", id])).stdout, /failed state[\s\S]*token is unknown or revoked/);
 });
 
-test("legacy pipelines are not there: creating one is refused by name", async () => {
-  const answer = await platform.rest("POST", `/accounts/${platform.ready.account_id}/pipelines`, { name: "old" });
-  assert.equal(answer.status, 501);
-  assert.match(answer.body.errors[0]?.message ?? "", /Legacy pipelines are not implemented/);
-});
-
 test("[pipelines-38] wrangler types makes a record type of a stream's schema", async () => {
   const { id } = await world.stream("ecommerce_stream", eventFields);
   const loose = await world.stream("loose_stream");
