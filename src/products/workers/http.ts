@@ -17,6 +17,7 @@ import { CF_HEADER, PROTO_HEADER } from "./process.ts";
 import type { Routing } from "./routing.ts";
 import type { Serving, VersionLease } from "./serving.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
+import { hasPreview } from "./views.ts";
 
 /** Three letters in place of the data centre's; the part of a ray id after the dash. */
 const COLO = "FRE";
@@ -71,8 +72,8 @@ const newRay = (): string => {
 
 interface Found {
   readonly live: LiveScript;
-  /** First 8 digits of a version's id, from a preview URL. */
-  readonly versionPrefix?: string;
+  /** The part of a preview URL before the Worker's name: the first 8 digits of a version's id, or an alias. */
+  readonly preview?: string;
 }
 
 export function workerHosts(
@@ -95,10 +96,12 @@ export function workerHosts(
     const name = params.worker as string;
     const live = store.live(name);
     if (live !== undefined) return live.script.subdomainEnabled && live.versions.length > 0 ? { live } : undefined;
-    const preview = /^([0-9a-f]{8})-(.+)$/.exec(name);
-    const previewed = preview && store.live(preview[2] as string);
-    if (!previewed?.script.previewsEnabled) return undefined;
-    return { live: previewed, versionPrefix: preview?.[1] as string };
+    // Aliases and names may have dashes of their own.
+    for (let dash = name.indexOf("-"); dash > 0; dash = name.indexOf("-", dash + 1)) {
+      const previewed = store.live(name.slice(dash + 1));
+      if (previewed?.script.previewsEnabled) return { live: previewed, preview: name.slice(0, dash) };
+    }
+    return undefined;
   }
 
   /** Sockets of processes that broke off an exchange, until they are known to be dead or alive. */
@@ -129,13 +132,17 @@ export function workerHosts(
   }
 
   async function findLease(found: Found, request: IncomingMessage): Promise<VersionLease | undefined> {
-    if (found.versionPrefix === undefined) {
-      const override = request.headers["cloudflare-workers-version-key"];
-      return serving.lease(found.live.script.name, typeof override === "string" ? override : undefined);
+    const { live, preview } = found;
+    if (preview === undefined) {
+      const { name } = live.script;
+      const wanted = overriddenVersion(request.headers["cloudflare-workers-version-overrides"], name);
+      const version = wanted === undefined ? undefined : live.versions.find(({ id }) => id === wanted);
+      if (version !== undefined && live.versions.length > 1) return serving.leaseVersion(live, version);
+      const key = request.headers["cloudflare-workers-version-key"];
+      return serving.lease(name, typeof key === "string" ? key : undefined);
     }
-    const version = await store.versionByPrefix(found.live.script.id, found.versionPrefix);
-    // A Worker that implements Durable Objects has no preview URLs: two versions would share the objects.
-    if (version === undefined || version.exports.some((e) => e.type === "durable-object")) return undefined;
+    const version = await store.previewedVersion(live.script.id, preview);
+    if (version === undefined || !hasPreview(version)) return undefined;
     return serving.leaseVersion(found.live, version);
   }
 
@@ -225,6 +232,16 @@ export function workerHosts(
     handle,
     upgrade,
   };
+}
+
+/** The version that `Cloudflare-Workers-Version-Overrides: name="id"` asks for; it counts only when it is deployed. */
+function overriddenVersion(header: string | string[] | undefined, name: string): string | undefined {
+  if (typeof header !== "string") return undefined;
+  for (const member of header.split(",")) {
+    const [, key, value] = /^\s*([a-z*][a-z0-9_.*-]*)\s*=\s*"([^"]*)"/.exec(member) ?? [];
+    if (key === name) return value;
+  }
+  return undefined;
 }
 
 const pathOf = (target: string): string => {

@@ -36,6 +36,8 @@ export interface AssetsConfig {
 export interface Annotations {
   readonly "workers/message"?: string | undefined;
   readonly "workers/tag"?: string | undefined;
+  /** Name of the version's preview URL, besides its id. */
+  readonly "workers/alias"?: string | undefined;
   readonly "workers/triggered_by"?: string | undefined;
 }
 

@@ -128,7 +128,11 @@ export function serviceRoutes(deps: RouteDeps): Route[] {
           logpush: script.settings.logpush,
           observability: script.settings.observability ?? { enabled: false },
           tail_consumers: script.settings.tail_consumers,
-          subdomain: { ...subdomainView(live), url: kernel.urls.host(`${script.name}.${subdomain.get()}.workers`) },
+          subdomain: {
+            ...subdomainView(live),
+            url: kernel.urls.host(`${script.name}.${subdomain.get()}.workers`),
+            preview_url_suffix: `-${script.name}.${subdomain.get()}.workers.${kernel.urls.domain}`,
+          },
         };
       },
     },

@@ -43,8 +43,8 @@ export interface ScriptStore {
   /** Throws `workers.notFound`. */
   require(name: string): LiveScript;
   version(scriptId: string, id: string): Promise<Version | undefined>;
-  /** The version whose id begins with these hex digits. */
-  versionByPrefix(scriptId: string, prefix: string): Promise<Version | undefined>;
+  /** The version that a preview URL names: by the first 8 digits of its id, or the newest with that alias. */
+  previewedVersion(scriptId: string, preview: string): Promise<Version | undefined>;
   /** Newest first. */
   versions(scriptId: string, limit: number, offset?: number): Promise<Version[]>;
   latestVersion(scriptId: string): Promise<Version | undefined>;
@@ -118,9 +118,11 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
       const row = await meta.get<ContentRow>("SELECT * FROM workers_versions WHERE id = ? AND script_id = ?", id, scriptId);
       return row && versionOf(row);
     },
-    async versionByPrefix(scriptId, prefix) {
-      const sql = "SELECT * FROM workers_versions WHERE script_id = ? AND id LIKE ? ORDER BY number DESC LIMIT 1";
-      const row = await meta.get<ContentRow>(sql, scriptId, `${prefix}%`);
+    async previewedVersion(scriptId, preview) {
+      const isPrefix = /^[0-9a-f]{8}$/.test(preview);
+      const condition = isPrefix ? "id LIKE ?" : `json_extract(content, '$.annotations."workers/alias"') = ?`;
+      const sql = `SELECT * FROM workers_versions WHERE script_id = ? AND ${condition} ORDER BY number DESC LIMIT 1`;
+      const row = await meta.get<ContentRow>(sql, scriptId, isPrefix ? `${preview}%` : preview);
       return row && versionOf(row);
     },
     async versions(scriptId, limit, offset = 0) {

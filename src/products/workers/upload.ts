@@ -35,7 +35,16 @@ const metadataSchema = z.looseObject({
   keep_assets: flag.default(false),
   assets: z.object({ jwt: z.string().optional(), config: assetsConfigSchema.default({}) }).optional(),
   annotations: z
-    .object({ "workers/message": z.string().max(1000).optional(), "workers/tag": z.string().max(100).optional() })
+    .object({
+      "workers/message": z.string().max(1000).optional(),
+      "workers/tag": z.string().max(100).optional(),
+      // It becomes a part of a host name's label.
+      "workers/alias": z
+        .string()
+        .regex(/^[a-z](-?[a-z0-9])*$/)
+        .max(63)
+        .optional(),
+    })
     .loose()
     .default({}),
   logpush: flag.optional(),

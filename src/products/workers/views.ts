@@ -58,6 +58,9 @@ export function serviceView(live: LiveScript, migrationTag: string | undefined):
   };
 }
 
+/** A Worker that implements Durable Objects has no preview URLs: two versions would share the objects. */
+export const hasPreview = (version: Version): boolean => !version.exports.some((e) => e.type === "durable-object");
+
 /** A version in lists. */
 export function versionSummary(version: Version): Record<string, unknown> {
   return {
@@ -68,7 +71,9 @@ export function versionSummary(version: Version): Record<string, unknown> {
       modified_on: iso(version.createdOn),
       source: version.source,
       ...AUTHOR,
-      hasPreview: !version.exports.some((e) => e.type === "durable-object"),
+      // Both spellings are read: by wrangler and by the SDKs.
+      hasPreview: hasPreview(version),
+      has_preview: hasPreview(version),
     },
     annotations: version.annotations,
   };

@@ -76,6 +76,19 @@ test("[workers-34] run_worker_first, for all and by patterns", async (t) => {
   assert.equal((await get(some.url)).body, "<h1>home</h1>");
 });
 
+test("[workers-35] a navigation that misses gets the page, a fetch of the same URL the Worker", async (t) => {
+  const project = await deployWorker(t, platform, {
+    files: { ...site, "index.js": marker },
+    config: { name: "app", assets: { directory: "public", not_found_handling: "single-page-application" } },
+  });
+  // By curl: fetch() sets this header itself.
+  const as = async (mode: string) =>
+    (await platform.exec("curl", ["-sS", "-w", " %{http_code}", "-H", `Sec-Fetch-Mode: ${mode}`, `${project.url}/deep/link`])).stdout;
+  assert.equal(await as("navigate"), "<h1>home</h1> 200");
+  assert.equal(await as("cors"), "worker /deep/link 200");
+  assert.equal((await get(`${project.url}/deep/link`)).body, "worker /deep/link");
+});
+
 test("[workers-36] the assets binding, rewritten by HTMLRewriter", async (t) => {
   const project = await deployWorker(t, platform, {
     files: {
