@@ -28,12 +28,16 @@ export function useRest<T>(path: string, options: { headers?: Readonly<Record<st
 }
 
 /**
- * Something that changes state. Answers whose path begins with one of `stale` are asked for again before it counts as
- * done; `done` is what a toast then says. Failures are the caller's to show: `action.error`.
+ * Something that changes state. Then comes `onDone` (closing a dialog, leaving a page), then answers whose path begins with
+ * one of `stale` are asked for again, then a toast says `done`. Failures are the caller's to show: `action.error`.
  */
 export function useAction<V = void, R = unknown>(
   act: (input: V) => Promise<R>,
-  options: { stale?: readonly string[]; done?: string | ((result: R, input: V) => string); onDone?: (result: R, input: V) => void } = {},
+  options: {
+    stale?: readonly string[];
+    done?: string | ((result: R, input: V) => string);
+    onDone?: (result: R, input: V) => void | Promise<void>;
+  } = {},
 ) {
   const client = useQueryClient();
   const toast = useToast();
@@ -41,11 +45,12 @@ export function useAction<V = void, R = unknown>(
     mutationFn: act,
     async onSuccess(result, input) {
       const { stale = [], done, onDone } = options;
+      // First: a page that is left does not ask again for what it has just deleted.
+      await onDone?.(result, input);
       await client.invalidateQueries({
         predicate: ({ queryKey: [first] }) => typeof first === "string" && stale.some((path) => first.startsWith(path)),
       });
       if (done !== undefined) toast(typeof done === "string" ? done : done(result, input));
-      onDone?.(result, input);
     },
   });
 }

@@ -9,4 +9,5 @@ export interface NavigationItem {
 
 export const navigation: readonly { readonly heading: string; readonly items: readonly NavigationItem[] }[] = [
   { heading: "Storage", items: [{ label: "R2 object storage", to: "/r2", icon: "bucket" }] },
+  { heading: "Data platform", items: [{ label: "Pipelines", to: "/pipelines", icon: "stream" }] },
 ];

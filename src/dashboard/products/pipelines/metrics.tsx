@@ -1,0 +1,123 @@
+/** A pipeline's Metrics tab: what it read, dropped and wrote, as sums and over time. */
+import { createRoute } from "@tanstack/react-router";
+import { useMemo } from "react";
+import { Chart } from "../../components/chart.tsx";
+import { Failure, Loading } from "../../components/page.tsx";
+import { Stats } from "../../components/stats.tsx";
+import { DEFAULT_HOURS, hoursOf, WindowField } from "../../components/window.tsx";
+import { bytes, count, dateTime } from "../../platform/format.ts";
+import { bucketOf, bucketsIn, type TimeBucket, useAnalytics, type Window } from "../../platform/graphql.ts";
+import { pipelineRoute } from "./pipeline.tsx";
+
+export const metricsRoute = createRoute({
+  getParentRoute: () => pipelineRoute,
+  path: "metrics",
+  validateSearch: (search: Record<string, unknown>): { hours?: number } => {
+    const hours = hoursOf(search.hours);
+    return hours === DEFAULT_HOURS ? {} : { hours };
+  },
+  component: Metrics,
+});
+
+interface Read {
+  readonly sum: { readonly bytesIn: number; readonly recordsIn: number; readonly decodeErrors: number };
+  readonly dimensions: Readonly<Record<string, string>>;
+}
+interface Written {
+  readonly sum: { readonly bytesWritten: number; readonly recordsWritten: number; readonly filesWritten: number };
+  readonly dimensions: Readonly<Record<string, string>>;
+}
+interface Figures {
+  readonly read: readonly Read[];
+  readonly written: readonly Written[];
+}
+
+const queryBy = (bucket: TimeBucket): string => `query PipelineMetrics($account: String!, $pipeline: String!, $from: Time!, $to: Time!) {
+  viewer {
+    accounts(filter: { accountTag: $account }) {
+      read: pipelinesOperatorAdaptiveGroups(limit: 10000, filter: { pipelineId: $pipeline, datetime_geq: $from, datetime_leq: $to }) {
+        sum { bytesIn recordsIn decodeErrors }
+        dimensions { ${bucket} }
+      }
+      written: pipelinesSinkAdaptiveGroups(limit: 10000, filter: { pipelineId: $pipeline, datetime_geq: $from, datetime_leq: $to }) {
+        sum { bytesWritten recordsWritten filesWritten }
+        dimensions { ${bucket} }
+      }
+    }
+  }
+}`;
+
+function Metrics() {
+  const { pipeline } = pipelineRoute.useParams();
+  const { hours = DEFAULT_HOURS } = metricsRoute.useSearch();
+  const navigate = metricsRoute.useNavigate();
+  const bucket = bucketOf(hours);
+  const metrics = useAnalytics<Figures>("pipeline", queryBy(bucket), hours, { pipeline });
+  return (
+    <div className="flex flex-col gap-4">
+      <WindowField hours={hours} onChange={(to) => void navigate({ search: to === DEFAULT_HOURS ? {} : { hours: to } })} />
+      {metrics.isPending && <Loading />}
+      <Failure error={metrics.error} retry={() => void metrics.refetch()} />
+      {metrics.data && <Shown figures={metrics.data.figures} window={metrics.data.window} bucket={bucket} />}
+    </div>
+  );
+}
+
+const timeLabel = (time: number): string => dateTime(time);
+
+function Shown({ figures: { read, written }, window, bucket }: { figures: Figures; window: Window; bucket: TimeBucket }) {
+  const charts = useMemo(() => {
+    const times = bucketsIn(window, bucket);
+    const reads = byTime(read, bucket, times);
+    const writes = byTime(written, bucket, times);
+    return {
+      times,
+      records: [
+        { label: "Read", values: reads((row) => row.sum.recordsIn) },
+        { label: "Written", values: writes((row) => row.sum.recordsWritten) },
+        { label: "Dropped", values: reads((row) => row.sum.decodeErrors) },
+      ],
+      bytes: [
+        { label: "Read", values: reads((row) => row.sum.bytesIn) },
+        { label: "Written", values: writes((row) => row.sum.bytesWritten) },
+      ],
+    };
+  }, [read, written, window, bucket]);
+  const total = <T,>(rows: readonly T[], of: (row: T) => number): number => rows.reduce((sum, row) => sum + of(row), 0);
+  return (
+    <>
+      <Stats
+        items={[
+          {
+            label: "Records read",
+            value: count(total(read, (row) => row.sum.recordsIn)),
+            note: bytes(total(read, (row) => row.sum.bytesIn)),
+          },
+          { label: "Records dropped", value: count(total(read, (row) => row.sum.decodeErrors)) },
+          {
+            label: "Records written",
+            value: count(total(written, (row) => row.sum.recordsWritten)),
+            note: bytes(total(written, (row) => row.sum.bytesWritten)),
+          },
+          { label: "Files written", value: count(total(written, (row) => row.sum.filesWritten)) },
+        ]}
+      />
+      <Chart title="Records" times={charts.times} series={charts.records} format={count} timeLabel={timeLabel} />
+      <Chart title="Bytes" times={charts.times} series={charts.bytes} format={bytes} timeLabel={timeLabel} />
+    </>
+  );
+}
+
+/** Picks a figure for each time; 0 where the answer has no row. */
+function byTime<T extends { readonly dimensions: Readonly<Record<string, string>> }>(
+  rows: readonly T[],
+  bucket: TimeBucket,
+  times: readonly number[],
+) {
+  const found = new Map(rows.map((row) => [Date.parse(row.dimensions[bucket] ?? ""), row]));
+  return (of: (row: T) => number): number[] =>
+    times.map((time) => {
+      const row = found.get(time);
+      return row === undefined ? 0 : of(row);
+    });
+}
