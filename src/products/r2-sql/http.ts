@@ -7,7 +7,6 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { readBody } from "../../kernel/api/body.ts";
-import { DuckDbError } from "../../kernel/duckdb/errors.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { authenticate, authorize } from "./access.ts";
@@ -70,7 +69,7 @@ async function handle(
   const sql = await queryText(request, `${account}_${bucket}`, kernel);
   if (!(await deps.objects.bucketExists(bucket))) throw r2SqlError("notFound", `The bucket ${bucket} does not exist`);
   if (!(await deps.tables.enabled(bucket))) throw r2SqlError("catalogNotEnabled");
-  await timed(kernel, gone, (signal) => runQuery({ sql, bucket, caller: principal.tokenId, signal }, answer, deps));
+  await runQuery({ sql, bucket, caller: principal.tokenId, signal: gone }, answer, deps);
   await answer.end();
 }
 
@@ -103,20 +102,6 @@ async function queryText(request: IncomingMessage, warehouse: string, kernel: Ke
   if (named !== undefined && named !== null && named !== warehouse)
     throw r2SqlError("invalidBody", `Invalid request body: warehouse must be ${warehouse}`);
   return query;
-}
-
-/** Ends `work` when its time is up or the client is gone, and says which it was. */
-async function timed(kernel: KernelSlice, gone: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const late = AbortSignal.timeout(kernel.config["r2_sql.query_timeout_s"] * 1000);
-  try {
-    await work(AbortSignal.any([gone, late]));
-  } catch (cause) {
-    const ended = (cause instanceof DuckDbError && cause.kind === "interrupted") || cause === late.reason;
-    // An engine that did not listen was killed: that too is the time limit's doing.
-    const killed = cause instanceof PlatformError && cause.code === "r2-sql.engineFailed";
-    if (late.aborted && (ended || killed)) throw r2SqlError("timeout", undefined, { cause });
-    throw cause;
-  }
 }
 
 /** One JSON document, written as its parts become known. */

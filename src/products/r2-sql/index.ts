@@ -29,6 +29,7 @@ export const r2Sql = {
     const pool = new EnginePool({
       size,
       waitingMax: config["r2_sql.queries_waiting_max"],
+      waitMs: config["r2_sql.wait_timeout_s"] * 1000,
       memoryMb: config["r2_sql.memory_mb"] / size,
       threads: availableParallelism(),
       scratch,
@@ -51,6 +52,7 @@ export const r2Sql = {
             manifests,
             fileColumns: new FileColumns(),
             strict: config["r2_sql.strict"],
+            timeLimitMs: config["r2_sql.query_timeout_s"] * 1000,
             scratch: join(scratch, "masks"),
             log,
           }),

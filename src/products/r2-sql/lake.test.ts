@@ -128,6 +128,7 @@ export async function openLake(
   const pool = new EnginePool({
     size: options.size ?? 1,
     waitingMax: options.waitingMax ?? 10,
+    waitMs: 60_000,
     memoryMb: options.memoryMb ?? 512,
     threads: 2,
     scratch: join(dir, "engines"),
@@ -141,6 +142,7 @@ export async function openLake(
     manifests: new ManifestStore(objects, 16 * 1024 * 1024),
     fileColumns: new FileColumns(),
     strict: options.strict ?? false,
+    timeLimitMs: 60_000,
     scratch: join(dir, "masks"),
     log,
   };

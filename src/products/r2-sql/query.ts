@@ -25,6 +25,7 @@ import { countColumns, plainLimit, stopsEarly } from "./sql/shape.ts";
 import { readStatement } from "./sql/statement.ts";
 import { checkStrict, inPartitionOrder } from "./sql/strict.ts";
 import type { SyntaxNode } from "./sql/tree.ts";
+import { withTimeLimit } from "./time-limit.ts";
 
 export interface QueryDependencies {
   readonly objects: Objects;
@@ -34,6 +35,8 @@ export interface QueryDependencies {
   readonly fileColumns: FileColumns;
   /** True for the older dialect (`sql/strict.ts`). */
   readonly strict: boolean;
+  /** What a query may take once it is its turn. */
+  readonly timeLimitMs: number;
   /** A directory for files that queries make and delete. */
   readonly scratch: string;
   readonly log: Log;
@@ -59,7 +62,7 @@ export interface Query {
   readonly bucket: string;
   /** Whose turn it is when queries wait: the token. */
   readonly caller: string;
-  /** Aborted when the time is up or nobody waits for the answer any more. */
+  /** Aborted when nobody waits for the answer any more. */
   readonly signal: AbortSignal;
 }
 
@@ -77,7 +80,9 @@ export async function runQuery(query: Query, sink: ResultSink, deps: QueryDepend
     case "select":
     case "explain": {
       const format = statement.kind === "explain" ? statement.format : undefined;
-      return deps.pool.use(query.caller, query.signal, (engine) => select(engine, statement.sql, format, query, sink, deps));
+      return deps.pool.use(query.caller, query.signal, (engine) =>
+        withTimeLimit(deps.timeLimitMs, query.signal, (signal) => select(engine, statement.sql, format, { ...query, signal }, sink, deps)),
+      );
     }
   }
 }

@@ -144,7 +144,16 @@ test("what does not fit in memory goes to the engine's own directory and is remo
 });
 
 test("the line of waiting queries is bounded, and callers take turns", async (t) => {
-  const pool = new EnginePool({ size: 1, waitingMax: 4, memoryMb: 64, threads: 1, scratch: await directory(t), idleMs: 60_000, log });
+  const pool = new EnginePool({
+    size: 1,
+    waitingMax: 4,
+    waitMs: 60_000,
+    memoryMb: 64,
+    threads: 1,
+    scratch: await directory(t),
+    idleMs: 60_000,
+    log,
+  });
   t.after(() => pool.stop());
   const order: string[] = [];
   const gate = Promise.withResolvers<void>();
@@ -167,8 +176,33 @@ test("the line of waiting queries is bounded, and callers take turns", async (t)
   assert.deepEqual(pool.load, { running: 0, waiting: 0 });
 });
 
+test("a query that waits too long is refused, and the line goes on without it", async (t) => {
+  const options = { size: 1, waitingMax: 4, memoryMb: 64, threads: 1, scratch: await directory(t), idleMs: 60_000, log };
+  const pool = new EnginePool({ ...options, waitMs: 50 });
+  t.after(() => pool.stop());
+  const gate = Promise.withResolvers<void>();
+  const first = pool.use("a", deadline(), () => gate.promise);
+  await assert.rejects(
+    pool.use("b", deadline(), async () => {}),
+    failsWith("tooManyQueries"),
+  );
+  assert.deepEqual(pool.load, { running: 1, waiting: 0 });
+  gate.resolve();
+  await first;
+  assert.equal(await pool.use("b", deadline(), async () => "ran"), "ran");
+});
+
 test("a stopped pool ends running and waiting queries", async (t) => {
-  const pool = new EnginePool({ size: 1, waitingMax: 4, memoryMb: 64, threads: 1, scratch: await directory(t), idleMs: 60_000, log });
+  const pool = new EnginePool({
+    size: 1,
+    waitingMax: 4,
+    waitMs: 60_000,
+    memoryMb: 64,
+    threads: 1,
+    scratch: await directory(t),
+    idleMs: 60_000,
+    log,
+  });
   const started = Promise.withResolvers<void>();
   const running = assert.rejects(
     pool.use("a", deadline(), (engine) => {

@@ -13,6 +13,8 @@ export interface PoolOptions {
   readonly size: number;
   /** Queries that may wait. */
   readonly waitingMax: number;
+  /** How long a query may wait for its turn. */
+  readonly waitMs: number;
   readonly memoryMb: number;
   readonly threads: number;
   /** Directory for what does not fit in memory. */
@@ -49,7 +51,7 @@ export class EnginePool {
 
   /**
    * Runs `work` with an engine of its own, as soon as it is the caller's turn. Throws `r2-sql.tooManyQueries` when the line
-   * is full, and the signal's reason when it fires while waiting.
+   * is full or the wait too long, and the signal's reason when it fires while waiting.
    */
   async use<T>(caller: string, signal: AbortSignal, work: (engine: Engine) => Promise<T>): Promise<T> {
     const engine = await this.#acquire(caller, signal);
@@ -77,11 +79,17 @@ export class EnginePool {
     if (this.#busy.size < this.#options.size && this.#waitingCount === 0) return this.#take();
     if (this.#waitingCount >= this.#options.waitingMax) return Promise.reject(r2SqlError("tooManyQueries"));
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
+      const giveUp = (cause: Error): void => {
         this.#leave(waiter);
-        reject(signal.reason as Error);
+        settled();
+        reject(cause);
       };
-      const settled = (): void => signal.removeEventListener("abort", onAbort);
+      const onAbort = (): void => giveUp(signal.reason as Error);
+      const timer = setTimeout(() => giveUp(r2SqlError("tooManyQueries")), this.#options.waitMs);
+      const settled = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", onAbort);
+      };
       const waiter: Waiter = {
         caller,
         grant(engine) {
