@@ -366,6 +366,43 @@ test("weighted percentiles equal those of the rows repeated by their weight", as
   );
 });
 
+test("distinct counts and frequent values are close on many values, in each group, and skip nulls", async (t) => {
+  const lake = await openLake(t);
+  await lake.create("ns.t", [field(1, "g", "string"), field(2, "v", "long"), field(3, "name", "string")]);
+  // Groups of 50, 1,000 and 200,000 values; names with the frequencies 1/2, 1/3, 1/4 … of their group.
+  const group = (name: string, rows: number) =>
+    `SELECT '${name}' AS g, i * 7919 AS v, CASE WHEN i % 10 = 0 THEN NULL ELSE 'n' || floor(${rows} / (i + 1)) END AS name FROM range(${rows}) t(i)`;
+  await lake.append(
+    "ns.t",
+    [group("few", 50), group("some", 1000), group("many", 200_000), "SELECT 'none', NULL, NULL"].join(" UNION ALL "),
+  );
+  const { rows } = await lake.query(
+    "SELECT g, approx_distinct(v) AS d, approx_distinct(v) FILTER (WHERE v < 79190) AS low, approx_top_k(name, 5) AS top FROM ns.t GROUP BY g ORDER BY d",
+  );
+  assert.deepEqual(
+    rows.map((row) => [row.g, row.low]),
+    [
+      ["none", 0],
+      ["few", 10],
+      ["some", 10],
+      ["many", 10],
+    ],
+  );
+  for (const [i, wanted] of [0, 50, 1000, 200_000].entries())
+    assert(Math.abs(rows[i].d - wanted) <= wanted * 0.03, `${rows[i].d} of ${wanted}`);
+  assert.equal(rows[0].top, null);
+  const exact = await lake.duckdb.all<{ value: string; count: bigint }>(
+    `SELECT name AS value, count(*) AS count FROM (${group("many", 200_000)}) WHERE name IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT 5`,
+  );
+  for (const [i, { value, count }] of exact.entries()) {
+    const found = rows[3].top[i];
+    assert.equal(found.value, value);
+    assert(found.count >= Number(count) && found.count <= Number(count) * 1.03, `${found.count} of ${count}`);
+  }
+  assert.deepEqual((await lake.query("SELECT approx_top_k(g, 1) AS top FROM ns.t")).rows[0].top, [{ value: "many", count: 200_000 }]);
+  await assert.rejects(lake.query("SELECT approx_top_k(g, 10001) FROM ns.t"), fails("invalidQuery", /at most 10000/));
+});
+
 test("approximate aggregates are close to the exact ones", async (t) => {
   const lake = await openLake(t);
   await lake.create("ns.t", [field(1, "v", "long"), field(2, "name", "string")]);

@@ -1,5 +1,5 @@
 /** Functions of the dialect that DuckDB has nothing like; `sql/functions.ts` writes calls of them. */
-import { DOUBLE, type DuckDBListValue, DuckDBScalarFunction, LIST } from "@duckdb/node-api";
+import { BIGINT, DOUBLE, type DuckDBListValue, DuckDBScalarFunction, LIST } from "@duckdb/node-api";
 import { digestFunction } from "../../../kernel/duckdb/datafusion/digest.ts";
 
 /** (values in order, their weights, percentile) → the first value at which that share of all weight is reached. */
@@ -29,5 +29,43 @@ function atShare(sorted: readonly number[], weights: readonly number[], percenti
   return sorted.at(-1) ?? null;
 }
 
+/** (number of different pairs of place and rank) → number of values that have so many: `sql/approximate.ts`. */
+const distinct = (): DuckDBScalarFunction =>
+  DuckDBScalarFunction.create({
+    name: "__freehold_distinct",
+    returnType: BIGINT,
+    parameterTypes: [BIGINT],
+    mainFunction(_info, input, output) {
+      const pairs = input.getColumnVector(0);
+      for (let i = 0; i < input.rowCount; i++) {
+        const count = pairs.getItem(i) as bigint | null;
+        output.setItem(i, count === null ? null : BigInt(Math.round(valuesOf(Number(count)))));
+      }
+      output.flush();
+    },
+  });
+
+const PLACES = 2 ** 14;
+const RANKS = 50;
+
+/** Pairs that are to be expected of so many values: each rank is half as likely as the one before it. */
+function pairsOf(values: number): number {
+  let share = 0;
+  for (let rank = 1; rank <= RANKS; rank++) share -= Math.expm1(values * Math.log1p(-(2 ** -rank) / PLACES));
+  return share * PLACES;
+}
+
+/** The inverse of `pairsOf`, which grows without a break. */
+function valuesOf(pairs: number): number {
+  let [low, high] = [pairs, pairs * 2];
+  while (pairsOf(high) < pairs) [low, high] = [high, high * 2];
+  while (high - low > 0.1 && high - low > low * 1e-9) {
+    const middle = (low + high) / 2;
+    if (pairsOf(middle) < pairs) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
 /** Made anew for each instance: an instance takes ownership. */
-export const engineFunctions = (): DuckDBScalarFunction[] => [digestFunction(), weightedPercentile()];
+export const engineFunctions = (): DuckDBScalarFunction[] => [digestFunction(), weightedPercentile(), distinct()];

@@ -38,6 +38,14 @@ export function readConstant(node: SyntaxNode): Constant {
   throw unsupported(`a constant of type ${id}`);
 }
 
+/** Value of a constant number argument, undefined when it is no constant. */
+export function constantNumber(node: SyntaxNode | undefined): number | undefined {
+  if (node?.type !== "VALUE_CONSTANT") return undefined;
+  const constant = readConstant(node);
+  if (constant.kind === "double") return constant.value;
+  return constant.kind === "decimal" ? Number(constant.unscaled) / 10 ** constant.scale : undefined;
+}
+
 /** Numbers beyond 64 bits come as two halves of a two's complement. */
 function asInteger(value: unknown): bigint {
   if (typeof value === "bigint" || (typeof value === "number" && Number.isInteger(value))) return BigInt(value);

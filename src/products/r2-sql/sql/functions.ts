@@ -12,7 +12,8 @@ import { type Constant, FunctionError, type FunctionTable, MANY } from "../../..
 import { strings } from "../../../kernel/duckdb/datafusion/strings.ts";
 import { literal } from "../../../kernel/duckdb/engine.ts";
 import { invalidQuery, invalidSql, unsupported } from "../errors.ts";
-import { arrowTypeNames, arrowTypeSql, readConstant } from "./constants.ts";
+import { approximateAggregates } from "./approximate.ts";
+import { arrowTypeNames, arrowTypeSql, constantNumber, readConstant } from "./constants.ts";
 import type { SyntaxNode } from "./tree.ts";
 
 export interface Call {
@@ -75,14 +76,6 @@ function constantText({ nodes }: Call, index: number, name: string): string {
   const constant = node?.type === "VALUE_CONSTANT" ? readConstant(node) : undefined;
   if (constant?.kind !== "string") throw invalidQuery(`argument ${index + 1} of ${name} must be a string literal`);
   return constant.value;
-}
-
-/** Value of a constant number argument, undefined when it is no constant. */
-export function constantNumber(node: SyntaxNode | undefined): number | undefined {
-  if (node?.type !== "VALUE_CONSTANT") return undefined;
-  const constant = readConstant(node);
-  if (constant.kind === "double") return constant.value;
-  return constant.kind === "decimal" ? Number(constant.unscaled) / 10 ** constant.scale : undefined;
 }
 
 // Lambda parameters have names that no column is likely to have: an argument's own names must keep their meaning.
@@ -373,13 +366,6 @@ export const operators: ReadonlyMap<string, string> = new Map([
 
 // --- aggregates --------------------------------------------------------------------------------------------
 
-function percentile(call: Call, index: number, name: string): string {
-  const value = constantNumber(call.nodes[index]);
-  if (value === undefined) throw invalidQuery(`the percentile of ${name} must be a literal`);
-  if (value < 0 || value > 1) throw invalidQuery(`Percentile value must be between 0.0 and 1.0 inclusive, ${value} is invalid`);
-  return String(value);
-}
-
 const aggregates: Table = {
   ...same("count", 0, 1),
   ...same("sum avg min max var_samp var_pop stddev_samp stddev_pop stddev bit_and bit_or bit_xor bool_and bool_or", 1, 1),
@@ -390,31 +376,7 @@ const aggregates: Table = {
   covar: rule(2, 2, "covar_samp"),
   first_value: rule(1, 1, "first"),
   last_value: rule(1, 1, "last"),
-  approx_percentile_cont: rule(2, 2, (call) => {
-    const p = percentile(call, 1, "approx_percentile_cont");
-    return `approx_quantile(${call.args[0]}, ${p})${call.filter}`;
-  }),
-  approx_percentile_cont_with_weight: rule(3, 3, (call) => {
-    const p = percentile(call, 2, "approx_percentile_cont_with_weight");
-    const [value, weight] = call.args.slice(0, 2).map((arg) => `CAST(${arg} AS DOUBLE)`);
-    // The condition of the caller and the one of the weights, in one FILTER.
-    const own = `${value} IS NOT NULL AND ${weight} > 0`;
-    const filter =
-      call.filter === ""
-        ? ` FILTER (WHERE ${own})`
-        : call.filter.replace(/^ FILTER \(WHERE ([\s\S]*)\)$/, ` FILTER (WHERE ($1) AND ${own})`);
-    return `__freehold_weighted_percentile(list(${value} ORDER BY ${value})${filter}, list(${weight} ORDER BY ${value})${filter}, ${p})`;
-  }),
-  approx_median: rule(1, 1, ({ args, filter }) => `approx_quantile(${args[0]}, 0.5)${filter}`),
-  // DuckDB's own estimate is off by a quarter at 1,000 values; the exact count spills to disk when it must.
-  approx_distinct: rule(1, 1, ({ args, filter }) => `count(DISTINCT ${args[0]})${filter}`),
-  approx_top_k: rule(2, 2, (call) => {
-    const k = constantNumber(call.nodes[1]);
-    if (k === undefined || !Number.isInteger(k) || k < 1) throw invalidQuery("k of approx_top_k must be a positive integer literal");
-    const counts = `map_entries(histogram(${call.args[0]})${call.filter})`;
-    const pairs = `list_transform(${counts}, lambda ${ELEMENT}: {'count': ${ELEMENT}.value, 'value': ${ELEMENT}.key})`;
-    return `list_transform(list_slice(list_reverse_sort(${pairs}), 1, ${k}), lambda ${ELEMENT}: {'value': ${ELEMENT}.value, 'count': ${ELEMENT}.count})`;
-  }),
+  ...approximateAggregates,
 };
 export const aggregateFunctions: ReadonlyMap<string, FunctionRule> = new Map(Object.entries(aggregates));
 

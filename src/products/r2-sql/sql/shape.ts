@@ -1,6 +1,7 @@
 /** Properties of a whole query that planning and metering depend on. */
 import { uniqueNames } from "../engine/encode.ts";
-import { aggregateFunctions, constantNumber } from "./functions.ts";
+import { constantNumber } from "./constants.ts";
+import { aggregateFunctions } from "./functions.ts";
 import { displayName } from "./names.ts";
 import type { SyntaxNode } from "./tree.ts";
 
