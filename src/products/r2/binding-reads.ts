@@ -8,8 +8,9 @@ import { r2Error } from "./errors.ts";
 import { LIST_MAX } from "./limits.ts";
 import { listObjects } from "./list.ts";
 import type { Bucket, StoredObject } from "./model.ts";
-import { getObject, headObject, wholeObject } from "./objects.ts";
+import { wholeObject } from "./objects.ts";
 import { sendBody } from "./send-body.ts";
+import { getThrough, headThrough } from "./sippy-read.ts";
 import { ssecKey } from "./ssec.ts";
 
 /** 64-bit numbers are decimal text on the wire. */
@@ -67,7 +68,7 @@ const LIST_MAX_BYTES = 900 * 1024;
 export async function readBinding(r2: R2, bucket: Bucket, request: ReadRequest, response: ServerResponse): Promise<void> {
   switch (request.method) {
     case "head": {
-      const object = await headObject(r2, bucket, request.object ?? "");
+      const object = await headThrough(r2, bucket, request.object ?? "");
       if (object === undefined) throw r2Error("noSuchKey");
       return sendJson(response, headResponse(object, { range: wholeObject(object) }));
     }
@@ -86,7 +87,7 @@ async function get(r2: R2, bucket: Bucket, request: ReadRequest & { method: "get
     if (condition !== undefined && evaluate(condition, object) !== "holds") throw new ConditionFailed(object);
     return bindingRange(request, object.size);
   };
-  const opened = await getObject(r2, bucket, request.object ?? "", choose, toSsecKey(request.ssec));
+  const opened = await getThrough(r2, bucket, request.object ?? "", choose, { key: toSsecKey(request.ssec) });
   if (opened?.body === undefined) throw r2Error("noSuchKey");
   const { object, body, range } = opened;
   const metadata = Buffer.from(JSON.stringify(headResponse(object, { range })));

@@ -71,6 +71,7 @@ export async function deleteBucket(r2: R2, bucket: Bucket): Promise<void> {
     await tx.run("DELETE FROM r2_uploads WHERE bucket_id = ?", bucket.id);
   });
   r2.notifications.forget(bucket.id);
+  r2.sippy.forget(bucket.id);
 }
 
 export interface BucketListOptions {
@@ -109,7 +110,7 @@ export async function setStorageClass(r2: R2, bucket: Bucket, storageClass: Stor
 
 // --- settings ----------------------------------------------------------------------------------------------
 
-export type SettingKind = "cors" | "lifecycle" | "lock" | "managed" | "local-uploads" | "domains" | "notifications";
+export type SettingKind = "cors" | "lifecycle" | "lock" | "managed" | "local-uploads" | "domains" | "notifications" | "sippy";
 
 /** A bucket's setting as stored, or undefined. */
 export async function readSetting<T>(reader: MetaReader, bucketId: string, kind: SettingKind): Promise<T | undefined> {

@@ -9,6 +9,7 @@ import type { CommitQueue } from "./commit-queue.ts";
 import type { Garbage } from "./garbage.ts";
 import type { HashPool } from "./hash-pool.ts";
 import type { Notifications } from "./notifications.ts";
+import type { Sippy } from "./sippy.ts";
 import type { UsageCounter } from "./usage.ts";
 
 export interface R2 {
@@ -24,6 +25,7 @@ export interface R2 {
   readonly hashes: HashPool;
   readonly usage: UsageCounter;
   readonly notifications: Notifications;
+  readonly sippy: Sippy;
   /** Who else keeps files in buckets, by a bucket's name (`Objects.guard`). */
   readonly guards: ((bucket: string) => Promise<boolean>)[];
 }

@@ -20,7 +20,9 @@ import { bucketRoutes } from "./routes-buckets.ts";
 import { notificationRoutes } from "./routes-notifications.ts";
 import { objectRoutes } from "./routes-objects.ts";
 import { settingRoutes } from "./routes-settings.ts";
+import { sippyRoutes } from "./routes-sippy.ts";
 import { s3Door } from "./s3/door.ts";
+import { openSippy } from "./sippy.ts";
 import { openUsage } from "./usage.ts";
 
 export const r2 = {
@@ -30,7 +32,7 @@ export const r2 = {
   provides: ["objects"],
   migrations,
   permissions,
-  async start({ log, clock, config, meta, blobs, leases, accountId, auth, mint, urls, get }) {
+  async start({ log, clock, config, meta, blobs, leases, accountId, auth, mint, urls, secrets, get }) {
     const queues = get("queueSender");
     const context: R2 = {
       log,
@@ -45,6 +47,7 @@ export const r2 = {
       hashes: hashPool(),
       usage: openUsage(meta, clock, log),
       notifications: await openNotifications({ meta, clock, log, accountId, queues }),
+      sippy: await openSippy({ meta, clock, secrets, allowPrivate: config["r2.sippy_allow_private"] }),
       guards: [],
     };
     context.garbage.kick();
@@ -81,6 +84,7 @@ export const r2 = {
         ...objectRoutes(context),
         ...settingRoutes(context, urls, domains),
         ...notificationRoutes(context, queues),
+        ...sippyRoutes(context, auth),
       ],
       bindings: { r2_bucket: r2Binding(context, mint) },
       internal: (claims, request, response) => serveBinding(context, claims, request, response),
@@ -88,6 +92,7 @@ export const r2 = {
       offers: { objects: objectsCapability(context, auth) },
       async stop() {
         await lifecycle.stop();
+        await context.sippy.stop();
         await context.notifications.stop();
         await context.garbage.stop();
         await context.hashes.stop();

@@ -3,6 +3,7 @@
  * development URL or a custom domain. No listing, no writing, errors as small pages.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { BlobRange } from "../../kernel/blobs/blobs.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import { parseRange, S3Error } from "../../protocols/s3/index.ts";
 import { readSetting } from "./buckets.ts";
@@ -10,11 +11,12 @@ import { evaluate, headerCondition, type Verdict } from "./conditions.ts";
 import type { R2 } from "./context.ts";
 import { type CorsRule, corsHeaders, preflightHeaders } from "./cors.ts";
 import type { CustomDomains } from "./domains.ts";
-import type { Bucket } from "./model.ts";
-import { getObject, wholeObject } from "./objects.ts";
+import type { Bucket, StoredObject } from "./model.ts";
+import { wholeObject } from "./objects.ts";
 import { httpHeaders } from "./public-headers.ts";
 import { type BucketRow, toBucket } from "./rows.ts";
 import { sendBody } from "./send-body.ts";
+import { getThrough } from "./sippy-read.ts";
 
 /** First labels of a bucket's development URL under the platform's domain. */
 export const publicName = (bucket: Bucket): string => `pub-${bucket.id}.r2dev`;
@@ -114,12 +116,13 @@ async function serve(r2: R2, bucket: Bucket, request: IncomingMessage, response:
   const condition = headerCondition((name) => request.headers[name] as string | undefined);
   let verdict = "holds" as Verdict;
   let partial = false;
-  const opened = await getObject(r2, bucket, key, (object) => {
+  const choose = (object: StoredObject): BlobRange | undefined => {
     verdict = condition === undefined ? "holds" : evaluate(condition, object);
     if (verdict !== "holds") return undefined;
     partial = method === "GET" && request.headers.range !== undefined;
     return partial ? parseRange(request.headers.range as string, object.size) : wholeObject(object);
-  });
+  };
+  const opened = await getThrough(r2, bucket, key, choose, { metadataOnly: method === "HEAD" });
   if (opened === undefined) throw notFound();
   const headers = httpHeaders(opened.object);
   if (origin !== undefined) for (const [name, value] of Object.entries(corsHeaders(rules, origin, method))) headers.set(name, value);

@@ -1,4 +1,4 @@
-/** REST of a bucket's settings. What is not there yet refuses by name and keeps nothing. */
+/** REST of a bucket's settings, except for those with files of their own: event notifications and Sippy. */
 import { z } from "zod";
 import { platformError } from "../../kernel/errors.ts";
 import type { PlatformUrls, RequestContext, Route } from "../../kernel/product.ts";
@@ -48,11 +48,6 @@ const domainChangeSchema = domainSchema.omit({ domain: true }).partial();
 
 export function settingRoutes(r2: R2, urls: PlatformUrls, domains: CustomDomains): Route[] {
   const read = <T>(bucket: Bucket, kind: SettingKind) => readSetting<T>(r2.meta, bucket.id, kind);
-  const notYet = (op: string, method: Route["method"], path: string, what: string): Route =>
-    route(r2, op, method, path, "write", async (context) => {
-      await bucketOf(r2, context);
-      throw platformError("notImplemented", `${what} is not implemented by this version of Freehold`);
-    });
   const managedView = (bucket: Bucket, enabled: boolean) => ({
     bucketId: bucket.id,
     domain: urls.host(publicName(bucket)).replace(/^https?:\/\//, ""),
@@ -124,15 +119,6 @@ export function settingRoutes(r2: R2, urls: PlatformUrls, domains: CustomDomains
       return setting;
     }),
     ...domainRoutes(r2, domains),
-    route(r2, "r2.sippy.get", "GET", `${BUCKET}/sippy`, "read", async (context) => {
-      await bucketOf(r2, context);
-      return { enabled: false };
-    }),
-    route(r2, "r2.sippy.delete", "DELETE", `${BUCKET}/sippy`, "write", async (context) => {
-      await bucketOf(r2, context);
-      return { enabled: false };
-    }),
-    notYet("r2.sippy.put", "PUT", `${BUCKET}/sippy`, "Sippy"),
   ];
 }
 

@@ -15,6 +15,7 @@ import { resolveConfig } from "../../kernel/config.ts";
 import { openLog } from "../../kernel/log.ts";
 import { openSqliteMeta } from "../../kernel/meta/sqlite.ts";
 import { migrate } from "../../kernel/migrations.ts";
+import { secretBox } from "../../kernel/secrets.ts";
 import { createBucket, deleteBucket, findBucket, listBuckets, writeSetting } from "./buckets.ts";
 import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
@@ -28,6 +29,7 @@ import { abortUpload, createUpload, listParts, listUploads, openUpload, uploadPa
 import { completeUpload } from "./multipart-complete.ts";
 import { openNotifications } from "./notifications.ts";
 import { copyObject, deleteObjects, getObject, headObject, type PutOptions, putObject, wholeObject } from "./objects.ts";
+import { openSippy } from "./sippy.ts";
 import { ssecKey } from "./ssec.ts";
 import { openUsage } from "./usage.ts";
 
@@ -70,6 +72,7 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
     hashes: hashPool(),
     usage: openUsage(meta, clock, log),
     notifications: await openNotifications({ meta, clock, log, accountId: "a".repeat(32), queues: sink }),
+    sippy: await openSippy({ meta, clock, secrets: secretBox(randomBytes(32)), allowPrivate: false }),
     guards: [],
   };
   t.after(async () => {

@@ -13,9 +13,13 @@ after(() => rm(dir, { recursive: true, force: true }));
 
 const base = `/accounts/${platform.ready.account_id}/r2/buckets`;
 
+/** What has run and ended with 0. */
+const ran: string[] = [];
+
 /** Runs `wrangler r2 …`; the text that it printed. */
 async function r2(args: string, code = 0, input?: string): Promise<string> {
   const { stdout, stderr } = await platform.wrangler(["r2", ...args.split(" ")], { cwd: dir, code, ...(input !== undefined && { input }) });
+  if (code === 0) ran.push(args);
   return stdout + stderr;
 }
 
@@ -134,13 +138,37 @@ test("[r2-44] development URL, custom domains and local uploads are turned on, s
   assert.match(await r2(`bucket local-uploads get ${bucket}`), /disabled/);
 });
 
-test("what is not there yet says so by name", async () => {
-  const bucket = await newBucket("wrangler-not-yet");
-  const sippy = await r2(
-    `bucket sippy enable ${bucket} --provider AWS --bucket src --region us-east-1 --access-key-id a --secret-access-key b --r2-access-key-id c --r2-secret-access-key d`,
-    1,
+test("event notifications and Sippy are set up, shown and ended", async () => {
+  const bucket = await newBucket("wrangler-events");
+  await platform.rest("POST", `/accounts/${platform.ready.account_id}/queues`, { queue_name: "wrangler-events" });
+  await r2(`bucket notification create ${bucket} --event-types object-create object-delete --queue wrangler-events --prefix in/`);
+  for (const list of ["list", "get"])
+    assert.match(
+      await r2(`bucket notification ${list} ${bucket}`),
+      /queue_name: +wrangler-events\nprefix: +in\/\nsuffix: +\(all suffixes\)/,
+    );
+  await r2(`bucket notification delete ${bucket} --queue wrangler-events`);
+
+  const { access_key_id, secret_access_key } = platform.ready.s3;
+  const destination = `--r2-access-key-id ${access_key_id} --r2-secret-access-key ${secret_access_key}`;
+  const aws = "--provider AWS --bucket source-bucket --region eu-central-1 --access-key-id key --secret-access-key secret";
+  assert.match(await r2(`bucket sippy enable ${bucket} ${aws} ${destination}`), /Successfully enabled Sippy/);
+  assert.match(await r2(`bucket sippy get ${bucket}`), /provider: 'aws',\s+bucket: 'source-bucket',\s+region: 'eu-central-1'/);
+  await writeFile(join(dir, "google.json"), JSON.stringify({ client_email: "s@p.iam.gserviceaccount.com", private_key: "pem" }));
+  const gcs = "--provider GCS --bucket google-bucket --service-account-key-file google.json";
+  assert.match(await r2(`bucket sippy enable ${bucket} ${gcs} ${destination}`), /Successfully enabled Sippy/);
+  assert.match(await r2(`bucket sippy disable ${bucket}`), /Successfully disabled Sippy/);
+  assert.match(await r2(`bucket sippy get ${bucket}`), /enabled: false/);
+});
+
+test("[r2-40] every r2 command that wrangler has ended with 0 in the tests above", async () => {
+  const cli = await readFile(new URL("wrangler-dist/cli.js", import.meta.resolve("wrangler/package.json")), "utf8");
+  const known = [...new Set([...cli.matchAll(/command: "wrangler r2 ([^"]+)"/g)].map(([, command]) => command as string))];
+  // The catalog's commands and SQL have files of their own.
+  const commands = known.filter(
+    (command) => !/^(bucket catalog|sql)\b/.test(command) && !known.some((other) => other.startsWith(`${command} `)),
   );
-  assert.match(sippy, /Sippy is not implemented by this version of Freehold/);
-  await r2(`bucket sippy get ${bucket}`);
-  await r2(`bucket sippy disable ${bucket}`);
+  assert.ok(commands.length >= 38, `wrangler names only ${commands}`);
+  const missing = commands.filter((command) => !ran.some((args) => args.startsWith(`${command} `) || args === command));
+  assert.deepEqual(missing, []);
 });

@@ -6,8 +6,9 @@ import { evaluate } from "../conditions.ts";
 import { r2Error } from "../errors.ts";
 import { keyIdentity } from "../limits.ts";
 import type { Bucket, ObjectMetadata, S3Checksum, StoredObject } from "../model.ts";
-import { copyObject, deleteObjects, getObject, headObject, putObject, wholeObject } from "../objects.ts";
+import { copyObject, deleteObjects, putObject, wholeObject } from "../objects.ts";
 import { sendBody } from "../send-body.ts";
+import { getThrough, headThrough } from "../sippy-read.ts";
 import { checkKey } from "../ssec.ts";
 import { type ClaimedChecksum, readText, requestBody } from "./body.ts";
 import { isoDate } from "./buckets.ts";
@@ -113,7 +114,7 @@ export function checksumHeaders(object: { checksums: { s3?: S3Checksum } }): Rec
 export async function getObjectOperation(c: ObjectRequest): Promise<void> {
   let selection: Selection | undefined;
   try {
-    const opened = await getObject(
+    const opened = await getThrough(
       c.r2,
       c.bucket,
       c.key,
@@ -122,7 +123,7 @@ export async function getObjectOperation(c: ObjectRequest): Promise<void> {
         selection = select(c, object);
         return selection.range;
       },
-      requestSsecKey(c),
+      { key: requestSsecKey(c) },
     );
     if (opened?.body === undefined || selection === undefined) throw r2Error("noSuchKey");
     try {
@@ -139,7 +140,7 @@ export async function getObjectOperation(c: ObjectRequest): Promise<void> {
 }
 
 export async function headObjectOperation(c: ObjectRequest): Promise<void> {
-  const object = await headObject(c.r2, c.bucket, c.key);
+  const object = await headThrough(c.r2, c.bucket, c.key);
   if (object === undefined) throw r2Error("noSuchKey");
   checkKey(object.ssec, requestSsecKey(c));
   try {
