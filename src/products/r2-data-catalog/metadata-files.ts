@@ -62,7 +62,12 @@ export function metadataFiles(objects: Objects): MetadataFiles {
     if (bytes === undefined) return undefined;
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const zipped = buffer.length > 2 && buffer.readUInt16BE() === GZIP_MAGIC;
-    return (zipped ? await unzip(buffer, { maxOutputLength: TEXT_MAX_BYTES }) : buffer).toString("utf8");
+    if (!zipped) return buffer.toString("utf8");
+    try {
+      return (await unzip(buffer, { maxOutputLength: TEXT_MAX_BYTES })).toString("utf8");
+    } catch (cause) {
+      throw catalogError("metadataUnreadable", `The metadata file ${location} is not readable: ${(cause as Error).message}`, { cause });
+    }
   }
 
   async function writeText(bucket: string, location: string, text: string): Promise<void> {

@@ -254,22 +254,27 @@ function queryError(cause: unknown, files: HeldFiles, { strict, log }: QueryDepe
   if (cause instanceof SqlSyntaxError) return syntaxError(cause, strict);
   if (!(cause instanceof DuckDbError)) return cause;
   const message = files.withoutPaths(cause.message);
+  const unreadable = (): PlatformError => {
+    log.warn("r2_sql.read_failed", { error: cause.message });
+    return r2SqlError("fileCorrupt", `A file of the table cannot be read: ${message}`, { cause });
+  };
   switch (cause.kind) {
     case "parser":
     case "binder":
     case "catalog":
     case "conversion":
     case "range":
-    case "input":
     case "unsupported":
       return invalidQuery(message, cause);
+    case "input":
+      // What is no Parquet is input that is not valid to the engine, and no fault of the query.
+      return message === cause.message ? invalidQuery(message, cause) : unreadable();
     case "memory":
       return r2SqlError("outOfMemory", undefined, { cause });
     case "interrupted":
       return cause;
     case "disk":
-      log.warn("r2_sql.read_failed", { error: cause.message });
-      return r2SqlError("fileCorrupt", `A file of the table cannot be read: ${message}`, { cause });
+      return unreadable();
     default:
       // A permission error means that a query reached for something that its rendering must not contain.
       log.error("r2_sql.query_failed", { kind: cause.kind, error: cause.message });

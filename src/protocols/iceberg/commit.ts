@@ -21,7 +21,7 @@ import {
   type TableMetadata,
 } from "./metadata.ts";
 import { checkRequirements } from "./requirements.ts";
-import { checkSchema } from "./schema-rules.ts";
+import { checkNewSchema } from "./schema-rules.ts";
 import { bindPartitionSpec, bindSortOrder } from "./specs.ts";
 import { parseTransform } from "./transforms.ts";
 import { fieldsById, highestFieldId, type Schema } from "./types.ts";
@@ -172,7 +172,7 @@ function upgrade(draft: Draft, to: number): void {
 
 function addSchema(draft: Draft, schema: Schema, lastColumnId: number | undefined): void {
   const { metadata } = draft;
-  checkSchema(schema, metadata["format-version"]);
+  checkNewSchema(schema, metadata["format-version"]);
   const last = metadata["last-column-id"];
   const { "schema-id": _, ...body } = schema;
   const equal = metadata.schemas.find((other) => sameSchema(other, schema));

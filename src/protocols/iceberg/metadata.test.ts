@@ -157,3 +157,43 @@ test("names of primitive types are read and printed", () => {
   assert.deepEqual(parseS3Location("s3a://b/x/y"), { bucket: "b", key: "x/y" });
   assert.equal(parseS3Location("gs://b/x"), undefined);
 });
+
+test("version 3: types, defaults and identifiers that readers would refuse are refused", () => {
+  const one = (field: object, more: object = {}, formatVersion: 2 | 3 = 3): void => {
+    const schema = { type: "struct", fields: [{ id: 1, name: "x", required: false, ...field }], ...more } as unknown as Schema;
+    create(schema, { formatVersion });
+  };
+  const GOOD: readonly (readonly [string, unknown])[] = [
+    ["boolean", true],
+    ["int", -5],
+    ["long", 9007199254740993n],
+    ["double", 1.5],
+    ["decimal(9, 2)", "14.20"],
+    ["date", "2017-11-16"],
+    ["time", "22:31:08.123456"],
+    ["timestamp", "2017-11-16T22:31:08.123456"],
+    ["timestamptz_ns", "2017-11-16T22:31:08.123456789+00:00"],
+    ["string", "iceberg"],
+    ["uuid", "f79c3e09-677c-4bbd-a479-3f349cb785e7"],
+    ["fixed[4]", "00010203"],
+    ["binary", "000102ff"],
+  ];
+  for (const [type, value] of GOOD) {
+    one({ type, "initial-default": value, "write-default": value });
+    assert.throws(() => one({ type: "boolean", "write-default": value === true ? "yes" : value }), /Cannot parse default as a boolean/);
+  }
+  assert.throws(() => one({ type: "int", "initial-default": 1 }, {}, 2), /not supported until v3/);
+  assert.throws(() => one({ type: "int", "initial-default": "1" }), /Cannot parse default as a int value/);
+  assert.throws(() => one({ type: "int", "write-default": 2 ** 31 }), /Cannot parse default as a int value/);
+  for (const type of ["unknown", "variant", "geometry", "geography"]) {
+    one({ type });
+    assert.throws(() => one({ type }, {}, 2), /not supported until v3/);
+    assert.throws(() => one({ type, "initial-default": "x" }), /must be null/);
+  }
+  assert.throws(() => one({ type: "unknown", required: true }), /required field with unknown type: x/);
+  assert.throws(() => one({ type: "variant", required: true }, { "identifier-field-ids": [1] }), /not a primitive type field/);
+  // What is stored is read all the same: rows are worth more than a default.
+  const stored = serializeTableMetadata(create(nested, { formatVersion: 3 })).replace('"name":"zip"', '"name":"zip","write-default":5');
+  assert.ok(stored.includes("write-default"));
+  assert.equal(parseTableMetadata(stored).schemas.length, 1);
+});

@@ -7,7 +7,7 @@
 import { invalid } from "./errors.ts";
 import { assignFreshIds } from "./fresh-ids.ts";
 import { parseIcebergJson, stringifyIcebergJson } from "./json.ts";
-import { checkSchema } from "./schema-rules.ts";
+import { checkNewSchema, checkSchema } from "./schema-rules.ts";
 import { bindPartitionSpec, bindSortOrder } from "./specs.ts";
 import { highestFieldId, type Schema } from "./types.ts";
 
@@ -206,7 +206,7 @@ export interface NewTableMetadata {
 /** Metadata of a table without snapshots; throws `invalid` when schema, spec or order break the specification. */
 export function newTableMetadata(input: NewTableMetadata): TableMetadata {
   const formatVersion = input.formatVersion ?? DEFAULT_FORMAT_VERSION;
-  checkSchema(input.schema, formatVersion);
+  checkNewSchema(input.schema, formatVersion);
   const { schema, newIds } = assignFreshIds(input.schema);
   const fresh = (id: number): number => newIds.get(id) ?? id;
   const { spec, lastPartitionId } = bindPartitionSpec(

@@ -1,9 +1,11 @@
 /**
- * What makes a schema valid: shapes, unique ids and names, types that the format version has, identifier fields.
- * Schemas come from clients as JSON; after `checkSchema` the type `Schema` holds.
+ * What makes a schema valid: shapes, unique ids and names, types that the format version has, identifier fields, defaults.
+ * Schemas come from clients as JSON; after `checkSchema` the type `Schema` holds. Stored metadata is read by it alone;
+ * what a client adds must pass `checkNewSchema`, for readers refuse a table whose defaults they cannot parse.
  */
 import { invalid } from "./errors.ts";
 import { fieldsById, type IcebergType, isStruct, parsePrimitive, type Schema, walkFields } from "./types.ts";
+import { valueFromJson } from "./values.ts";
 
 /** Deepest nesting that is read; real schemas stay under 20. */
 const MAX_DEPTH = 100;
@@ -22,6 +24,25 @@ export function checkSchema(schema: unknown, formatVersion: number): asserts sch
     ids.add(field.id);
   }
   checkIdentifiers(schema as unknown as Schema);
+}
+
+/** Types of version 3 that have no values of their own in JSON: their defaults are null. */
+const WITHOUT_DEFAULTS = new Set(["unknown", "variant", "geometry", "geography"]);
+
+/** `checkSchema`, and the rules of version 3 on defaults and on the type `unknown`. */
+export function checkNewSchema(schema: unknown, formatVersion: number): asserts schema is Schema {
+  checkSchema(schema, formatVersion);
+  for (const { field, path, type } of walkFields(schema)) {
+    const primitive = typeof type === "string" ? parsePrimitive(type) : undefined;
+    if (field === undefined || primitive === undefined) continue;
+    if (primitive.kind === "unknown" && field.required) throw invalid(`Cannot create required field with unknown type: ${path}`);
+    for (const key of ["initial-default", "write-default"] as const) {
+      const json = field[key];
+      if (json === undefined || json === null) continue;
+      if (WITHOUT_DEFAULTS.has(primitive.kind)) throw invalid(`Invalid ${key} for ${path}: the default of ${primitive.kind} must be null`);
+      valueFromJson(primitive, json);
+    }
+  }
 }
 
 type Json = Record<string, unknown>;
@@ -90,7 +111,7 @@ function checkIdentifiers(schema: Schema): void {
     const refuse = (why: string): never => {
       throw invalid(`Cannot add field ${field.path} as an identifier field: ${why}`);
     };
-    if (typeof field.type !== "string") refuse("not a primitive type field");
+    if (typeof field.type !== "string" || field.type === "variant") refuse("not a primitive type field");
     if (!field.required) refuse("not a required field");
     if (field.type === "float" || field.type === "double") refuse("must not be float or double field");
     for (let parent = field.parent; parent !== undefined; parent = parent.parent) {
