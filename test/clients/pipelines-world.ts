@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, type S3Client } from "@aws-sdk/client-s3";
+import { CreateBucketCommand, GetObjectCommand, paginateListObjectsV2, type S3Client } from "@aws-sdk/client-s3";
 import duckdb from "@duckdb/node-api";
 import type { TestPlatform, Token } from "../harness/platform.ts";
 
@@ -118,8 +118,10 @@ export async function pipelinesWorld(platform: TestPlatform): Promise<World> {
       assert.deepEqual([status, body], [200, { success: true, result: { committed: events.length } }]);
     },
     async keys(from) {
-      const found = await s3.send(new ListObjectsV2Command({ Bucket: from }));
-      return (found.Contents ?? []).map((object) => object.Key as string);
+      const keys: string[] = [];
+      for await (const page of paginateListObjectsV2({ client: s3 }, { Bucket: from }))
+        keys.push(...(page.Contents ?? []).map((object) => object.Key as string));
+      return keys;
     },
     async object(from, key) {
       const found = await s3.send(new GetObjectCommand({ Bucket: from, Key: key }));
