@@ -23,6 +23,7 @@ import { openRouting } from "./routing.ts";
 import { routingRoutes } from "./routing-routes.ts";
 import { serviceBinding } from "./service-bindings.ts";
 import { createServing } from "./serving.ts";
+import { sourceMappedStacks } from "./source-maps.ts";
 import { openScriptStore } from "./store.ts";
 import { createTails } from "./tails.ts";
 
@@ -64,6 +65,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const events = createEvents(serving, kernel.log);
   const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, events });
   await cron.start();
+  const stacks = sourceMappedStacks(kernel.blobs, kernel.log, store.version);
   const limits = rateLimits(kernel.clock, kernel.mint);
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
 
@@ -75,7 +77,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing), tails.route],
     bindings: { ...workerBindings(kernel, store), service: serviceBinding(store), ratelimit: limits.binding },
     internal: (claims, request, response) =>
-      claims.kind === "ratelimit" ? limits.serve(claims, request, response) : receiveTraces(claims, request, response, tails),
+      claims.kind === "ratelimit" ? limits.serve(claims, request, response) : receiveTraces(claims, request, response, tails, stacks),
     offers: {
       dispatch: {
         ...events,

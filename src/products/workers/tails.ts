@@ -46,7 +46,7 @@ export interface TraceItem {
     readonly request?: { readonly method: string; readonly url: string; readonly headers: Readonly<Record<string, string>> };
   } | null;
   readonly logs: readonly { readonly message: unknown }[];
-  readonly exceptions: readonly { readonly message: unknown }[];
+  readonly exceptions: readonly { readonly message: unknown; readonly stack?: unknown }[];
   readonly [key: string]: unknown;
 }
 

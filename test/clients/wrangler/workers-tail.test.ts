@@ -28,15 +28,16 @@ interface TailEvent {
   readonly outcome: string;
   readonly event: { request: { url: string; method: string; headers: Record<string, string> }; response?: { status: number } };
   readonly logs: { level: string; message: unknown[] }[];
-  readonly exceptions: { name: string; message: string }[];
+  readonly exceptions: { name: string; message: string; stack?: string }[];
 }
 
 /** Runs `wrangler tail` until the test ends it. */
 async function tail(
   t: { after(fn: () => Promise<void>): void },
   args: string[],
+  worker = "tailed",
 ): Promise<{ text(): string; events(): TailEvent[]; child: ChildProcess }> {
-  const before = await connected();
+  const before = await connected(worker);
   const child = spawn(
     process.execPath,
     [join(projectRoot, "bin", "freehold.mjs"), "exec", "--data", platform.dir, "--", "wrangler", "tail", ...args],
@@ -58,7 +59,7 @@ async function tail(
   });
   const deadline = Date.now() + 30_000;
   // A session is open once its client has connected.
-  while ((await connected()) <= before && Date.now() < deadline && child.exitCode === null)
+  while ((await connected(worker)) <= before && Date.now() < deadline && child.exitCode === null)
     await new Promise((resolve) => setTimeout(resolve, 50));
   if (child.exitCode !== null) throw new Error(`wrangler tail ended: ${output}`);
   const events = (): TailEvent[] => {
@@ -71,8 +72,8 @@ async function tail(
 }
 
 /** Clients that listen to the Worker now. */
-async function connected(): Promise<number> {
-  const { result } = (await platform.rest("GET", `${account}/tailed/tails`)).body;
+async function connected(worker: string): Promise<number> {
+  const { result } = (await platform.rest("GET", `${account}/${worker}/tails`)).body;
   return (result as { connected: number }[]).reduce((sum, session) => sum + session.connected, 0);
 }
 
@@ -136,4 +137,70 @@ test("the pretty format", async (t) => {
   await eventually(() => /a warning/.test(live.text()), live.text);
   assert.match(live.text(), /GET http:\/\/tailed\.dev\.workers[^ ]*\/pretty - Ok @/);
   assert.match(live.text(), /\(log\) visited \/pretty/);
+});
+
+test("[workers-26] a stack trace points to lines of the TypeScript sources", async (t) => {
+  const traced = await deployWorker(t, platform, {
+    files: {
+      "src/index.ts": `import { deep } from "./lib/deep";\n\nexport default { async fetch(): Promise<Response> {\n  return new Response(String(deep({ value: 1 })));\n} };\n`,
+      "src/lib/deep.ts": `interface Input { readonly value: number }\n\n// The bundle has none of these lines.\nexport function deep(input: Input): never {\n  throw new RangeError("deep " + input.value);\n}\n`,
+    },
+    config: { name: "traced", main: "src/index.ts", upload_source_maps: true },
+  });
+  const { events, text } = await tail(t, ["traced", "--format", "json"], "traced");
+  await (await platform.fetch(traced.url)).text();
+  await eventually(() => events().length > 0, text);
+  const [exception] = events()[0]?.exceptions ?? [];
+  assert.equal(exception?.message, "deep 1", text());
+  const [first, second] = (exception.stack ?? "").match(/at .*/g) ?? [];
+  assert.match(first ?? "", /^at deep \(src\/lib\/deep\.ts:5:9\)$/);
+  assert.match(second ?? "", /src\/index\.ts:4:30/);
+});
+
+test("[durable-objects-55] events of Durable Objects: fetch, RPC, alarm and WebSocket messages", async (t) => {
+  const objects = await deployWorker(t, platform, {
+    files: {
+      "index.js": `import { DurableObject } from "cloudflare:workers";
+        export class Room extends DurableObject {
+          async wake() { console.log("by RPC"); await this.ctx.storage.setAlarm(Date.now() + 100); }
+          alarm() { console.log("by alarm"); }
+          fetch(request) {
+            console.log("by fetch");
+            if (request.headers.get("upgrade") !== "websocket") return new Response("plain");
+            const { 0: client, 1: server } = new WebSocketPair();
+            this.ctx.acceptWebSocket(server);
+            return new Response(null, { status: 101, webSocket: client });
+          }
+          webSocketMessage(ws, message) { console.log("by message", message); ws.send("heard"); }
+          webSocketClose(ws, code) { console.log("by close", code); ws.close(code); }
+        }
+        export default { async fetch(request, env) {
+          const stub = env.ROOM.getByName("one");
+          if (new URL(request.url).pathname === "/rpc") { await stub.wake(); return new Response("woken"); }
+          return stub.fetch(request);
+        } };`,
+    },
+    config: {
+      name: "rooms",
+      durable_objects: { bindings: [{ name: "ROOM", class_name: "Room" }] },
+      migrations: [{ tag: "v1", new_sqlite_classes: ["Room"] }],
+    },
+  });
+  const { events, text } = await tail(t, ["rooms", "--format", "json"], "rooms");
+  const logged = (): string[] => events().flatMap((event) => event.logs.map((line) => line.message.join(" ")));
+  await (await platform.fetch(`${objects.url}/rpc`)).text();
+  await (await platform.fetch(`${objects.url}/plain`)).text();
+  const socket = platform.webSocket(`${objects.url}/socket`);
+  await once(socket, "open");
+  socket.send("hello");
+  await once(socket, "message");
+  socket.close(1000);
+  for (const line of ["by RPC", "by alarm", "by fetch", "by message hello", "by close 1000"])
+    await eventually(() => logged().includes(line), text);
+  const of = (line: string) =>
+    events().find((event) => event.logs.some((log) => log.message.join(" ") === line))?.event as unknown as Record<string, unknown>;
+  assert.equal(of("by RPC").rpcMethod, "wake");
+  assert.ok("scheduledTime" in of("by alarm"));
+  assert.equal(new URL((of("by fetch").request as { url: string }).url).pathname, "/plain");
+  assert.match(JSON.stringify(of("by message hello")), /getWebSocketEvent|webSocketEventType/);
 });

@@ -1,0 +1,82 @@
+/**
+ * Stack traces in the terms of the original sources (docs: Workers, Source maps and stack traces): positions of a
+ * version's bundled modules are looked up in the source maps that were uploaded with them. What cannot be looked up stays
+ * as it is.
+ */
+import { SourceMap } from "node:module";
+import { posix } from "node:path";
+import type { BlobStore } from "../../kernel/blobs/blobs.ts";
+import type { Log } from "../../kernel/log.ts";
+import type { Version } from "./model.ts";
+import type { TraceItem } from "./tails.ts";
+
+export interface Stacks {
+  /** The traces of one version's invocations, their exceptions with original positions. */
+  original(scriptId: string, versionId: string, items: readonly TraceItem[]): Promise<readonly TraceItem[]>;
+}
+
+/** Documented limit of a source map. */
+const MAP_MAX_BYTES = 15 * 1024 * 1024;
+/** Versions whose maps are kept parsed. */
+const VERSIONS_MAX = 16;
+
+type Maps = ReadonlyMap<string, SourceMap>;
+
+export function sourceMappedStacks(
+  blobs: BlobStore,
+  log: Log,
+  versionOf: (scriptId: string, versionId: string) => Promise<Version | undefined>,
+): Stacks {
+  const known = new Map<string, Promise<Maps>>();
+
+  function mapsOf(scriptId: string, versionId: string): Promise<Maps> {
+    const found = known.get(versionId) ?? load(scriptId, versionId);
+    known.delete(versionId);
+    known.set(versionId, found);
+    for (const id of known.keys()) {
+      if (known.size <= VERSIONS_MAX) break;
+      known.delete(id);
+    }
+    return found;
+  }
+
+  async function load(scriptId: string, versionId: string): Promise<Maps> {
+    const maps = new Map<string, SourceMap>();
+    const version = await versionOf(scriptId, versionId);
+    for (const { name, kind, blob, size } of version?.modules ?? []) {
+      if (kind !== "source-map" || size > MAP_MAX_BYTES) continue;
+      try {
+        maps.set(name.replace(/\.map$/, ""), new SourceMap(JSON.parse(Buffer.from(await blobs.bytes(blob)).toString("utf8"))));
+      } catch (error) {
+        // A map that is none must not cost the trace.
+        log.warn("worker.source_map_unusable", { version: versionId, map: name, error });
+      }
+    }
+    return maps;
+  }
+
+  return {
+    async original(scriptId, versionId, items) {
+      if (!items.some((item) => item.exceptions.some((exception) => typeof exception.stack === "string"))) return items;
+      const maps = await mapsOf(scriptId, versionId);
+      if (maps.size === 0) return items;
+      return items.map((item) => ({
+        ...item,
+        exceptions: item.exceptions.map((exception) =>
+          typeof exception.stack === "string" ? { ...exception, stack: originalStack(exception.stack, maps) } : exception,
+        ),
+      }));
+    },
+  };
+}
+
+/** Replaces each `module:line:column` of a stack that a map knows. */
+export function originalStack(stack: string, maps: Maps): string {
+  return stack.replace(/([^\s()]+):(\d+):(\d+)(?=\)?$)/gm, (text, module: string, line: string, column: string) => {
+    const entry = maps.get(module.replace(/^\.?\//, ""))?.findEntry(Number(line) - 1, Number(column) - 1);
+    if (entry === undefined || !("originalSource" in entry)) return text;
+    // Relative to the directory that the bundle was built in, which says nothing here.
+    const source = posix.normalize(entry.originalSource).replace(/^(\.\.\/)+/, "");
+    return `${source}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
+  });
+}
