@@ -66,7 +66,7 @@ export function claimsIn(source: string, file: string): Claim[] {
 /** What the options say about skipping: `skip: "reason"`, `skip: condition && "reason"`, or `skip: noBrowser`. */
 function skipped(callee: string, options: string): Claim["skip"] {
   if (/\.(skip|todo)$/.test(callee)) return { when: "always", reason: "no reason given" };
-  const value = /\bskip:\s*([\s\S]*?)(?:,\s*\w+:|\s*\}\s*,)/.exec(options)?.[1];
+  const value = /\bskip:\s*([\s\S]*?)(?:,\s*\w+:|,?\s*\}\s*,)/.exec(options)?.[1];
   if (value === undefined || value === "false") return undefined;
   const missing = /^no([A-Z]\w*)$/.exec(value.trim())?.[1];
   if (missing !== undefined) return { when: "sometimes", reason: `needs ${missing.replace(/\B[A-Z]/g, (c) => ` ${c}`)}` };
