@@ -52,6 +52,7 @@ export function Table<T>({
                 <input
                   type="checkbox"
                   aria-label="Select all"
+                  className="block"
                   checked={all}
                   onChange={(event) => toggle(rows.map(id), event.target.checked)}
                 />
@@ -79,6 +80,7 @@ export function Table<T>({
                     <input
                       type="checkbox"
                       aria-label={`Select ${key}`}
+                      className="block"
                       checked={selection.chosen.has(key)}
                       onChange={(event) => toggle([key], event.target.checked)}
                     />

@@ -183,7 +183,8 @@ function requireOwnPage({ headers }: Request): void {
   if (headers.get(PAGE_HEADER) === null || !own || (site !== null && site !== "same-origin")) throw dashboardError("foreignOrigin");
 }
 
-const isSecure = (request: Request): boolean => request.headers.get("x-forwarded-proto") === "https";
+/** Over our own TLS, or over that of a server in front of us. */
+const isSecure = ({ url, headers }: Request): boolean => url.startsWith("https:") || headers.get("x-forwarded-proto") === "https";
 
 /** The cookie's value. Undefined also when there are two: another host of the domain has planted one, and we cannot tell which. */
 function cookieOf(request: Request, name: string): string | undefined {

@@ -80,6 +80,20 @@ test("the link of `freehold dash` signs in, once", { skip: noBrowser }, async ()
   await second?.getByRole("heading", { name: "Sign in" }).waitFor();
 });
 
+test("over TLS the cookie is for this host and for TLS alone", { skip: noBrowser }, async () => {
+  const context = await (browser as Browser).newContext({ ignoreHTTPSErrors: true });
+  const page = await context.newPage();
+  const link = new URL(await signInLink(platform));
+  link.protocol = "https:";
+  link.port = new URL(platform.ready.gateway_tls).port;
+  await page.goto(link.href);
+  await page.getByRole("heading", { name: "Overview" }).waitFor();
+  const [session] = await context.cookies();
+  assert.match(session?.name ?? "", /^__Host-freehold_/);
+  assert.deepEqual([session?.secure, session?.httpOnly], [true, true]);
+  await context.close();
+});
+
 test("a pasted token signs in with its own rights; where the page was meant to go it goes; revoking the token ends it", {
   skip: noBrowser,
 }, async () => {
