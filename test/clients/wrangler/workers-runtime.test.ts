@@ -1,9 +1,12 @@
 /** Runtime APIs that a deployed Worker has: tail Workers, dynamic loader, Node compatibility, web APIs. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { symlink } from "node:fs/promises";
 import net from "node:net";
+import { join } from "node:path";
 import { after, test } from "node:test";
-import { startPlatform } from "../../harness/platform.ts";
+import { projectRoot, startPlatform } from "../../harness/platform.ts";
+import { noPostgres, startPostgres } from "../../harness/postgres.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after }, { config: { "runtime.outbound_allow": ["public", "private"] } });
@@ -101,7 +104,9 @@ test("TCP sockets and node:net reach a server on the network", async (t) => {
   const { port } = server.address() as net.AddressInfo;
   const project = await deployWorker(t, platform, {
     files: {
-      "index.js": `import { connect } from "cloudflare:sockets"; import net from "node:net";
+      "index.js": `import { connect } from "cloudflare:sockets"; import { symlink } from "node:fs/promises";
+import net from "node:net";
+import { join } from "node:path";
         export default { async fetch(request) {
           const port = Number(new URL(request.url).searchParams.get("port"));
           const socket = connect({ hostname: "127.0.0.1", port });
@@ -114,6 +119,39 @@ test("TCP sockets and node:net reach a server on the network", async (t) => {
     config: { name: "tcp", compatibility_flags: ["nodejs_compat"] },
   });
   assert.deepEqual(await json(`${project.url}/?port=${port}`), ["echo one", "echo two"]);
+});
+
+test("[workers-44] a Worker talks to PostgreSQL by the package pg", { skip: noPostgres }, async (t) => {
+  const database = await startPostgres(t);
+  const project = await workerProject(t, platform, {
+    files: {
+      "index.js": `import { Client } from "pg";
+        export default { async fetch(request, env) {
+          const client = new Client(env.DATABASE);
+          await client.connect();
+          try {
+            await client.query("CREATE TABLE IF NOT EXISTS people (id serial PRIMARY KEY, name text, tags jsonb, born date)");
+            await client.query("INSERT INTO people (name, tags, born) VALUES ($1, $2, $3), ($4, $5, $6)", ["Ada", { a: [1] }, "1815-12-10", "Åsa", {}, null]);
+            const { rows } = await client.query("SELECT name, tags, born::text FROM people WHERE name <> $1 ORDER BY id", ["nobody"]);
+            const large = await client.query("SELECT repeat('x', 1000000) AS text");
+            const refused = await client.query("SELECT * FROM nothing").catch((error) => error.code);
+            return Response.json({ rows, length: large.rows[0].text.length, refused });
+          } finally { await client.end(); }
+        } };`,
+    },
+    config: { name: "postgres", compatibility_flags: ["nodejs_compat"], vars: { DATABASE: { ...database } } },
+  });
+  // Where the bundler looks for pg.
+  await symlink(join(projectRoot, "node_modules"), join(project.dir, "node_modules"));
+  await project.deploy();
+  assert.deepEqual(await json(project.url), {
+    rows: [
+      { name: "Ada", tags: { a: [1] }, born: "1815-12-10" },
+      { name: "Åsa", tags: {}, born: null },
+    ],
+    length: 1_000_000,
+    refused: "42P01",
+  });
 });
 
 test("[workers-45] a node:http server in the Worker", async (t) => {
