@@ -1,5 +1,6 @@
 /** The command line: finds the command, parses its flags, runs it. Started by bin/freehold.mjs. */
 import { nearest } from "../kernel/nearest.ts";
+import { productCommands } from "../product-commands.ts";
 import { CliError, type Command, parseArgs, usageError } from "./command.ts";
 import { dash } from "./dash.ts";
 import { doctor } from "./doctor.ts";
@@ -10,7 +11,7 @@ import { print } from "./terminal.ts";
 import { tokenCommands } from "./token.ts";
 import { up } from "./up.ts";
 
-const commands: readonly Command[] = [up, exec, env, status, dash, ...tokenCommands, doctor];
+const commands: readonly Command[] = [up, exec, env, status, dash, ...tokenCommands, ...productCommands, doctor];
 
 async function main(words: readonly string[]): Promise<number> {
   const [first] = words;

@@ -276,6 +276,9 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
   onStop(() => close(SHUTDOWN_GRACE_MS));
   const proxy = await startExecProxy({ ca, log: log.scope("proxy"), handles, request, upgrade, port: options.proxyPort ?? 0 });
   onStop(() => proxy.close(SHUTDOWN_GRACE_MS));
+  onStop(async () => {
+    for (const product of running.values()) product.closing?.();
+  });
 
   const base = `http://${urlHost(options.host)}:${gatewayPort}`;
   return {

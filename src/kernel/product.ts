@@ -153,6 +153,8 @@ export interface RunningProduct {
   /** Datasets of the GraphQL Analytics API by name: "d1AnalyticsAdaptiveGroups". */
   readonly datasets?: Readonly<Record<string, Dataset>>;
   check?(): Promise<Health>;
+  /** The platform begins to stop: ends answers that have no end of their own, which the gateway would wait for. */
+  closing?(): void;
   /** Ends all background work and waits for it. Safe to call twice. */
   stop(): Promise<void>;
 }

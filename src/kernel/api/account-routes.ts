@@ -41,6 +41,7 @@ export const accountPermissions = [
   { id: "686d18d5ac6c441c867cbf6771e58a0a", name: "API Tokens Write", scopes: ["com.cloudflare.api.account"] },
   { id: "c1fde68c7bcc44588cbb6ddbc16d6480", name: "Account Settings Read", scopes: ["com.cloudflare.api.account"] },
   { id: "1af1fa2adc104452b74a9a3364202f20", name: "Account Settings Write", scopes: ["com.cloudflare.api.account"] },
+  { id: "b89a480218d04ceb98b4fe57ca29dc1f", name: "Account Analytics Read", scopes: ["com.cloudflare.api.account"] },
 ] as const;
 
 export function accountRoutes(options: AccountRoutesOptions): Route[] {

@@ -20,6 +20,7 @@ export const pipelinesError = defineErrors("pipelines", {
   invalidCredentials: { status: 400, apiCode: 1009, message: "The sink's credentials are not valid for its bucket" },
   invalidHttp: { status: 400, apiCode: 1010, message: "The HTTP settings are invalid" },
   invalidPipeline: { status: 400, apiCode: 1011, message: "The pipeline is invalid" },
+  tooManyTails: { status: 429, apiCode: 1013, message: "Too many tails of streams are open; end one", retryable: true },
 });
 
 /** What an ingest endpoint and a Worker's `send()` answer. The status is what clients act on. */

@@ -17,6 +17,7 @@ import { pipelinesRoutes } from "./routes.ts";
 import { openSinks } from "./sinks.ts";
 import { streamIntake } from "./stream-intake.ts";
 import { openStreams } from "./streams.ts";
+import { openTails } from "./tails.ts";
 
 export const pipelines = {
   name: "pipelines",
@@ -37,11 +38,12 @@ export const pipelines = {
     const flows = await openPipelines(kernel, objects, tables, streams, sinks, metrics);
     const legacyMetrics = openLegacyMetrics(meta, clock, log);
     const legacy = await openLegacyPipelines(kernel, objects, legacyMetrics);
+    const tails = openTails(clock);
     const ingest = openIngest(auth, config, log);
-    const door = ingest.door(streamIntake(streams, clock, config));
+    const door = ingest.door(streamIntake(streams, tails, clock, config));
     const legacyDoor = ingest.door(legacyIntake(legacy, legacyMetrics, clock, config));
     return {
-      routes: [...pipelinesRoutes({ kernel, streams, sinks, pipelines: flows, objects, tables }), ...legacyRoutes(kernel, legacy)],
+      routes: [...pipelinesRoutes({ kernel, streams, sinks, pipelines: flows, tails, objects, tables }), ...legacyRoutes(kernel, legacy)],
       hosts: [door.host, legacyDoor.host],
       datasets: { ...metrics.datasets, ...legacyMetrics.datasets },
       bindings: { pipelines: pipelinesBinding(streams, flows, legacy, mint) },
@@ -49,6 +51,7 @@ export const pipelines = {
         pipeline === undefined
           ? door.internal(String(stream), request, response)
           : legacyDoor.internal(String(pipeline), request, response),
+      closing: () => tails.close(),
       async stop() {
         ingest.stop();
         await Promise.all([flows.stop(), legacy.stop()]);

@@ -14,6 +14,8 @@ export interface Batch {
   readonly payload: Uint8Array;
   /** Events in the request, dropped ones included. */
   readonly count: number;
+  /** Calls `see` for each event in order, with its text as it was sent and what makes it unfit, if anything. */
+  visit(see: (text: () => string, error: RecordError | undefined) => void): void;
 }
 
 /** How an event becomes a line: as streams keep it (`payload.ts`), or as it is. */
@@ -42,7 +44,7 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
   const { bounds, newlines, surrogates } = scan(body, count);
   if (surrogates && !isWellFormed(events)) throw ingestError("malformed", "The body has an unpaired surrogate");
   let dropped: DropTally | undefined;
-  let bad: Uint8Array | undefined;
+  const errors = new Map<number, RecordError>();
   if (check !== undefined) {
     for (let i = 0; i < count; i++) {
       const event: unknown = events[i];
@@ -52,8 +54,7 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
       if (error === undefined) continue;
       dropped ??= new DropTally();
       dropped.add(error);
-      bad ??= new Uint8Array(count);
-      bad[i] = 1;
+      errors.set(i, error);
     }
   }
 
@@ -66,7 +67,7 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
   );
   const { bytes } = writer;
   for (let i = 0; i < count; i++) {
-    if (bad !== undefined && bad[i] === 1) continue;
+    if (errors.size > 0 && errors.has(i)) continue;
     const start = bounds[2 * i] as number;
     const end = bounds[2 * i + 1] as number;
     writer.at += prefix.copy(bytes, writer.at);
@@ -75,7 +76,13 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
     if (newlines) spaceOut(bytes, from, writer.at);
     writer.at += suffix.copy(bytes, writer.at);
   }
-  return { payload: finishPayload(writer), count };
+  return {
+    payload: finishPayload(writer),
+    count,
+    visit(see) {
+      for (let i = 0; i < count; i++) see(() => body.toString("utf8", bounds[2 * i], bounds[2 * i + 1]), errors.get(i));
+    },
+  };
 }
 
 function exactly(check: RecordCheck, body: Buffer, bounds: Uint32Array, i: number): RecordError | undefined {

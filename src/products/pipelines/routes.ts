@@ -7,6 +7,7 @@ import { checkDestination, type Pipelines } from "./pipelines.ts";
 import { newSink, parseNewSink, settingsOf } from "./sink-config.ts";
 import type { Sinks } from "./sinks.ts";
 import { newStream, type Stream, type Streams, streamChange } from "./streams.ts";
+import type { Tails } from "./tails.ts";
 import { pipelineTables, pipelineWire, sinkWire, streamWire, validationWire } from "./wire.ts";
 
 const READ = ["Workers Pipelines Read"];
@@ -21,6 +22,7 @@ export interface PipelinesApi {
   readonly streams: Streams;
   readonly sinks: Sinks;
   readonly pipelines: Pipelines;
+  readonly tails: Tails;
   readonly objects: Objects;
   readonly tables: Tables;
 }
@@ -29,7 +31,7 @@ export function pipelinesRoutes(api: PipelinesApi): Route[] {
   return [...streamRoutes(api), ...sinkRoutes(api), ...pipelineRoutes(api)];
 }
 
-function streamRoutes({ kernel, streams, pipelines }: PipelinesApi): Route[] {
+function streamRoutes({ kernel, streams, pipelines, tails }: PipelinesApi): Route[] {
   const wire = (stream: Stream): unknown => streamWire(stream, kernel.urls.host(`${stream.id}.ingest`));
   return [
     {
@@ -72,7 +74,18 @@ function streamRoutes({ kernel, streams, pipelines }: PipelinesApi): Route[] {
       method: "DELETE",
       path: `${V1}/streams/:id`,
       permission: WRITE,
-      handle: async ({ params }) => pipelines.removeStream(params.id as string),
+      async handle({ params }) {
+        await pipelines.removeStream(params.id as string);
+        tails.end(params.id as string);
+      },
+    },
+    {
+      // Our own: the real service has no tail of streams.
+      op: "pipelines.streams.tail",
+      method: "GET",
+      path: `${V1}/streams/:id/tail`,
+      permission: READ,
+      handle: async ({ params: { id = "" } }) => tails.open(streams.byName(id) ?? streams.require(id)),
     },
   ];
 }

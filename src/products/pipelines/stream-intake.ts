@@ -7,8 +7,9 @@ import type { Intake } from "./ingest.ts";
 import { rateLimit } from "./rate-limit.ts";
 import { encodeBatch } from "./records.ts";
 import type { Stream, Streams } from "./streams.ts";
+import type { Tails } from "./tails.ts";
 
-export function streamIntake(streams: Streams, clock: Clock, config: Config): Intake<Stream> {
+export function streamIntake(streams: Streams, tails: Tails, clock: Clock, config: Config): Intake<Stream> {
   const admit = rateLimit(config["pipelines.rate_max_bytes_per_s"], clock);
   const bufferMax = config["pipelines.buffer_max_bytes"];
   return {
@@ -19,9 +20,11 @@ export function streamIntake(streams: Streams, clock: Clock, config: Config): In
     async commit(stream, body) {
       if (!admit(stream.id, body.length)) throw ingestError("rateLimited");
       if (stream.journal.bytes > bufferMax) throw ingestError("bufferFull");
-      const batch = encodeBatch(body, stream.check, clock.now());
+      const now = clock.now();
+      const batch = encodeBatch(body, stream.check, now);
       if (batch === undefined) return 0;
       await commitBatch(stream.journal, batch);
+      tails.publish(stream.id, batch, now);
       return batch.count;
     },
   };
