@@ -2,7 +2,7 @@
  * The one typed configuration. Each key has a default and a doc line; unknown keys are refused with the nearest known
  * one named. Read from `--config FILE` (JSON), overridden by flags of the command line.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { nearest } from "./nearest.ts";
 
 interface Key<T> {
@@ -47,6 +47,13 @@ export const configKeys = {
   "runtime.outbound_allow": key(
     ["public"] as readonly string[],
     "Networks that fetch() of Workers may reach (workerd's notation); private ones are refused by default",
+  ),
+  "runtime.trusted_certificates": key(
+    [] as readonly string[],
+    "PEM files of authorities that fetch() and connect() of Workers trust besides the public ones",
+    (paths) => {
+      for (const path of paths) if (!existsSync(path)) throw new Error(`names a file that does not exist: ${path}`);
+    },
   ),
   "journal.segment_bytes": key(64 * 1024 * 1024, "Size at which a journal starts a new segment file", positive),
   "journal.pending_max_bytes": key(64 * 1024 * 1024, "Bytes waiting for the disk past which appends are refused", positive),

@@ -46,7 +46,7 @@ const config = (directory: string): WorkerdConfig => ({
       },
     },
     { name: "objects", disk: { path: directory, writable: true } },
-    { name: "internet", network: { allow: ["public"], deny: ["203.0.113.0/24"], trustBrowserCas: true } },
+    { name: "internet", network: { allow: ["public"], deny: ["203.0.113.0/24"], tls: { trustBrowserCas: true } } },
   ],
   sockets: [
     { name: "http", address: `unix:${directory}/http.sock`, http: { cfBlobHeader: "x-cf", capnpConnectHost: "rpc" }, service: "user" },

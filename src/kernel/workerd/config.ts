@@ -77,10 +77,18 @@ export interface WorkerService {
   readonly tails?: readonly ServiceDesignator[];
 }
 
+/** How connections of a network service trust and show certificates; all in PEM. */
+export interface TlsOptions {
+  readonly trustBrowserCas?: boolean;
+  readonly trustedCertificates?: readonly string[];
+  /** What the client shows to servers that ask. */
+  readonly keypair?: { readonly privateKey: string; readonly certificateChain: string };
+}
+
 export type Service = { readonly name: string } & (
   | { readonly worker: WorkerService }
   | { readonly external: { readonly address: string; readonly http: HttpOptions } }
-  | { readonly network: { readonly allow: readonly string[]; readonly deny?: readonly string[]; readonly trustBrowserCas?: boolean } }
+  | { readonly network: { readonly allow: readonly string[]; readonly deny?: readonly string[]; readonly tls?: TlsOptions } }
   | { readonly disk: { readonly path: string; readonly writable: boolean; readonly allowDotfiles?: boolean } }
   | {
       readonly assets: {
@@ -267,6 +275,22 @@ function worker(value: WorkerService): string {
   ]);
 }
 
+function tlsOptions({ trustBrowserCas, trustedCertificates, keypair }: TlsOptions): string {
+  return struct([
+    [
+      "keypair",
+      some(keypair, ({ privateKey, certificateChain }) =>
+        struct([
+          ["privateKey", text(privateKey)],
+          ["certificateChain", text(certificateChain)],
+        ]),
+      ),
+    ],
+    ["trustBrowserCas", some(trustBrowserCas, String)],
+    ["trustedCertificates", some(trustedCertificates, (certificates) => list(certificates, text))],
+  ]);
+}
+
 function service(value: Service): string {
   const name: Field = ["name", text(value.name)];
   if ("worker" in value) return struct([name, ["worker", worker(value.worker)]]);
@@ -296,8 +320,7 @@ function service(value: Service): string {
     ]);
   }
   if ("network" in value) {
-    const { allow, deny, trustBrowserCas } = value.network;
-    const tls = some(trustBrowserCas, (trust) => struct([["trustBrowserCas", String(trust)]]));
+    const { allow, deny, tls } = value.network;
     return struct([
       name,
       [
@@ -305,7 +328,7 @@ function service(value: Service): string {
         struct([
           ["allow", list(allow, text)],
           ["deny", some(deny, (d) => list(d, text))],
-          ["tlsOptions", tls],
+          ["tlsOptions", some(tls, tlsOptions)],
         ]),
       ],
     ]);

@@ -9,6 +9,7 @@ import { openAccount } from "./account.ts";
 import { wakeForAlarms } from "./alarms.ts";
 import { openAssets } from "./assets.ts";
 import { workerBindings } from "./bindings.ts";
+import { clientCertificates } from "./client-certificates.ts";
 import { createCron } from "./cron.ts";
 import { createDeployer } from "./deploy.ts";
 import { createEvents } from "./events.ts";
@@ -37,6 +38,8 @@ export const workers = {
     { id: "e086da7e2179491d91ee5f35b3ca210a", name: "Workers Scripts Write", scopes: ["com.cloudflare.api.account"] },
     { id: "1a71c399035b4950a1bd1466bbe4f420", name: "Workers Scripts Read", scopes: ["com.cloudflare.api.account"] },
     { id: "05880cd1bdc24d8bae0be2136972816b", name: "Workers Tail Read", scopes: ["com.cloudflare.api.account"] },
+    { id: "db37e5f1cb1a4e1aabaef8deaea43575", name: "Account: SSL and Certificates Write", scopes: ["com.cloudflare.api.account"] },
+    { id: "92209474242d459690e2cdb1985eaa6c", name: "Account: SSL and Certificates Read", scopes: ["com.cloudflare.api.account"] },
     { id: "28f4b596e7d643029c524985477ae49a", name: "Workers Routes Write", scopes: ["com.cloudflare.api.account.zone"] },
     { id: "2072033d694d415a936eaeb94e6405b8", name: "Workers Routes Read", scopes: ["com.cloudflare.api.account.zone"] },
   ],
@@ -66,6 +69,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, events });
   await cron.start();
   const stacks = sourceMappedStacks(kernel.blobs, kernel.log, store.version);
+  const certificates = clientCertificates(kernel, store);
   const limits = rateLimits(kernel.clock, kernel.mint);
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
 
@@ -73,9 +77,15 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     routes: [
       ...workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain }),
       ...routingRoutes(routing, zones, store),
+      ...certificates.routes,
     ],
     hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing), tails.route],
-    bindings: { ...workerBindings(kernel, store), service: serviceBinding(store), ratelimit: limits.binding },
+    bindings: {
+      ...workerBindings(kernel, store),
+      service: serviceBinding(store),
+      ratelimit: limits.binding,
+      mtls_certificate: certificates.binding,
+    },
     internal: (claims, request, response) =>
       claims.kind === "ratelimit" ? limits.serve(claims, request, response) : receiveTraces(claims, request, response, tails, stacks),
     offers: {

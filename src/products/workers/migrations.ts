@@ -92,4 +92,16 @@ export const migrations: readonly Migration[] = [
         previews_enabled INTEGER NOT NULL
       )`,
   },
+  {
+    name: "0004-certificates",
+    sql: `
+      CREATE TABLE workers_certificates (
+        id TEXT PRIMARY KEY,
+        name TEXT,
+        ca INTEGER NOT NULL,
+        certificates TEXT NOT NULL,
+        private_key TEXT,
+        uploaded_on INTEGER NOT NULL
+      )`,
+  },
 ];

@@ -4,9 +4,10 @@
  * The user's code never sees the platform's own services: only what its bindings name.
  */
 import { createHash, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import type { BlobId, ContentCache, DurableObjects } from "../../kernel/capabilities.ts";
 import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
-import type { Module, Service, Socket, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
+import type { Module, Service, Socket, TlsOptions, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
 import type { ProcessPlan } from "../../kernel/workerd/runtime.ts";
 import type { Assets } from "./assets.ts";
@@ -219,10 +220,18 @@ export function mergeParts(all: readonly WorkerdParts[]): WorkerdParts {
 }
 
 /** Where `fetch()` and `connect()` of user code go: by default public addresses only. */
-export const internet = (kernel: KernelSlice): Service => ({
-  name: "internet",
-  network: { allow: kernel.config["runtime.outbound_allow"], trustBrowserCas: true },
-});
+export const internet = (kernel: KernelSlice): Service => network(kernel, "internet");
+
+/** The same network under another name, where servers that ask for a certificate see the given one. */
+export function network({ config }: KernelSlice, name: string, keypair?: TlsOptions["keypair"]): Service {
+  const trusted = config["runtime.trusted_certificates"].map((path) => readFileSync(path, "utf8"));
+  const tls: TlsOptions = {
+    trustBrowserCas: true,
+    ...(trusted.length > 0 && { trustedCertificates: trusted }),
+    ...(keypair && { keypair }),
+  };
+  return { name, network: { allow: config["runtime.outbound_allow"], tls } };
+}
 
 const dispatcher = (): Service => ({
   name: "freehold-dispatcher",
