@@ -102,7 +102,7 @@ export const configKeys = {
   "r2_sql.queries_at_once": key(4, "R2 SQL queries that run at a time, each in a process of its own; they share the memory", positive),
   "r2_sql.queries_waiting_max": key(100, "R2 SQL queries that may wait for their turn before 429", positive),
   "r2_sql.wait_timeout_s": key(300, "A query that waited this long for its turn is refused with 429", positive),
-  "r2_sql.metadata_cache_bytes": key(64 * 1024 * 1024, "Memory for manifests of tables that were queried", positive),
+  "r2_sql.metadata_cache_bytes": key(256 * 1024 * 1024, "Memory for manifests of tables that were queried", positive),
   "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
   "workers.count_max": key(500, "Scripts of the account", positive),
   "zones.count_max": key(1000, "Zones (domains) of the account", positive),

@@ -2,6 +2,7 @@
  * Which files a query must read of one table: from the newest snapshot's manifest list to its manifests to the files,
  * leaving out at each step what the WHERE clause excludes. Reads metadata only.
  */
+import { setImmediate } from "node:timers/promises";
 import type { LoadedTable } from "../../../kernel/capabilities.ts";
 import { type DeletionVectorBlob, deletionVectorBlob } from "../../../protocols/iceberg/deletion-vector.ts";
 import { IcebergError } from "../../../protocols/iceberg/errors.ts";
@@ -48,6 +49,9 @@ export function openTable(loaded: LoadedTable, bucket: string, name: string): Ta
 
 const EMPTY: ScanPlan = { data: [], positionDeletes: [], equalityDeletes: [], vectors: new Map(), skippedFiles: 0, skippedManifests: 0 };
 
+/** Files whose bounds are looked at without a pause: a few milliseconds. */
+const FILES_AT_A_TIME = 2000;
+
 /**
  * Plans one scan. `rowsWanted` ends the search when the files found have so many rows, for a LIMIT that nothing precedes;
  * `onRead` is called for each metadata file that was not in memory.
@@ -80,17 +84,24 @@ export async function planScan(
   const enough = deletes.length > 0 ? undefined : rowsWanted;
 
   const plan = { data: [] as PlannedFile[], skippedFiles: 0, skippedManifests: 0 };
-  let rows = 0;
+  let [rows, looked] = [0, 0];
   for (const manifest of manifests) {
     if (manifest.content !== "data") continue;
     signal.throwIfAborted();
+    // Others have their turn between the manifests of a large table.
+    if (looked > FILES_AT_A_TIME) {
+      looked = 0;
+      await setImmediate();
+    }
     if (enough !== undefined && rows >= enough) break;
     if (!manifestMayMatch(predicate, manifest.partitions, columnsOf(manifest.partitionSpecId))) {
       plan.skippedManifests++;
       plan.skippedFiles += (manifest.addedFilesCount ?? 0) + (manifest.existingFilesCount ?? 0);
       continue;
     }
-    for (const planned of await liveFiles(bucket, manifest, schemas, store, onRead)) {
+    const files = await liveFiles(bucket, manifest, schemas, store, onRead);
+    looked += files.length;
+    for (const planned of files) {
       if (enough !== undefined && rows >= enough) break;
       if (planned.file.recordCount === 0) continue;
       if (!fileMayMatch(predicate, planned.file, columnsOf(manifest.partitionSpecId))) {
