@@ -6,6 +6,7 @@ import { type ColumnStats, columnStatistics, type NewDataFile, planAppend } from
 import { parseIcebergJson, stringifyIcebergJson } from "../src/protocols/iceberg/json.ts";
 import { parseS3Location, type TableMetadata } from "../src/protocols/iceberg/metadata.ts";
 import type { TestPlatform } from "../test/harness/platform.ts";
+import type { BenchResult } from "./bench.ts";
 
 export const BUCKET = "bench";
 
@@ -143,4 +144,50 @@ async function catalog(platform: TestPlatform, method: string, path: string, bod
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
   return parseIcebergJson(text);
+}
+
+/** Names of tables in a query: a word behind FROM, JOIN or a comma of FROM that names one of them, not a column. */
+function onTables(sql: string, tables: Readonly<Record<string, Table>>, write: (table: Table) => string): string {
+  return Object.entries(tables).reduce(
+    (text, [name, table]) =>
+      text.replace(new RegExp(`\\b(FROM|JOIN|,) ${name}\\b`, "g"), (_, before: string) => `${before} ${write(table)} ${name}`),
+    sql,
+  );
+}
+
+const ROUNDS = 3;
+
+/**
+ * Times of queries and of DuckDB on the same files, as ratios: each query's, and the geometric mean of all. A query that
+ * R2 SQL refuses is listed with its refusal.
+ */
+export async function compareAll(
+  platform: TestPlatform,
+  local: DuckDBConnection,
+  name: string,
+  tables: Readonly<Record<string, Table>>,
+  queries: readonly string[],
+): Promise<BenchResult[]> {
+  const results: BenchResult[] = [];
+  const ratios: number[] = [];
+  for (const [i, sql] of queries.entries()) {
+    const inDuckDb = onTables(sql, tables, ({ paths }) => `read_parquet([${paths.map((path) => `'${path}'`).join(", ")}])`);
+    const limited = /LIMIT \d+$/.test(inDuckDb) ? inDuckDb : `${inDuckDb} LIMIT 500`;
+    const here = onTables(sql, tables, (table) => `ns.${table.name}`);
+    const label = `${name}_${String(i + 1).padStart(2, "0")}`;
+    try {
+      await ask(platform, here);
+    } catch (cause) {
+      results.push({ name: label, value: Number.NaN, unit: "ratio", note: (cause as Error).message.slice(0, 300) });
+      continue;
+    }
+    const served = await median(ROUNDS, () => ask(platform, here));
+    const direct = await median(ROUNDS, async () => JSON.stringify((await local.runAndReadAll(limited)).getRowObjectsJson()));
+    ratios.push(served / direct);
+    const note = `${served.toFixed(0)} ms, DuckDB ${direct.toFixed(0)} ms`;
+    results.push({ name: label, value: Number((served / direct).toFixed(2)), unit: "ratio", note });
+  }
+  const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+  const note = `geometric mean of ${ratios.length} of ${queries.length} queries, time ÷ DuckDB's`;
+  return [...results, { name: `${name}_mean`, value: Number(mean.toFixed(2)), unit: "ratio", budget: 1.3, note }];
 }
