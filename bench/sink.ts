@@ -1,7 +1,7 @@
 /**
  * Pipelines' sinks: a stream's journal is filled with events of 1 KB, then a pipeline is made and timed until all of them
  * lie in the bucket: parsing, SQL, Parquet, the object's way into R2, the commit. Faster than ingest at 100 MB/s is the
- * budget: a sink that is slower falls behind for ever.
+ * budget: a sink that is slower falls behind for ever. One of them filters and computes columns.
  */
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -14,13 +14,17 @@ import { cpuSeconds } from "./process.ts";
 
 const EVENTS_BYTES = 600 * 1e6;
 const BODY_BYTES = 990_000;
+const PASSTHROUGH = "SELECT * FROM events";
+const TRANSFORM =
+  "SELECT *, upper(event_type) AS kind, amount * 1.1 AS with_tax, date_trunc('hour', at) AS hour FROM events WHERE quantity > 1 AND url LIKE '%path%'";
 
 export async function run(): Promise<BenchResult[]> {
   const results: BenchResult[] = [];
   const sinks = [
-    { name: "parquet_zstd", type: "r2", format: { type: "parquet", compression: "zstd" } },
-    { name: "json", type: "r2", format: { type: "json" } },
-    { name: "catalog", type: "r2_data_catalog", format: { type: "parquet", compression: "zstd" } },
+    { name: "parquet_zstd", type: "r2", format: { type: "parquet", compression: "zstd" }, select: PASSTHROUGH },
+    { name: "transform", type: "r2", format: { type: "parquet", compression: "zstd" }, select: TRANSFORM },
+    { name: "json", type: "r2", format: { type: "json" }, select: PASSTHROUGH },
+    { name: "catalog", type: "r2_data_catalog", format: { type: "parquet", compression: "zstd" }, select: PASSTHROUGH },
   ] as const;
   for (const sink of sinks) {
     const cleanups: (() => Promise<void>)[] = [];
@@ -37,7 +41,11 @@ export async function run(): Promise<BenchResult[]> {
   return results;
 }
 
-async function measure(platform: TestPlatform, name: string, sink: { type: string; format: unknown }): Promise<BenchResult[]> {
+async function measure(
+  platform: TestPlatform,
+  name: string,
+  sink: { type: string; format: unknown; select: string },
+): Promise<BenchResult[]> {
   const account = `/accounts/${platform.ready.account_id}`;
   const create = async (path: string, body?: unknown) => {
     const answer = await platform.rest("POST", `${account}/${path}`, body);
@@ -66,7 +74,7 @@ async function measure(platform: TestPlatform, name: string, sink: { type: strin
 
   const cpuBefore = cpuSeconds(platform.pid);
   const started = performance.now();
-  await create("pipelines/v1/pipelines", { name: "bench", sql: "INSERT INTO sink SELECT * FROM events" });
+  await create("pipelines/v1/pipelines", { name: "bench", sql: `INSERT INTO sink ${sink.select}` });
   const rows = new DatabaseSync(join(platform.dir, "meta.sqlite"), { readOnly: true });
   const position = rows.prepare("SELECT position FROM pipelines_readers");
   while ((position.get() as { position: number }).position < events) await sleep(20);
