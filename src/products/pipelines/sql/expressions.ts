@@ -5,10 +5,11 @@
  *
  * Invariant: every result can stand anywhere: it is a name, a literal, a call, CASE … END, or in brackets.
  */
-import { BIGINT, BOOLEAN, DOUBLE, type DuckDBType, DuckDBTypeId, VARCHAR } from "@duckdb/node-api";
+import { BOOLEAN, type DuckDBType, DuckDBTypeId, VARCHAR } from "@duckdb/node-api";
 import { type Argument, FunctionError, type FunctionRule, MANY } from "../../../kernel/duckdb/datafusion/rule.ts";
-import { isFloat, isInteger, isList } from "../../../kernel/duckdb/datafusion/types.ts";
+import { isList } from "../../../kernel/duckdb/datafusion/types.ts";
 import type { SyntaxNode } from "../../../kernel/duckdb/parser.ts";
+import { arithmetic, arithmeticOperators } from "./arithmetic.ts";
 import { castSql, castTarget, dependsOnSource, textAsTimestamp } from "./casts.ts";
 import { constantOf, constantSql } from "./constants.ts";
 import { functionRule } from "./functions.ts";
@@ -236,7 +237,7 @@ async function operatorCall(name: string, children: readonly SyntaxNode[], scope
     if (name === "^") return `xor(${a}, ${b})`;
     if (bitwise.has(name)) return `(${a} ${name} ${b})`;
     if (name === "||") return concatenation(a, b, scope);
-    if (name in wrapping || name === "/" || name === "%") return arithmetic(name, a, b, scope);
+    if (arithmeticOperators.has(name)) return arithmetic(name, a, b, scope);
   }
   throw new SqlError(`unsupported operator ${name}`);
 }
@@ -255,34 +256,4 @@ async function concatenation(a: string, b: string, scope: Scope): Promise<string
   if (isList(left) && !isList(right)) return `list_append(${a}, ${b})`;
   if (isList(right) && !isList(left)) return `list_prepend(${a}, ${b})`;
   return scope.types.note(`(${a} || ${b})`, isList(left) || left.typeId === DuckDBTypeId.BLOB ? undefined : VARCHAR);
-}
-
-/** Integers wrap around in DataFusion; in DuckDB they fail, and the guarded form wraps: 128 bits hold what two of 64 make. */
-const wrapping: Readonly<Record<string, string>> = { "+": "+", "-": "-", "*": "*" };
-const WIDTHS: Partial<Record<DuckDBTypeId, [string, bigint]>> = {
-  [DuckDBTypeId.INTEGER]: ["INTEGER", 2n ** 31n],
-  [DuckDBTypeId.BIGINT]: ["BIGINT", 2n ** 63n],
-};
-
-async function arithmetic(name: string, a: string, b: string, scope: Scope): Promise<string> {
-  if (name !== "/" && !scope.guarded) return scope.types.note(`(${a} ${name} ${b})`, resultType(name, a, b, scope));
-  const [left, right] = (await scope.types.all([a, b])) as [DuckDBType, DuckDBType];
-  const integers = isInteger(left) && isInteger(right);
-  if (name === "/" || name === "%")
-    return scope.types.note(`(${a} ${name === "/" && integers ? "//" : name} ${b})`, resultType(name, a, b, scope));
-  const width = integers ? (WIDTHS[left.typeId === DuckDBTypeId.BIGINT ? left.typeId : right.typeId] ?? WIDTHS[left.typeId]) : undefined;
-  if (width === undefined || !(left.typeId in WIDTHS) || !(right.typeId in WIDTHS)) return `(${a} ${name} ${b})`;
-  const [type, half] = width;
-  const exact = `(CAST(${a} AS HUGEINT) ${name} CAST(${b} AS HUGEINT))`;
-  return scope.types.note(`CAST(((${exact} + ${half}) & ${2n * half - 1n}) - ${half} AS ${type})`, resultType(name, a, b, scope));
-}
-
-/** The result of two operands of known, common types. */
-function resultType(_name: string, a: string, b: string, scope: Scope): DuckDBType | undefined {
-  const [left, right] = [scope.types.known(a), scope.types.known(b)];
-  if (left === undefined || right === undefined) return undefined;
-  if (left.typeId === DuckDBTypeId.BIGINT && right.typeId === DuckDBTypeId.BIGINT) return BIGINT;
-  const number = (type: DuckDBType): boolean => isFloat(type) || isInteger(type);
-  if ([left, right].some((type) => type.typeId === DuckDBTypeId.DOUBLE) && number(left) && number(right)) return DOUBLE;
-  return undefined;
 }
