@@ -13,7 +13,8 @@ import type { Target } from "../target.ts";
 import type { Instance } from "./instance.ts";
 import type { Compression } from "./settings.ts";
 
-type Place = Pick<Instance, "pipeline" | "version" | "settings" | "sealed">;
+/** A version, as far as its destination goes. */
+export type Place = Pick<Instance, "pipeline" | "version" | "settings" | "sealed">;
 
 const purpose = (pipeline: string, version: number): string => `pipelines.legacy.${pipeline}.${version}`;
 

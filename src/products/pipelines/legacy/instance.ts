@@ -26,10 +26,12 @@ export interface Instance {
   /** The shard whose turn it is. Append to it at once: the instance may be replaced meanwhile. */
   next(): Shard;
   /**
-   * After the last `next`: delivers what the journals hold. True when nothing is left to do. `lastTry` drops what cannot
-   * be delivered at the first attempt, and tells how many events that were; without it, attempts go on until `stop`.
+   * After the last `next`: delivers what the journals hold, with as many attempts as it takes. Resolves with the number of
+   * events that were given up, or undefined when the readers were ended before they had finished.
    */
-  drain(lastTry?: (dropped: number) => void): Promise<boolean>;
+  drain(): Promise<number | undefined>;
+  /** From now on each shard's next failure is its last: what it holds is given up. */
+  giveUp(): void;
   /** Ends the readers; what is not delivered stays in the journals. */
   stop(): Promise<void>;
 }
@@ -75,15 +77,16 @@ export function startInstance(
   return {
     ...about,
     next: () => shards[turn++ % shards.length] as Shard,
-    async drain(lastTry) {
+    async drain() {
       await Promise.allSettled(appending);
-      givingUp = lastTry !== undefined;
-      if (givingUp) for (const index of failing) void shards[index]?.reader.stop();
       await Promise.all(shards.map(({ reader }) => reader.drain()));
       const events = left();
-      if (events > 0 && (stopped || lastTry === undefined)) return false;
-      if (events > 0) lastTry?.(events);
-      return true;
+      // Whatever else may have ended a reader: what nobody gave up stays.
+      return events === 0 || (givingUp && !stopped) ? events : undefined;
+    },
+    giveUp() {
+      givingUp = true;
+      for (const index of failing) void shards[index]?.reader.stop();
     },
     async stop() {
       stopped = true;

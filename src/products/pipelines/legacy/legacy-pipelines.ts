@@ -14,14 +14,13 @@ import { checkCredentials } from "../credentials.ts";
 import { pipelinesError } from "../errors.ts";
 import type { Receiver } from "../ingest.ts";
 import { limiter } from "../limiter.ts";
-import { type Intent, type ReaderState, startReader } from "../reader.ts";
 import { scratchFiles } from "../scratch-files.ts";
 import type { SinkSecrets } from "../sink-config.ts";
-import { destination, openCredentials, sealCredentials } from "./destination.ts";
+import { openCredentials, type Place, sealCredentials } from "./destination.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import type { LegacyMetrics } from "./legacy-metrics.ts";
-import { writeNdjson } from "./ndjson-file.ts";
 import { type LegacySettings, type PipelineBody, parseBody, settingsOf, type Wire } from "./settings.ts";
+import { type ShardContext, type ShardRow, shardReader } from "./shard-reader.ts";
 
 export interface LegacyPipeline extends Receiver {
   readonly id: string;
@@ -60,92 +59,54 @@ interface InstanceRow {
   secrets: string;
 }
 
-interface ShardRow {
-  pipeline: string;
-  version: number;
-  shard: number;
-  position: number;
-  rolls: number;
-  intent: string | null;
-}
-
 /** Versions of one pipeline that may drain at a time: more come only when nothing can be delivered. */
 const DRAINING_MAX = 20;
-const FRESH: ReaderState = { position: 0, rolls: 0, intent: undefined };
 
 export async function openLegacyPipelines(kernel: KernelSlice, objects: Objects, metrics: LegacyMetrics): Promise<LegacyPipelines> {
-  const { meta, journals, clock, config, blobs, log } = kernel;
+  const { meta, journals, clock, config, log } = kernel;
   const directory = join(kernel.directory, "legacy-rolls");
   // What a crash left behind.
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
   const scratch = scratchFiles(directory);
-  const limit = limiter(availableParallelism());
   const exclusive = limiter(1);
   const byId = new Map<string, LegacyPipeline>();
   const byName = new Map<string, LegacyPipeline>();
   const draining = new Map<Instance, Promise<void>>();
-  const endpoints = new Set([
-    ...["r2.cloudflarestorage.com", `r2.${config.domain}`].map((host) => `${kernel.accountId}.${host}`),
-    ...["127.0.0.1", "localhost"],
-  ]);
+  const context: ShardContext = {
+    kernel,
+    objects,
+    metrics,
+    scratch,
+    limit: limiter(availableParallelism()),
+    current: (pipeline) => byId.get(pipeline)?.instance,
+  };
+  /** The account's S3 API, by any of its names. */
+  const isOwnEndpoint = ({ hostname, host }: URL): boolean =>
+    ["r2.cloudflarestorage.com", `r2.${config.domain}`].some((name) => hostname === `${kernel.accountId}.${name}`) ||
+    host === new URL(kernel.urls.gateway()).host;
 
   // --- instances ---
 
   const journalName = (pipeline: string, version: number, shard: number): string => `legacy-${pipeline}-${version}-${shard}`;
 
-  function startShard(about: Omit<InstanceRow, "config"> & { settings: LegacySettings }, shard: number, state: ReaderState) {
-    const { pipeline, version, settings, secrets: sealed } = about;
-    const row = [pipeline, version, shard] as const;
-    return (journal: Parameters<typeof startReader>[0]["journal"], onHealth: (reason: string | undefined) => void) =>
-      startReader({
-        pipeline: `${pipeline}.${version}`,
-        ordinal: shard,
-        journal,
-        rolling: settings.rolling,
-        target: destination(kernel, objects, { pipeline, version, settings, sealed }, () => byId.get(pipeline)?.instance),
-        write: (roll, _, signal) => writeNdjson(blobs.scratch, settings.compression, roll, signal),
-        scratch,
-        state,
-        limit,
-        clock,
-        log: log.child({ pipeline, version, shard }),
-        async saveIntent(intent) {
-          const text = JSON.stringify(intent);
-          await meta.run("UPDATE pipelines_legacy_shards SET intent = ? WHERE pipeline = ? AND version = ? AND shard = ?", text, ...row);
-        },
-        async advance({ position, rolls }, { written }) {
-          await meta.transaction(async (tx) => {
-            await tx.run(
-              "UPDATE pipelines_legacy_shards SET position = ?, rolls = ?, intent = NULL WHERE pipeline = ? AND version = ? AND shard = ?",
-              position,
-              rolls,
-              ...row,
-            );
-            if (written !== undefined) await metrics.delivered(tx, pipeline, written.bytes);
-          });
-          void journal.trim(position).catch((error: unknown) => log.warn("legacy.trim_failed", { pipeline, version, shard, error }));
-        },
-        onHealth,
-      });
-  }
-
-  async function start(row: InstanceRow, states: readonly ReaderState[]): Promise<Instance> {
+  async function start(row: InstanceRow, shards: readonly ShardRow[]): Promise<Instance> {
     const { pipeline, version, secrets: sealed } = row;
-    const settings = settingsOf(JSON.parse(row.config) as Wire);
-    const opened = await Promise.all(states.map((_, shard) => journals.open(journalName(pipeline, version, shard))));
-    return startInstance({ pipeline, version, settings, sealed }, opened, (shard, journal, onHealth) =>
-      startShard({ pipeline, version, secrets: sealed, settings }, shard, states[shard] as ReaderState)(journal, onHealth),
+    const place: Place = { pipeline, version, sealed, settings: settingsOf(JSON.parse(row.config) as Wire) };
+    const opened = await Promise.all(shards.map(({ shard }) => journals.open(journalName(pipeline, version, shard))));
+    return startInstance(place, opened, (shard, journal, onHealth) =>
+      shardReader(context, place, shards[shard] as ShardRow, journal, onHealth),
     );
   }
 
   /** Lets a version that takes no more events deliver what it has, in the background, and forgets it then. */
-  function retire(instance: Instance, deleted: boolean): void {
+  function retire(instance: Instance): void {
     const { pipeline, version } = instance;
-    const dropped = (events: number): void => log.warn("legacy.events_dropped", { pipeline, version, events });
     const work = async (): Promise<void> => {
+      const dropped = await instance.drain();
       // Ended by a stop: the next start goes on.
-      if (!(await instance.drain(deleted ? dropped : undefined))) return;
+      if (dropped === undefined) return;
+      if (dropped > 0) log.warn("legacy.events_dropped", { pipeline, version, events: dropped });
       await removeJournals(instance);
       // The rows last: until they are gone, a start finds the instance, and nothing left to deliver.
       await meta.transaction(async (tx) => {
@@ -181,14 +142,15 @@ export async function openLegacyPipelines(kernel: KernelSlice, objects: Objects,
         row.pipeline,
         row.version,
       );
-      const instance = await start(row, shards.map(stateOf));
+      const instance = await start(row, shards);
       const pipeline = rows.get(row.pipeline);
       if (pipeline?.version === row.version) keep(pipeline, JSON.parse(row.config) as Wire, instance);
-      else retire(instance, pipeline === undefined);
+      else retire(instance);
+      if (pipeline === undefined) instance.giveUp();
     }
   }
 
-  async function insertInstance(tx: MetaTransaction, row: InstanceRow, shards: number): Promise<void> {
+  async function insertInstance(tx: MetaTransaction, row: InstanceRow, shards: readonly ShardRow[]): Promise<void> {
     await tx.run(
       "INSERT INTO pipelines_legacy_instances (pipeline, version, config, secrets, created_at) VALUES (?, ?, ?, ?, ?)",
       row.pipeline,
@@ -197,7 +159,7 @@ export async function openLegacyPipelines(kernel: KernelSlice, objects: Objects,
       row.secrets,
       clock.now(),
     );
-    for (let shard = 0; shard < shards; shard++)
+    for (const { shard } of shards)
       await tx.run(
         "INSERT INTO pipelines_legacy_shards (pipeline, version, shard, position, rolls, intent) VALUES (?, ?, ?, 0, 0, NULL)",
         row.pipeline,
@@ -223,11 +185,15 @@ export async function openLegacyPipelines(kernel: KernelSlice, objects: Objects,
     const sealed = sealCredentials(kernel, id, version, secrets);
     const row: InstanceRow = { pipeline: id, version, config: JSON.stringify(wire), secrets: sealed };
     // The journals first: a version without them could not take events.
-    const instance = await start(row, Array<ReaderState>(settings.shards).fill(FRESH));
+    const shards = Array.from(
+      { length: settings.shards },
+      (_, shard): ShardRow => ({ pipeline: id, version, shard, position: 0, rolls: 0, intent: null }),
+    );
+    const instance = await start(row, shards);
     try {
       await meta.transaction(async (tx) => {
         await record(tx);
-        await insertInstance(tx, row, settings.shards);
+        await insertInstance(tx, row, shards);
       });
     } catch (error) {
       await instance.stop();
@@ -244,7 +210,7 @@ export async function openLegacyPipelines(kernel: KernelSlice, objects: Objects,
   }
 
   async function create(body: PipelineBody): Promise<LegacyPipeline> {
-    const { wire, secrets } = parseBody(body, endpoints);
+    const { wire, secrets } = parseBody(body, isOwnEndpoint);
     const { name } = body;
     if (byName.has(name)) throw pipelinesError("nameTaken", `A pipeline named "${name}" already exists`);
     if (byId.size >= config["pipelines.pipelines_max"])
@@ -258,7 +224,7 @@ export async function openLegacyPipelines(kernel: KernelSlice, objects: Objects,
 
   async function update(name: string, body: PipelineBody): Promise<LegacyPipeline> {
     const before = require(name);
-    const { wire, secrets } = parseBody(body, endpoints);
+    const { wire, secrets } = parseBody(body, isOwnEndpoint);
     if (body.name !== name) throw pipelinesError("invalidPipeline", "name: a pipeline cannot be renamed");
     const waiting = [...draining.keys()].filter(({ pipeline }) => pipeline === before.id).length;
     if (waiting >= DRAINING_MAX)
@@ -267,7 +233,7 @@ export async function openLegacyPipelines(kernel: KernelSlice, objects: Objects,
     const pipeline = await begin(row, wire, secrets ?? openCredentials(kernel, before.instance), async (tx) => {
       await tx.run("UPDATE pipelines_legacy SET version = ? WHERE id = ?", row.version, row.id);
     });
-    retire(before.instance, false);
+    retire(before.instance);
     return pipeline;
   }
 
@@ -276,7 +242,9 @@ export async function openLegacyPipelines(kernel: KernelSlice, objects: Objects,
     await meta.run("DELETE FROM pipelines_legacy WHERE id = ?", id);
     byId.delete(id);
     byName.delete(name);
-    retire(instance, true);
+    retire(instance);
+    // Nobody is left who could mend a destination.
+    for (const one of draining.keys()) if (one.pipeline === id) one.giveUp();
   }
 
   await load();
@@ -296,9 +264,3 @@ export async function openLegacyPipelines(kernel: KernelSlice, objects: Objects,
     },
   };
 }
-
-const stateOf = ({ position, rolls, intent }: ShardRow): ReaderState => ({
-  position,
-  rolls,
-  intent: intent === null ? undefined : (JSON.parse(intent) as Intent),
-});

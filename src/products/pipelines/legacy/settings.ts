@@ -69,8 +69,8 @@ export interface LegacySettings {
   readonly rolling: RollingPolicy;
 }
 
-/** Parts a checked body from its credentials. `endpoints` are the host names of this account's S3 API. */
-export function parseBody(body: PipelineBody, endpoints: ReadonlySet<string>): { wire: Wire; secrets: SinkSecrets | undefined } {
+/** Parts a checked body from its credentials. `isOwnEndpoint` tells the URLs of this account's S3 API. */
+export function parseBody(body: PipelineBody, isOwnEndpoint: (url: URL) => boolean): { wire: Wire; secrets: SinkSecrets | undefined } {
   if (!/^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/.test(body.name))
     throw pipelinesError("invalidName", "name must be 1 to 63 letters, digits and dashes, and start and end with a letter or a digit");
   const { id: _id, endpoint: _endpoint, version: _version, ...rest } = body;
@@ -83,7 +83,7 @@ export function parseBody(body: PipelineBody, endpoints: ReadonlySet<string>): {
     throw pipelinesError("invalidPipeline", "destination.path.prefix: not usable in an object's key");
   const wire = JSON.parse(JSON.stringify({ ...rest, destination: output })) as Wire;
   checkHttp(settingsOf(wire).http);
-  return { wire, secrets: credentials && parseCredentials(credentials, endpoints) };
+  return { wire, secrets: credentials && parseCredentials(credentials, isOwnEndpoint) };
 }
 
 /** Options that the API's types name and that no longer, or never, had a documented meaning. */
@@ -96,11 +96,11 @@ function refuseUnsupported(body: PipelineBody): void {
 
 function parseCredentials(
   credentials: NonNullable<PipelineBody["destination"]["credentials"]>,
-  endpoints: ReadonlySet<string>,
+  isOwnEndpoint: (url: URL) => boolean,
 ): SinkSecrets {
   // Events only ever go into buckets of this account; another destination must not look accepted.
-  const host = URL.parse(credentials.endpoint)?.hostname;
-  if (host === undefined || !endpoints.has(host))
+  const url = URL.parse(credentials.endpoint);
+  if (url === null || !isOwnEndpoint(url))
     throw pipelinesError("invalidPipeline", "destination.credentials.endpoint: not the R2 endpoint of this account");
   return { kind: "r2", accessKeyId: credentials.access_key_id, secretAccessKey: credentials.secret_access_key };
 }
