@@ -42,5 +42,6 @@ export const ingestError = defineErrors("pipelines.ingest", {
   rateLimited: { status: 429, apiCode: 2012, message: "The stream's ingest rate is exceeded", retryable: true },
   overloaded: { status: 429, apiCode: 2013, message: "The stream cannot take more events at the moment", retryable: true },
   bufferFull: { status: 429, apiCode: 2014, message: "The stream's buffer is full: its pipelines do not keep up", retryable: true },
+  encoding: { status: 415, apiCode: 2016, message: "Compressed bodies are not supported: send events without Content-Encoding" },
   diskFull: { status: 507, apiCode: 2015, message: "The disk is full", retryable: true },
 });

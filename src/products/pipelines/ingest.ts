@@ -54,6 +54,8 @@ function openDoor<T extends Receiver>(intake: Intake<T>, bodies: BodyReader, aut
 
   async function post(receiver: T, request: IncomingMessage, response: ServerResponse, origin: string | undefined): Promise<void> {
     if (receiver.http.authentication) await authorize(request);
+    const encoding = request.headers["content-encoding"];
+    if (encoding !== undefined && encoding.toLowerCase() !== "identity") throw ingestError("encoding");
     if (intake.jsonOnly && !isJson(request.headers["content-type"])) throw ingestError("mediaType");
     committed(response, await intake.commit(receiver, await bodies.read(request)), origin);
   }

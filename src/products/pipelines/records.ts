@@ -44,7 +44,7 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
   const { bounds, newlines, surrogates } = scan(body, count);
   if (surrogates && !isWellFormed(events)) throw ingestError("malformed", "The body has an unpaired surrogate");
   let dropped: DropTally | undefined;
-  const errors = new Map<number, RecordError>();
+  let errors: Map<number, RecordError> | undefined;
   if (check !== undefined) {
     for (let i = 0; i < count; i++) {
       const event: unknown = events[i];
@@ -54,6 +54,7 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
       if (error === undefined) continue;
       dropped ??= new DropTally();
       dropped.add(error);
+      errors ??= new Map();
       errors.set(i, error);
     }
   }
@@ -67,7 +68,7 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
   );
   const { bytes } = writer;
   for (let i = 0; i < count; i++) {
-    if (errors.size > 0 && errors.has(i)) continue;
+    if (errors?.has(i)) continue;
     const start = bounds[2 * i] as number;
     const end = bounds[2 * i + 1] as number;
     writer.at += prefix.copy(bytes, writer.at);
@@ -80,7 +81,7 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
     payload: finishPayload(writer),
     count,
     visit(see) {
-      for (let i = 0; i < count; i++) see(() => body.toString("utf8", bounds[2 * i], bounds[2 * i + 1]), errors.get(i));
+      for (let i = 0; i < count; i++) see(() => body.toString("utf8", bounds[2 * i], bounds[2 * i + 1]), errors?.get(i));
     },
   };
 }
