@@ -28,6 +28,8 @@ const DUCKDB_TYPES: Readonly<Partial<Record<Primitive["kind"], string>>> = {
   timestamp: "TIMESTAMP",
   timestamptz: "TIMESTAMP WITH TIME ZONE",
   timestamp_ns: "TIMESTAMP_NS",
+  // The engine has no such type: it reads these values to the microsecond.
+  timestamptz_ns: "TIMESTAMP WITH TIME ZONE",
   string: "VARCHAR",
   uuid: "UUID",
   fixed: "BLOB",

@@ -70,10 +70,8 @@ export async function planScan(
   const snapshot = currentSnapshot(metadata);
   if (snapshot === undefined) return EMPTY;
   const location = snapshot["manifest-list"];
-  if (location === undefined)
-    throw r2SqlError("notImplemented", `${table.name} has a snapshot of the first format version without a manifest list`);
-
-  const manifests = (await store.manifestList(bucket, location, onRead)).filter(
+  const listed = location === undefined ? (snapshot.manifests ?? []).map(unlisted) : await store.manifestList(bucket, location, onRead);
+  const manifests = listed.filter(
     // Deleted entries alone: nothing to read.
     (manifest) => manifest.addedFilesCount !== 0 || manifest.existingFilesCount !== 0,
   );
@@ -124,6 +122,27 @@ export async function planScan(
     equalityDeletes: deleteFiles.filter(({ file }) => file.content === "equality-deletes"),
   };
 }
+
+/**
+ * A manifest that an old snapshot of the first format version names by itself, without a list: all of it is data, and
+ * nothing is known of its partitions.
+ */
+const unlisted = (path: string): ManifestFile => ({
+  path,
+  length: 0,
+  partitionSpecId: UNKNOWN_SPEC,
+  content: "data",
+  sequenceNumber: 0,
+  minSequenceNumber: 0,
+  addedSnapshotId: 0n,
+  addedFilesCount: undefined,
+  existingFilesCount: undefined,
+  deletedFilesCount: undefined,
+  addedRowsCount: undefined,
+  existingRowsCount: undefined,
+  deletedRowsCount: undefined,
+});
+const UNKNOWN_SPEC = -1;
 
 async function liveFiles(
   bucket: string,
