@@ -94,6 +94,39 @@ export class Numbers {
   }
 }
 
+/** Messages with numbers for ids: each that was acknowledged to its sender comes, once or more often. */
+export class Deliveries {
+  #nextId = 0;
+  #waiting = new Set<number>();
+  #seen = new Set<number>();
+  #acknowledged = 0;
+
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
+  take(count: number): number[] {
+    return Array.from({ length: count }, () => this.#nextId++);
+  }
+
+  acknowledge(ids: readonly number[]): void {
+    for (const id of ids) this.#waiting.add(id);
+    this.#acknowledged += ids.length;
+  }
+
+  /** A message that came; it may come again, and before its sender has heard of it. */
+  delivered(id: number): void {
+    assert.ok(Number.isInteger(id) && id >= 0 && id < this.#nextId, `message ${id} was never sent`);
+    this.#seen.add(id);
+  }
+
+  /** Acknowledged to their senders, and not delivered yet. */
+  missing(): number[] {
+    for (const id of this.#waiting) if (this.#seen.has(id)) this.#waiting.delete(id);
+    return [...this.#waiting];
+  }
+}
+
 /** Events with numbers for ids, on their way into a table that must hold each once. */
 export class Events {
   #nextId = 0;

@@ -16,7 +16,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { projectRoot, startPlatform, type TestPlatform } from "../harness/platform.ts";
 import { type Random, seeded } from "../harness/seed.ts";
 import { deployWorker } from "../harness/worker-project.ts";
-import { Events, Numbers, Registers } from "./model.ts";
+import { Deliveries, Events, Numbers, Registers } from "./model.ts";
 import { Crew, type Model, type Resources, writers } from "./writers.ts";
 
 const ROUNDS = Number(process.env.FREEHOLD_CRASH_ROUNDS ?? 2);
@@ -30,7 +30,7 @@ const ROWS_PER_QUERY = 10_000;
 const READS_PER_REQUEST = 100;
 const LAKE = "crash-lake";
 
-test("[d1-43, kv-32, pipelines-06, pipelines-31, durable-objects-09, durable-objects-27] what was acknowledged survives SIGKILL of the platform, of the system workerd and of Workers' processes, and each event is in the table once", {
+test("[queues-05, d1-43, kv-32, pipelines-06, pipelines-31, durable-objects-09, durable-objects-27] what was acknowledged survives SIGKILL of the platform, of the system workerd and of Workers' processes, and each event is in the table once", {
   timeout: 60_000 + ROUNDS * ROUND_DEADLINE_MS,
 }, async (t) => {
   const random = seeded((text) => t.diagnostic(text));
@@ -43,6 +43,7 @@ test("[d1-43, kv-32, pipelines-06, pipelines-31, durable-objects-09, durable-obj
     deployments: new Registers("deployments"),
     numbers: [new Numbers("ledger-a"), new Numbers("ledger-b")],
     events: new Events(),
+    messages: new Deliveries(),
   };
   const crew = new Crew(writers(resources, model, random.seed));
   const napping = new Map<string, number>();
@@ -72,6 +73,7 @@ test("[d1-43, kv-32, pipelines-06, pipelines-31, durable-objects-09, durable-obj
       await crew.stop();
       await checkStores(platform, resources, model);
       await checkEvents(platform, resources, model.events);
+      await checkMessages(platform, resources, model.messages);
       await checkAlarms(platform, alarms, napping);
     }
   } finally {
@@ -83,10 +85,10 @@ test("[d1-43, kv-32, pipelines-06, pipelines-31, durable-objects-09, durable-obj
   await platform.restart();
   await checkStores(platform, resources, model);
   await checkEvents(platform, resources, model.events);
-  const { kv, r2, d1, deployments, numbers, events } = model;
+  const { kv, r2, d1, deployments, numbers, events, messages } = model;
   const operations = numbers.reduce((sum, one) => sum + one.acknowledged, 0);
   t.diagnostic(
-    `acknowledged: ${kv.acknowledged} kv, ${r2.acknowledged} r2, ${d1.acknowledged} d1, ${deployments.acknowledged} deployments, ${operations} Durable Object, ${events.acknowledged} events`,
+    `acknowledged: ${kv.acknowledged} kv, ${r2.acknowledged} r2, ${d1.acknowledged} d1, ${deployments.acknowledged} deployments, ${operations} Durable Object, ${events.acknowledged} events, ${messages.acknowledged} messages`,
   );
   t.diagnostic(`not acknowledged: ${[...crew.failures].map(([name, n]) => `${name} ${n}`).join(", ")}`);
 });
@@ -140,6 +142,9 @@ async function prepare(
     },
   });
   await create("/pipelines/v1/pipelines", { name: "crash_pipeline", sql: "INSERT INTO crash_sink SELECT * FROM crash_stream" });
+  const pushed = (await create("/queues", { queue_name: "crash-pushed" })).queue_id as string;
+  const pulled = (await create("/queues", { queue_name: "crash-pulled" })).queue_id as string;
+  await create(`/queues/${pulled}/consumers`, { type: "http_pull" });
   const everything = await deployWorker(t, platform, {
     files: { "index.js": fixture("everything") },
     config: {
@@ -148,6 +153,14 @@ async function prepare(
       r2_buckets: [{ binding: "BUCKET", bucket_name: bucket }],
       d1_databases: [{ binding: "DB", database_name: "crash", database_id: database }],
       pipelines: [{ binding: "STREAM", stream }],
+      queues: {
+        producers: [
+          { binding: "PUSHED", queue: "crash-pushed" },
+          { binding: "PULLED", queue: "crash-pulled" },
+        ],
+        // A kill is no fault of the messages: none of them may be given up.
+        consumers: [{ queue: "crash-pushed", max_batch_timeout: 0, max_retries: 100 }],
+      },
       durable_objects: { bindings: [{ name: "LEDGER", class_name: "Ledger" }] },
       migrations: [{ tag: "v1", new_sqlite_classes: ["Ledger"] }],
     },
@@ -161,7 +174,11 @@ async function prepare(
       migrations: [{ tag: "v1", new_sqlite_classes: ["Sleeper"] }],
     },
   });
-  return { resources: { platform, workerUrl: everything.url, kvNamespace, bucket, database, stream }, sleeper: sleeper.url, alarms };
+  return {
+    resources: { platform, workerUrl: everything.url, kvNamespace, bucket, database, stream, pushed, pulled },
+    sleeper: sleeper.url,
+    alarms,
+  };
 }
 
 const fixture = (name: string): string => readFileSync(join(import.meta.dirname, "fixtures", name, "index.js"), "utf8");
@@ -289,6 +306,21 @@ async function checkEvents(platform: TestPlatform, { stream }: Resources, events
   events.check(found);
   const [total] = await query<{ n: number }>(platform, "SELECT COUNT(*) AS n FROM crash.events");
   assert.equal(Number(total?.n), found.length, "count(*)");
+}
+
+/** Pulls until each message that was acknowledged has come: directly, or through the Worker that passes it on. */
+async function checkMessages(platform: TestPlatform, { pulled }: Resources, messages: Deliveries): Promise<void> {
+  const path = `/accounts/${platform.ready.account_id}/queues/${pulled}/messages`;
+  await until("every acknowledged message is delivered", ARRIVAL_DEADLINE_MS, async () => {
+    for (;;) {
+      const { status, body } = await platform.rest("POST", `${path}/pull`, { batch_size: 100 });
+      assert.equal(status, 200, JSON.stringify(body));
+      const batch = body.result.messages as { body: string; lease_id: string }[];
+      if (batch.length === 0) return messages.missing().length === 0;
+      for (const message of batch) messages.delivered(JSON.parse(Buffer.from(message.body, "base64").toString()));
+      await platform.rest("POST", `${path}/ack`, { acks: batch });
+    }
+  });
 }
 
 /** The rows of an R2 SQL query. A table that a sink has not made yet has none, if the caller says so. */

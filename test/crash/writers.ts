@@ -15,7 +15,7 @@ import { FormData } from "undici";
 import type { TestPlatform } from "../harness/platform.ts";
 import { type Random, randomOf } from "../harness/seed.ts";
 import { COMPATIBILITY_DATE } from "../harness/worker-project.ts";
-import { digestOf, type Events, type Numbers, type Registers } from "./model.ts";
+import { type Deliveries, digestOf, type Events, type Numbers, type Registers } from "./model.ts";
 
 export interface Resources {
   readonly platform: TestPlatform;
@@ -24,6 +24,9 @@ export interface Resources {
   readonly bucket: string;
   readonly database: string;
   readonly stream: string;
+  /** Ids of the queue that a Worker consumes and passes on, and of the one where everything is pulled. */
+  readonly pushed: string;
+  readonly pulled: string;
 }
 
 export interface Model {
@@ -34,6 +37,7 @@ export interface Model {
   readonly deployments: Registers;
   readonly numbers: readonly Numbers[];
   readonly events: Events;
+  readonly messages: Deliveries;
 }
 
 /** One step: a write, or a few. Rejects when it was not acknowledged. */
@@ -166,6 +170,28 @@ function eventsWriter(
   };
 }
 
+/** Sends numbered messages, by binding into the queue that a Worker consumes or by REST into either. */
+function messagesWriter({ platform, workerUrl, pushed, pulled }: Resources, messages: Deliveries, id: string, random: Random): Writer {
+  return {
+    name: id,
+    async step() {
+      const ids = messages.take(random.integer(1, 20));
+      if (random.next() < 0.5) await send(platform, `${workerUrl}/message`, { method: "POST", body: JSON.stringify(ids) });
+      else
+        await send(
+          platform,
+          `${platform.ready.api}/accounts/${platform.ready.account_id}/queues/${random.pick([pushed, pulled])}/messages/batch`,
+          {
+            method: "POST",
+            headers: { authorization: `Bearer ${platform.ready.api_token}`, "content-type": "application/json" },
+            body: JSON.stringify({ messages: ids.map((n) => ({ body: n })) }),
+          },
+        );
+      messages.acknowledge(ids);
+    },
+  };
+}
+
 const PART_BYTES = 5 * 1024 * 1024;
 
 /** Uploads in two parts, one call a step: what was acknowledged of an upload before a crash is good for its completion. */
@@ -246,6 +272,7 @@ export function writers(resources: Resources, model: Model, seed: number): Write
       registerWriter(model.d1, `d1-${i}`, random(), 20_000, [workerDoors(resources, "d1"), d1Rest(resources)]),
       eventsWriter(resources, model.events, `http-${i}`, random(), "http"),
       eventsWriter(resources, model.events, `binding-${i}`, random(), "binding"),
+      messagesWriter(resources, model.messages, `messages-${i}`, random()),
     );
   }
   all.push(multipartWriter(resources, model.r2, s3, "multipart-1"), deployWriter(resources, model.deployments, "deploy-1"));
