@@ -9,6 +9,7 @@ import { serveBinding } from "./binding-protocol.ts";
 import { createDelivery } from "./delivery.ts";
 import { queuesError } from "./errors.ts";
 import { openMessages } from "./messages.ts";
+import { openMetrics } from "./metrics.ts";
 import { migrations } from "./migrations.ts";
 import { openQueues } from "./queues.ts";
 import { WRITE } from "./rest.ts";
@@ -32,7 +33,12 @@ export const queues = {
     const dispatch = kernel.get("dispatch");
     const look = (queueId: string): void => delivery.look(queueId);
     const queues = await openQueues(meta, clock, config["queues.queues_max"], look);
-    const messages = await openMessages(meta, clock, look);
+    const metrics = openMetrics(meta, clock, log, {
+      queueIds: () => queues.list().map(({ id }) => id),
+      backlog: (queueId) => messages.backlog.of(queueId),
+      running: (queueId) => delivery.running(queueId),
+    });
+    const messages = await openMessages(meta, clock, look, metrics.count);
     const delivery = createDelivery({ queues, messages, dispatch, clock, log, concurrencyMax: config["queues.concurrency_max"] });
     const limits = { perSecond: config["queues.messages_per_s_max"], backlogBytes: config["queues.backlog_max_bytes"] };
     const sender = openSender(messages, limits, clock);
@@ -56,14 +62,16 @@ export const queues = {
       addProducers: (of) => void producers.push(of),
     };
     return {
-      routes: queuesRoutes({ queues, messages, sender, sweeper, dispatch, producersOf }),
+      routes: queuesRoutes({ queues, messages, sender, sweeper, metrics, dispatch, producersOf }),
       bindings: { queue: queueBinding(queues, mint) },
       internal: (claims, request, response) => serveBinding({ queues, messages, sender }, claims, request, response),
       offers: { queueSender },
+      datasets: metrics.datasets,
       check: async () => ({ ok: true, detail: `${queues.list().length} queues` }),
       async stop() {
         await delivery.stop();
         await sweeper.stop();
+        await metrics.stop();
       },
     };
   },

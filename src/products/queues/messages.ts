@@ -8,7 +8,8 @@ import { randomBytes } from "node:crypto";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore, MetaTransaction, SqlValue } from "../../kernel/meta/meta.ts";
 import { type BacklogCounter, openBacklog } from "./backlog.ts";
-import { lowestId, messageIds } from "./message-ids.ts";
+import { lowestId, messageIds, timeOfId } from "./message-ids.ts";
+import type { Metrics } from "./metrics.ts";
 import type { ContentType, LeasedMessage, MessageSource, NewMessage, Queue } from "./model.ts";
 
 export interface Messages {
@@ -73,8 +74,13 @@ const toLeased = (row: Row): LeasedMessage => ({
   lease: row.lease ?? "",
 });
 
-/** `arrived` hears of each queue that got messages, or got some back. */
-export async function openMessages(meta: MetaStore, clock: Clock, arrived: (queueId: string) => void): Promise<Messages> {
+/** `arrived` hears of each queue that got messages, or got some back; `count` of each operation. */
+export async function openMessages(
+  meta: MetaStore,
+  clock: Clock,
+  arrived: (queueId: string) => void,
+  count: Metrics["count"],
+): Promise<Messages> {
   const backlog = await openBacklog(meta);
   const newId = messageIds(clock);
 
@@ -109,7 +115,10 @@ export async function openMessages(meta: MetaStore, clock: Clock, arrived: (queu
     }
     return () => {
       backlog.removed(queue.id, rows.length, sum(rows));
+      const consumer = queue.consumer?.type;
+      count(queue.id, { action: "DeleteMessage", consumer, outcome: deadLetters === undefined ? "fail" : "dlq", messages: rows });
       if (deadLetters === undefined) return;
+      count(deadLetters.id, { action: "WriteMessage", messages: rows });
       backlog.added(deadLetters.id, letters.length, sum(rows), letters[0]?.id as string);
       arrived(deadLetters.id);
     };
@@ -145,6 +154,11 @@ export async function openMessages(meta: MetaStore, clock: Clock, arrived: (queu
       return { leased: rows.filter((row) => !dead.includes(row)), buried: dead.length, after };
     });
     after();
+    count(queue.id, {
+      action: "ReadMessage",
+      consumer: queue.consumer?.type,
+      messages: leased.map(({ id, size, attempts }) => ({ size, lagMs: Math.max(0, now - timeOfId(id)), retries: attempts - 1 })),
+    });
     // RETURNING has no order; ids are in the order of sending.
     leased.sort((a, b) => (a.id < b.id ? -1 : 1));
     return { leased, buried };
@@ -184,6 +198,7 @@ export async function openMessages(meta: MetaStore, clock: Clock, arrived: (queu
       await meta.run(sql, ...params);
       const bytes = messages.reduce((total, message) => total + message.body.byteLength, 0);
       backlog.added(queue.id, rows.length, bytes, rows[0]?.id as string);
+      count(queue.id, { action: "WriteMessage", messages: messages.map(({ body }) => ({ size: body.byteLength })) });
       arrived(queue.id);
     },
     async lease(queue, kind, limit, ms, deadLetters) {
@@ -234,6 +249,7 @@ export async function openMessages(meta: MetaStore, clock: Clock, arrived: (queu
         return { acked, retried, after: await bury(tx, queue, dead, deadLetters) };
       });
       backlog.removed(queue.id, acked.length, sum(acked));
+      count(queue.id, { action: "DeleteMessage", consumer: queue.consumer?.type, outcome: "success", messages: acked });
       after();
       if (retried > 0) arrived(queue.id);
       return { acked: acked.length, retried };

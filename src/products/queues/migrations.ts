@@ -45,4 +45,32 @@ export const migrations: readonly Migration[] = [
       CREATE INDEX queues_messages_due ON queues_messages (queue_id, ready_at, id, size);
     `,
   },
+  {
+    name: "0002-metrics",
+    // Sums by the minute.
+    sql: `
+      CREATE TABLE queues_operations (
+        minute INTEGER NOT NULL,
+        queue_id TEXT NOT NULL,
+        action TEXT NOT NULL,
+        consumer TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        messages INTEGER NOT NULL,
+        billable INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        lag_ms INTEGER NOT NULL,
+        retries INTEGER NOT NULL,
+        PRIMARY KEY (minute, queue_id, action, consumer, outcome)
+      );
+      CREATE TABLE queues_samples (
+        minute INTEGER NOT NULL,
+        queue_id TEXT NOT NULL,
+        samples INTEGER NOT NULL,
+        messages INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        running INTEGER NOT NULL,
+        PRIMARY KEY (minute, queue_id)
+      );
+    `,
+  },
 ];

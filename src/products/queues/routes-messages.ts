@@ -41,7 +41,7 @@ const ACK_MAX = 1000;
 const SEND_BODY_MAX_BYTES = SEND_BATCH_MAX_BYTES * 6 + SEND_BATCH_MAX * 200;
 
 export function messageRoutes(api: QueuesApi): Route[] {
-  const { queues, messages, sender } = api;
+  const { queues, messages, sender, metrics } = api;
   const path = `${QUEUE}/messages`;
   const queueOf = ({ params }: RequestContext): Queue => queues.require(params.queue as string);
   const metadata = async (queue: Queue) => ({ metadata: { metrics: metricsView(await messages.backlog.of(queue.id)) } });
@@ -91,6 +91,7 @@ export function messageRoutes(api: QueuesApi): Route[] {
         if (queue.settings.delivery_paused) throw queuesError("deliveryPaused");
         const ms = visibility_timeout_ms ?? visibility_timeout ?? queue.consumer.settings.visibility_timeout_ms;
         const leased = await messages.lease(queue, "pull", batch_size ?? PULL_BATCH_DEFAULT, ms, await deadLetters(queue));
+        if (leased.length === 0) metrics.countEmptyRead(queue.id);
         const backlog = await messages.backlog.of(queue.id);
         return {
           message_backlog_count: backlog.count,

@@ -7,6 +7,7 @@ import { queueNameOf } from "./binding.ts";
 import { consumerBody, parseConsumer, parseQueueSettings } from "./consumer-config.ts";
 import { queuesError } from "./errors.ts";
 import type { Messages } from "./messages.ts";
+import type { Metrics } from "./metrics.ts";
 import type { Queue } from "./model.ts";
 import type { Queues } from "./queues.ts";
 import { BASE, body, QUEUE, READ, WRITE } from "./rest.ts";
@@ -20,6 +21,7 @@ export interface QueuesApi {
   readonly messages: Messages;
   readonly sender: Sender;
   readonly sweeper: Sweeper;
+  readonly metrics: Metrics;
   readonly dispatch: Dispatch;
   /** Producers besides Workers. */
   producersOf(queueId: string): Promise<readonly Producer[]>;

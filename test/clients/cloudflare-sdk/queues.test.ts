@@ -241,6 +241,50 @@ test("a lease or a ref of one queue does nothing in another", async () => {
   assert.equal((await client.queues.getMetrics(theirs, account)).backlog_count, 0);
 });
 
+test("[queues-44, queues-51] the analytics API has the backlog as it is, and three operations a message for each 64 KB", async () => {
+  const id = await pullQueue("sdk-metrics");
+  const messages = [10, 64_000, 100_000].map((size) => ({ body: "m".repeat(size), content_type: "text" as const }));
+  await client.queues.messages.bulkPush(id, { ...account, messages });
+  const window = `queueId: "${id}", datetime_geq: "${new Date(Date.now() - 600_000).toISOString()}", datetime_leq: "${new Date(Date.now() + 600_000).toISOString()}"`;
+  const graphql = async (selection: string) => {
+    const query = `{ viewer { accounts(filter: { accountTag: "${account_id}" }) { ${selection} } } }`;
+    const answer = await platform.fetch(`${platform.ready.api}/graphql`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${platform.ready.api_token}`, "content-type": "application/json" },
+      body: JSON.stringify({ query }),
+    });
+    const { data, errors } = (await answer.json()) as { data: { viewer: { accounts: Record<string, unknown[]>[] } }; errors: unknown };
+    assert.equal(errors, null);
+    return data.viewer.accounts[0];
+  };
+  assert.deepEqual(await graphql(`queuesBacklogAdaptiveGroups(limit: 10, filter: { ${window} }) { avg { messages bytes } }`), {
+    queuesBacklogAdaptiveGroups: [{ avg: { messages: 3, bytes: 164_010 } }],
+  });
+  await client.queues.messages.ack(id, { ...account, acks: leases(await pull(id)) });
+  assert.deepEqual(await pull(id), []);
+  const selection = `(limit: 10, filter: { ${window} }, orderBy: [actionType_ASC]) { count sum { billableOperations bytes } dimensions { actionType consumerType outcome } }`;
+  // An empty pull is a read as well.
+  assert.deepEqual(await graphql(`queueMessageOperationsAdaptiveGroups${selection}`), {
+    queueMessageOperationsAdaptiveGroups: [
+      {
+        count: 3,
+        sum: { billableOperations: 4, bytes: 164_010 },
+        dimensions: { actionType: "DeleteMessage", consumerType: "http", outcome: "success" },
+      },
+      {
+        count: 3,
+        sum: { billableOperations: 5, bytes: 164_010 },
+        dimensions: { actionType: "ReadMessage", consumerType: "http", outcome: "" },
+      },
+      {
+        count: 3,
+        sum: { billableOperations: 4, bytes: 164_010 },
+        dimensions: { actionType: "WriteMessage", consumerType: "", outcome: "" },
+      },
+    ],
+  });
+});
+
 test("messages and leases survive a kill", async () => {
   const id = await pullQueue("sdk-killed");
   const messages = ["leased", "waiting"].map((body) => ({ body, content_type: "text" as const }));
