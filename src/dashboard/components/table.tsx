@@ -6,6 +6,8 @@ import type { ReactNode } from "react";
 
 export interface Column<T> {
   readonly title: string;
+  /** Where titles repeat. */
+  readonly key?: string;
   readonly cell: (row: T) => ReactNode;
   readonly align?: "right";
   /** Left out below the width at which it would crowd the others. */
@@ -59,7 +61,7 @@ export function Table<T>({
               </th>
             )}
             {columns.map((column) => (
-              <th key={column.title} scope="col" className={`px-4 py-2.5 font-medium ${side(column)}`}>
+              <th key={column.key ?? column.title} scope="col" className={`px-4 py-2.5 font-medium ${side(column)}`}>
                 {column.title}
               </th>
             ))}
@@ -87,7 +89,7 @@ export function Table<T>({
                   </td>
                 )}
                 {columns.map((column) => (
-                  <td key={column.title} className={`px-4 py-2 ${side(column)}`}>
+                  <td key={column.key ?? column.title} className={`px-4 py-2 ${side(column)}`}>
                     {column.cell(row)}
                   </td>
                 ))}

@@ -64,3 +64,17 @@ export function bucketsIn({ from, to }: Window, bucket: TimeBucket): number[] {
   for (let time = Math.floor(Date.parse(from) / length) * length; time <= Date.parse(to); time += length) times.push(time);
   return times;
 }
+
+/** Picks a figure for each time; 0 where the answer has no row. */
+export function byTime<T extends { readonly dimensions: Readonly<Record<string, string>> }>(
+  rows: readonly T[],
+  bucket: TimeBucket,
+  times: readonly number[],
+) {
+  const found = new Map(rows.map((row) => [Date.parse(row.dimensions[bucket] ?? ""), row]));
+  return (of: (row: T) => number): number[] =>
+    times.map((time) => {
+      const row = found.get(time);
+      return row === undefined ? 0 : of(row);
+    });
+}

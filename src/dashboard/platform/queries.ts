@@ -1,5 +1,5 @@
 /** What pages read and change, with TanStack Query: one cache of answers by path, and actions that say what they made stale. */
-import { MutationCache, QueryClient, useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { QueryClient, useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { useToast } from "../components/toast.tsx";
 import { ApiFailure, onAccount } from "./rest.ts";
 import { session } from "./session.ts";
@@ -12,7 +12,6 @@ export const queryClient = new QueryClient({
       retry: (count, error) => count < 2 && !(error instanceof ApiFailure && error.status >= 400 && error.status < 500),
     },
   },
-  mutationCache: new MutationCache(),
 });
 
 export const useSession = () => useSuspenseQuery({ queryKey: ["session"], queryFn: session, staleTime: Number.POSITIVE_INFINITY }).data;

@@ -34,29 +34,43 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export interface CallOptions {
   readonly method?: Method;
+  /** Sent as JSON. */
   readonly body?: unknown;
+  /** Sent as it is, instead of `body`. */
+  readonly raw?: BodyInit;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
 /** A path under /client/v4. Throws `ApiFailure`; when the session is over it leads to the sign-in page. */
 export async function call<T, I = unknown>(path: string, options: CallOptions = {}): Promise<Answer<T, I>> {
-  const { method = "GET", body, headers, signal } = options;
-  let response: Response;
+  const response = await send(path, options);
+  const envelope = (await response.json().catch(() => undefined)) as Envelope | undefined;
+  if (!response.ok || envelope?.success === false) throw failureOf(response.status, envelope);
+  return { result: envelope?.result as T, info: envelope?.result_info as I };
+}
+
+async function send(path: string, { method = "GET", body, raw, headers, signal }: CallOptions): Promise<Response> {
+  const json = body !== undefined;
   try {
-    response = await fetch(`/client/v4${path}`, {
+    return await fetch(`/client/v4${path}`, {
       method,
-      headers: { ...PAGE_HEADER, ...(body !== undefined && { "content-type": "application/json" }), ...headers },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-      ...(signal && { signal }),
+      headers: { ...PAGE_HEADER, ...(json && { "content-type": "application/json" }), ...headers },
+      body: json ? JSON.stringify(body) : (raw ?? null),
+      signal: signal ?? null,
     });
   } catch (cause) {
     if (signal?.aborted) throw cause;
     throw new ApiFailure("The platform does not answer. Is it running?", 0, 0);
   }
-  const envelope = (await response.json().catch(() => undefined)) as Envelope | undefined;
-  if (!response.ok || envelope?.success === false) throw failureOf(response.status, envelope);
-  return { result: envelope?.result as T, info: envelope?.result_info as I };
+}
+
+/** A path under the account whose answer is no envelope: a value, a file. */
+export async function rawOnAccount(path: string, signal?: AbortSignal): Promise<Response> {
+  const { accountId } = await session();
+  const response = await send(`/accounts/${accountId}${path}`, signal ? { signal } : {});
+  if (!response.ok) throw failureOf(response.status, await response.json().catch(() => undefined));
+  return response;
 }
 
 /** A path under the account. */

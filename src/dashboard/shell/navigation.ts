@@ -8,6 +8,13 @@ export interface NavigationItem {
 }
 
 export const navigation: readonly { readonly heading: string; readonly items: readonly NavigationItem[] }[] = [
-  { heading: "Storage", items: [{ label: "R2 object storage", to: "/r2", icon: "bucket" }] },
+  {
+    heading: "Storage",
+    items: [
+      { label: "R2 object storage", to: "/r2", icon: "bucket" },
+      { label: "KV", to: "/kv", icon: "key" },
+      { label: "D1 databases", to: "/d1", icon: "database" },
+    ],
+  },
   { heading: "Data platform", items: [{ label: "Pipelines", to: "/pipelines", icon: "stream" }] },
 ];

@@ -124,7 +124,11 @@ function sourceBuilder(log: Log) {
     async built(): Promise<BuiltApp> {
       const target = join(cache, await sourceVersion());
       if (existsSync(target)) return { directory: target };
-      await mkdir(cache, { recursive: true });
+      try {
+        await mkdir(cache, { recursive: true });
+      } catch (error) {
+        return { failed: `The checkout cannot be written to: ${(error as Error).message}` };
+      }
       running ??= start(target);
       return running.done;
     },

@@ -2,20 +2,16 @@
 import { createRoute } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { Chart } from "../../components/chart.tsx";
-import { Failure, Loading } from "../../components/page.tsx";
+import { Figures, hoursIn, hoursSearch } from "../../components/figures.tsx";
 import { Stats } from "../../components/stats.tsx";
-import { DEFAULT_HOURS, hoursOf, WindowField } from "../../components/window.tsx";
 import { bytes, count, dateTime } from "../../platform/format.ts";
-import { bucketOf, bucketsIn, type TimeBucket, useAnalytics, type Window } from "../../platform/graphql.ts";
+import { bucketOf, bucketsIn, byTime, type TimeBucket, useAnalytics, type Window } from "../../platform/graphql.ts";
 import { pipelineRoute } from "./pipeline.tsx";
 
 export const metricsRoute = createRoute({
   getParentRoute: () => pipelineRoute,
   path: "metrics",
-  validateSearch: (search: Record<string, unknown>): { hours?: number } => {
-    const hours = hoursOf(search.hours);
-    return hours === DEFAULT_HOURS ? {} : { hours };
-  },
+  validateSearch: hoursSearch,
   component: Metrics,
 });
 
@@ -27,7 +23,7 @@ interface Written {
   readonly sum: { readonly bytesWritten: number; readonly recordsWritten: number; readonly filesWritten: number };
   readonly dimensions: Readonly<Record<string, string>>;
 }
-interface Figures {
+interface Answer {
   readonly read: readonly Read[];
   readonly written: readonly Written[];
 }
@@ -49,23 +45,20 @@ const queryBy = (bucket: TimeBucket): string => `query PipelineMetrics($account:
 
 function Metrics() {
   const { pipeline } = pipelineRoute.useParams();
-  const { hours = DEFAULT_HOURS } = metricsRoute.useSearch();
+  const hours = hoursIn(metricsRoute.useSearch());
   const navigate = metricsRoute.useNavigate();
   const bucket = bucketOf(hours);
-  const metrics = useAnalytics<Figures>("pipeline", queryBy(bucket), hours, { pipeline });
+  const metrics = useAnalytics<Answer>("pipeline", queryBy(bucket), hours, { pipeline });
   return (
-    <div className="flex flex-col gap-4">
-      <WindowField hours={hours} onChange={(to) => void navigate({ search: to === DEFAULT_HOURS ? {} : { hours: to } })} />
-      {metrics.isPending && <Loading />}
-      <Failure error={metrics.error} retry={() => void metrics.refetch()} />
-      {metrics.data && <Shown figures={metrics.data.figures} window={metrics.data.window} bucket={bucket} />}
-    </div>
+    <Figures answer={metrics} hours={hours} onChange={(search) => void navigate({ search })}>
+      {(figures, window) => <Shown figures={figures} window={window} bucket={bucket} />}
+    </Figures>
   );
 }
 
 const timeLabel = (time: number): string => dateTime(time);
 
-function Shown({ figures: { read, written }, window, bucket }: { figures: Figures; window: Window; bucket: TimeBucket }) {
+function Shown({ figures: { read, written }, window, bucket }: { figures: Answer; window: Window; bucket: TimeBucket }) {
   const charts = useMemo(() => {
     const times = bucketsIn(window, bucket);
     const reads = byTime(read, bucket, times);
@@ -106,18 +99,4 @@ function Shown({ figures: { read, written }, window, bucket }: { figures: Figure
       <Chart title="Bytes" times={charts.times} series={charts.bytes} format={bytes} timeLabel={timeLabel} />
     </>
   );
-}
-
-/** Picks a figure for each time; 0 where the answer has no row. */
-function byTime<T extends { readonly dimensions: Readonly<Record<string, string>> }>(
-  rows: readonly T[],
-  bucket: TimeBucket,
-  times: readonly number[],
-) {
-  const found = new Map(rows.map((row) => [Date.parse(row.dimensions[bucket] ?? ""), row]));
-  return (of: (row: T) => number): number[] =>
-    times.map((time) => {
-      const row = found.get(time);
-      return row === undefined ? 0 : of(row);
-    });
 }

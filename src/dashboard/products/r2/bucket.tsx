@@ -18,6 +18,7 @@ function BucketFrame() {
       <Tabs
         items={[
           { label: "Objects", to: base, exact: true },
+          { label: "Metrics", to: `${base}/metrics` },
           { label: "Settings", to: `${base}/settings` },
         ]}
       />

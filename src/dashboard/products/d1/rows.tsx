@@ -1,0 +1,25 @@
+/** Rows of a result as a table. NULL and bytes look different from text that says so. */
+import { Table } from "../../components/table.tsx";
+import type { Value } from "./api.ts";
+
+interface Row {
+  readonly id: string;
+  readonly values: readonly Value[];
+}
+
+export function Rows({ label, columns, rows }: { label: string; columns: readonly string[]; rows: readonly (readonly Value[])[] }) {
+  return (
+    <Table
+      label={label}
+      rows={rows.map((values, i): Row => ({ id: String(i), values }))}
+      id={({ id }) => id}
+      columns={columns.map((title, i) => ({ title, key: String(i), cell: (row: Row) => <Cell value={row.values[i] ?? null} /> }))}
+    />
+  );
+}
+
+function Cell({ value }: { value: Value }) {
+  if (value === null) return <span className="text-soft italic">NULL</span>;
+  if (typeof value === "object") return <span className="text-soft italic">{value.length} bytes</span>;
+  return <span className="break-words whitespace-pre-wrap">{String(value)}</span>;
+}
