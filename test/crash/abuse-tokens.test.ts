@@ -208,6 +208,44 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
       weak: [403, error(10000, "The token does not have the Workers Pipelines Send permission")],
     });
   },
+  // Legacy pipelines.
+  async pipelines() {
+    const { endpoint, access_key_id, secret_access_key } = platform.ready.s3;
+    const legacy = `/accounts/${account}/pipelines`;
+    const { status, body } = await platform.rest("POST", legacy, {
+      name: NAME,
+      source: [{ type: "http", format: "json", authentication: true }],
+      transforms: [],
+      destination: {
+        type: "r2",
+        format: "json",
+        compression: { type: "none" },
+        batch: { max_bytes: 1_000_000, max_duration_s: 300, max_rows: 100 },
+        path: { bucket: NAME },
+        credentials: { endpoint, access_key_id, secret_access_key },
+      },
+    });
+    assert.equal(status, 200, JSON.stringify(body));
+    const error = (code: number, message: string) => ({ success: false, errors: [{ code, message }], messages: [], result: null });
+    const url = (body.result as { endpoint: string }).endpoint;
+    await refusals([{ what: "legacy ingest", method: "POST", url, body: [{ id: 1 }], needs: ["Workers Pipelines Send"] }], {
+      none: [401, error(10000, "Authentication error")],
+      garbage: [401, error(10000, "Authentication error")],
+      weak: [403, error(10000, "The token does not have the Workers Pipelines Send permission")],
+    });
+    await platform.rest("DELETE", `${legacy}/${NAME}`);
+  },
+  // Without a session it is the REST API, and pages that show nothing.
+  async dash() {
+    const url = `${platform.host("dash")}/client/v4/accounts/${account}/storage/kv/namespaces`;
+    const error = (code: number, message: string) => ({ success: false, errors: [{ code, message }], messages: [], result: null });
+    const needs = ["Workers KV Storage Read", "Workers KV Storage Write"];
+    await refusals([{ what: "REST", method: "GET", url, needs }], {
+      none: [401, error(10000, "Authentication error")],
+      garbage: [401, error(1000, "Invalid API Token")],
+      weak: [403, error(10000, "Authentication error")],
+    });
+  },
   async catalog() {
     const base = platform.host("catalog", { bucket: NAME });
     const config = await platform.fetch(`${base}/v1/config?warehouse=${account}_${NAME}`, { headers: bearer(root) });
