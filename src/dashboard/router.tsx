@@ -3,6 +3,7 @@ import { createRouter } from "@tanstack/react-router";
 import { d1Routes } from "./products/d1/routes.ts";
 import { kvRoutes } from "./products/kv/routes.ts";
 import { pipelinesRoutes } from "./products/pipelines/routes.ts";
+import { queuesRoutes } from "./products/queues/routes.ts";
 import { r2Routes } from "./products/r2/routes.ts";
 import { overviewRoute } from "./shell/overview.tsx";
 import { rootRoute, shellRoute } from "./shell/root.tsx";
@@ -10,7 +11,7 @@ import { signInRoute } from "./shell/sign-in.tsx";
 
 const routeTree = rootRoute.addChildren([
   signInRoute,
-  shellRoute.addChildren([overviewRoute, ...d1Routes, ...kvRoutes, ...pipelinesRoutes, ...r2Routes]),
+  shellRoute.addChildren([overviewRoute, ...d1Routes, ...kvRoutes, ...pipelinesRoutes, ...queuesRoutes, ...r2Routes]),
 ]);
 
 export const router = createRouter({ routeTree, scrollRestoration: true });

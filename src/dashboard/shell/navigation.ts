@@ -17,4 +17,5 @@ export const navigation: readonly { readonly heading: string; readonly items: re
     ],
   },
   { heading: "Data platform", items: [{ label: "Pipelines", to: "/pipelines", icon: "stream" }] },
+  { heading: "Messages", items: [{ label: "Queues", to: "/queues", icon: "queue" }] },
 ];
