@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { after, type TestContext, test } from "node:test";
 import { launcher, runProcess, startPlatform } from "../../harness/platform.ts";
+import { noPython } from "../../harness/python.ts";
 import { keys, openTerminal } from "../../harness/terminal.ts";
 import { eventFields, pipelinesWorld, sampleEvents } from "../pipelines-world.ts";
 
@@ -70,7 +71,7 @@ test("scripts get a line for each event and each drop, by id and by name, until 
   assert.deepEqual((await byId.next()).event, sampleEvents[1]);
 });
 
-test("people get columns as wide as their terminal, and nothing that steers it", async (t) => {
+test("people get columns as wide as their terminal, and nothing that steers it", { skip: noPython }, async (t) => {
   const command = [process.execPath, launcher, "pipelines", "tail", "tailed_stream", "--data", platform.dir];
   const terminal = openTerminal(t, platform, command, { cwd: platform.dir });
   await terminal.expect(`tailed_stream (${stream.id})`);

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
+import { noPython } from "../../harness/python.ts";
 import { keys, openTerminal, type Terminal } from "../../harness/terminal.ts";
 import { pipelinesWorld } from "../pipelines-world.ts";
 
@@ -32,7 +33,9 @@ async function find(kind: "streams" | "sinks" | "pipelines", name: string) {
   return (await platform.rest("GET", `${world.base}/${kind}/${found.id}`)).body.result;
 }
 
-test("[pipelines-33] the simple wizard makes bucket, catalog, stream, sink and pipeline, and its curl command works", async (t) => {
+test("[pipelines-33] the simple wizard makes bucket, catalog, stream, sink and pipeline, and its curl command works", {
+  skip: noPython,
+}, async (t) => {
   const terminal = openTerminal(t, platform, ["wrangler", "pipelines", "setup", "--name", "ecommerce"], { cwd });
   await answer(terminal, [
     [/Enable HTTP endpoint/, "y"],
@@ -109,7 +112,7 @@ test("[pipelines-33] the simple wizard makes bucket, catalog, stream, sink and p
   assert.match(stdout, /\{"success":true,"result":\{"committed":1\}\}/);
 });
 
-test("[pipelines-33] the advanced wizard asks for every option, and asks again after a mistake", async (t) => {
+test("[pipelines-33] the advanced wizard asks for every option, and asks again after a mistake", { skip: noPython }, async (t) => {
   const terminal = openTerminal(t, platform, ["wrangler", "basin", "pipelines", "setup"], { cwd });
   await answer(terminal, [
     [/name your pipeline\?/, line("my-shop")],
