@@ -186,6 +186,12 @@ export interface QueueBatchResult {
   readonly retryMessages: readonly { readonly msgId: string; readonly delaySeconds?: number }[];
 }
 
+/** What an event is about: the product, and for some a resource of it. */
+export interface EventSource {
+  readonly type: string;
+  readonly [member: string]: string;
+}
+
 /** Queues for other products: events of their own as messages. */
 export interface QueueSender {
   /** The queue, or undefined; memory only. */
@@ -195,6 +201,13 @@ export interface QueueSender {
    * and with the documented limits, of which those with status 429 pass by themselves.
    */
   send(queueId: string, source: "r2" | "event", bodies: readonly unknown[]): Promise<void>;
+  /** Says which events of a source the product announces: "r2" and "bucket.created". Others cannot be subscribed to. */
+  addEventSource(type: string, events: readonly string[]): void;
+  /**
+   * Tells subscribed queues of an event. Their messages are part of the transaction of the change; the function that it
+   * resolves with is to be called after the commit.
+   */
+  announce(tx: MetaTransaction, source: EventSource, event: string, payload: unknown): Promise<() => void>;
   /** Whether the principal may write to queues: whoever sets up events for one must. */
   allows(principal: Principal): boolean;
   /** Registers who asks for the producers of a queue: a product names those of its resources that write to it. */

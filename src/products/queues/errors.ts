@@ -36,5 +36,7 @@ export const queuesError = defineErrors("queues", {
   consumerNotFound: { status: 404, apiCode: 11024, message: "Consumer does not exist" },
   noPullConsumer: { status: 400, apiCode: 11025, message: "The queue has no consumer of type http_pull." },
   scriptNotFound: { status: 404, apiCode: 11026, message: "The consumer's Worker does not exist." },
+  subscriptionNotFound: { status: 404, apiCode: 11028, message: "Event subscription does not exist" },
+  eventUnknown: { status: 400, apiCode: 11029, message: "The source has no such event." },
   purgeUnconfirmed: { status: 400, apiCode: 11027, message: "Purging needs delete_messages_permanently: true." },
 });

@@ -14,7 +14,9 @@ import { migrations } from "./migrations.ts";
 import { openQueues } from "./queues.ts";
 import { WRITE } from "./rest.ts";
 import { queuesRoutes } from "./routes.ts";
+import { subscriptionRoutes } from "./routes-subscriptions.ts";
 import { openSender } from "./send.ts";
+import { openSubscriptions } from "./subscriptions.ts";
 import { startSweeper } from "./sweeper.ts";
 import type { Producer } from "./views.ts";
 
@@ -29,7 +31,7 @@ export const queues = {
     { id: "366f57075ffc42689627bcf8242a1b6d", name: "Queues Write", scopes: ["com.cloudflare.api.account"] },
   ],
   async start(kernel) {
-    const { meta, clock, config, log, mint } = kernel;
+    const { meta, clock, config, log, mint, accountId } = kernel;
     const dispatch = kernel.get("dispatch");
     const look = (queueId: string): void => delivery.look(queueId);
     const queues = await openQueues(meta, clock, config["queues.queues_max"], look);
@@ -42,6 +44,7 @@ export const queues = {
     const delivery = createDelivery({ queues, messages, dispatch, clock, log, concurrencyMax: config["queues.concurrency_max"] });
     const limits = { perSecond: config["queues.messages_per_s_max"], backlogBytes: config["queues.backlog_max_bytes"] };
     const sender = openSender(messages, limits, clock);
+    const subscriptions = await openSubscriptions(meta, clock, accountId, queues, messages);
     const sweeper = startSweeper(meta, clock, log, queues, messages);
     for (const queue of queues.list()) {
       await messages.recover(queue);
@@ -59,10 +62,15 @@ export const queues = {
         await sender.send(queue, batch, source);
       },
       allows: (principal) => WRITE.every((group) => principal.can(group)),
+      addEventSource: subscriptions.addSource,
+      announce: subscriptions.announce,
       addProducers: (of) => void producers.push(of),
     };
     return {
-      routes: queuesRoutes({ queues, messages, sender, sweeper, metrics, dispatch, producersOf }),
+      routes: [
+        ...queuesRoutes({ queues, messages, sender, sweeper, metrics, dispatch, producersOf }),
+        ...subscriptionRoutes(subscriptions),
+      ],
       bindings: { queue: queueBinding(queues, mint) },
       internal: (claims, request, response) => serveBinding({ queues, messages, sender }, claims, request, response),
       offers: { queueSender },

@@ -16,6 +16,8 @@ export interface Messages {
   readonly backlog: BacklogCounter;
   /** Durable when it resolves, all or none. `delaySeconds` is the default of those that have none of their own. */
   insert(queue: Queue, messages: readonly NewMessage[], source: MessageSource, delaySeconds?: number): Promise<void>;
+  /** The same in the caller's transaction; what it resolves with is to be called after the commit. */
+  insertIn(tx: MetaTransaction, queue: Queue, messages: readonly NewMessage[], source: MessageSource): Promise<() => void>;
   /**
    * Hands out at most `limit` messages that are due, for `ms`. One whose retries are used up goes to `deadLetters`
    * instead, or is deleted when there is no such queue.
@@ -181,26 +183,40 @@ export async function openMessages(
     return rows.length > 0;
   }
 
+  /** Writes messages by one statement. Returns what to do after its commit. */
+  async function write(
+    run: MetaTransaction["run"],
+    queue: Queue,
+    messages: readonly NewMessage[],
+    source: MessageSource,
+    delaySeconds = queue.settings.delivery_delay,
+  ): Promise<() => void> {
+    const now = clock.now();
+    const rows = messages.map((message) => ({
+      id: newId(),
+      readyAt: now + (message.delaySeconds ?? delaySeconds) * 1000,
+      message,
+      source,
+    }));
+    const { sql, params } = insertStatement(queue.id, rows);
+    // From this statement's commit on the messages are the queue's.
+    await run(sql, ...params);
+    return () => {
+      const sizes = messages.map(({ body }) => ({ size: body.byteLength }));
+      backlog.added(queue.id, rows.length, sum(sizes), rows[0]?.id as string);
+      count(queue.id, { action: "WriteMessage", messages: sizes });
+      arrived(queue.id);
+    };
+  }
+
   return {
     backlog,
     newId,
     async insert(queue, messages, source, delaySeconds) {
-      const now = clock.now();
-      const fallback = delaySeconds ?? queue.settings.delivery_delay;
-      const rows = messages.map((message) => ({
-        id: newId(),
-        readyAt: now + (message.delaySeconds ?? fallback) * 1000,
-        message,
-        source,
-      }));
-      const { sql, params } = insertStatement(queue.id, rows);
-      // From this commit on the messages are the queue's.
-      await meta.run(sql, ...params);
-      const bytes = messages.reduce((total, message) => total + message.body.byteLength, 0);
-      backlog.added(queue.id, rows.length, bytes, rows[0]?.id as string);
-      count(queue.id, { action: "WriteMessage", messages: messages.map(({ body }) => ({ size: body.byteLength })) });
-      arrived(queue.id);
+      const after = await write(meta.run, queue, messages, source, delaySeconds);
+      after();
     },
+    insertIn: (tx, queue, messages, source) => write(tx.run, queue, messages, source),
     async lease(queue, kind, limit, ms, deadLetters) {
       const lease = `${kind}-${randomBytes(8).toString("hex")}`;
       for (;;) {

@@ -73,4 +73,19 @@ export const migrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    name: "0003-subscriptions",
+    sql: `
+      CREATE TABLE queues_subscriptions (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        enabled INTEGER NOT NULL,
+        source TEXT NOT NULL,            -- JSON
+        events TEXT NOT NULL,            -- JSON
+        queue_id TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        modified_at INTEGER NOT NULL
+      );
+    `,
+  },
 ];

@@ -222,6 +222,7 @@ export async function openQueues(meta: MetaStore, clock: Clock, max: number, cha
         try {
           await meta.transaction(async (tx) => {
             await tx.run("DELETE FROM queues_consumers WHERE queue_id = ?", queue.id);
+            await tx.run("DELETE FROM queues_subscriptions WHERE queue_id = ?", queue.id);
             await tx.run("DELETE FROM queues_queues WHERE id = ?", queue.id);
             await tx.run("INSERT INTO queues_removed (id, removed_at) VALUES (?, ?)", queue.id, clock.now());
           });

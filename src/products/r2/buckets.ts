@@ -21,6 +21,9 @@ export async function requireBucket(r2: R2, name: string, jurisdiction: Jurisdic
   return bucket;
 }
 
+/** What subscribed queues hear of (docs/queues/event-subscriptions/events-schemas). */
+export const bucketEvents = ["bucket.created", "bucket.deleted"] as const;
+
 /** Throws `invalidBucketName`, `bucketConflict`, `tooManyBuckets`. */
 export async function createBucket(
   r2: R2,
@@ -36,7 +39,7 @@ export async function createBucket(
     storageClass: options.storageClass ?? "Standard",
     created: r2.clock.now(),
   };
-  await r2.meta.transaction(async (tx) => {
+  const announced = await r2.meta.transaction(async (tx) => {
     const count = await tx.get<{ n: number }>("SELECT COUNT(*) AS n FROM r2_buckets");
     if ((count?.n ?? 0) >= r2.config["r2.buckets_max"]) throw r2Error("tooManyBuckets");
     const { changes } = await tx.run(
@@ -49,13 +52,17 @@ export async function createBucket(
       bucket.created,
     );
     if (changes === 0) throw r2Error("bucketConflict");
+    const { name, jurisdiction, location, storageClass } = bucket;
+    const payload = { name, jurisdiction, ...(location !== null && { location: location.toUpperCase() }), storageClass };
+    return r2.announce(tx, { type: "r2" }, "bucket.created", payload);
   });
+  announced();
   return bucket;
 }
 
 /** Throws `r2.bucketNotEmpty` while there are objects or uploads in progress (as the API reference says). */
 export async function deleteBucket(r2: R2, bucket: Bucket): Promise<void> {
-  await r2.meta.transaction(async (tx) => {
+  const announced = await r2.meta.transaction(async (tx) => {
     const used = await tx.get(
       `SELECT 1 AS used WHERE EXISTS (SELECT 1 FROM r2_objects WHERE bucket_id = ?)
          OR EXISTS (SELECT 1 FROM r2_uploads WHERE bucket_id = ? AND state = 'open')`,
@@ -69,7 +76,9 @@ export async function deleteBucket(r2: R2, bucket: Bucket): Promise<void> {
     if (changes === 0) throw r2Error("noSuchBucket");
     await tx.run("DELETE FROM r2_settings WHERE bucket_id = ?", bucket.id);
     await tx.run("DELETE FROM r2_uploads WHERE bucket_id = ?", bucket.id);
+    return r2.announce(tx, { type: "r2" }, "bucket.deleted", { name: bucket.name, jurisdiction: bucket.jurisdiction });
   });
+  announced();
   r2.notifications.forget(bucket.id);
   r2.sippy.forget(bucket.id);
 }

@@ -1,6 +1,7 @@
 /** What the parts of R2 work with: the product's slice of the kernel, and the two services of its own. */
 import type { BlobStore } from "../../kernel/blobs/blobs.ts";
 import type { BlobLeases } from "../../kernel/blobs/leases.ts";
+import type { QueueSender } from "../../kernel/capabilities.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Config } from "../../kernel/config.ts";
 import type { Log } from "../../kernel/log.ts";
@@ -25,6 +26,7 @@ export interface R2 {
   readonly hashes: HashPool;
   readonly usage: UsageCounter;
   readonly notifications: Notifications;
+  readonly announce: QueueSender["announce"];
   readonly sippy: Sippy;
   /** Who else keeps files in buckets, by a bucket's name (`Objects.guard`). */
   readonly guards: ((bucket: string) => Promise<boolean>)[];

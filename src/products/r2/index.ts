@@ -5,6 +5,7 @@
 import type { Product } from "../../kernel/product.ts";
 import { r2Binding } from "./binding.ts";
 import { serveBinding } from "./binding-protocol.ts";
+import { bucketEvents } from "./buckets.ts";
 import { objectsCapability } from "./capability.ts";
 import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
@@ -34,6 +35,7 @@ export const r2 = {
   permissions,
   async start({ log, clock, config, meta, blobs, leases, accountId, auth, mint, urls, secrets, get }) {
     const queues = get("queueSender");
+    queues.addEventSource("r2", bucketEvents);
     const context: R2 = {
       log,
       clock,
@@ -47,6 +49,7 @@ export const r2 = {
       hashes: hashPool(),
       usage: openUsage(meta, clock, log),
       notifications: await openNotifications({ meta, clock, log, accountId, queues }),
+      announce: queues.announce,
       sippy: await openSippy({ meta, clock, secrets, allowPrivate: config["r2.sippy_allow_private"] }),
       guards: [],
     };

@@ -197,6 +197,42 @@ test("rules need the right to write to queues, and know only queues that there a
   assert.equal((await addRule(bucket, queue, rule, both)).status, 200);
 });
 
+test("[r2-47] a subscribed queue hears of buckets that are created and deleted", async () => {
+  const queue = await pullQueue("account-events");
+  const subscriptions = `${account}/event_subscriptions/subscriptions`;
+  const { id } = (
+    await platform.rest("POST", subscriptions, {
+      name: "buckets",
+      source: { type: "r2" },
+      events: ["bucket.created", "bucket.deleted"],
+      destination: { type: "queues.queue", queue_id: queue.id },
+    })
+  ).body.result;
+  const before = Date.now();
+  await platform.rest("POST", `${account}/r2/buckets`, { name: "announced", locationHint: "weur" });
+  await platform.rest("POST", `${account}/r2/buckets`, { name: "announced" });
+  await platform.rest("DELETE", `${account}/r2/buckets/announced`);
+  const events = await queue.events(2);
+  const metadata = { accountId: platform.ready.account_id, eventSubscriptionId: id, eventSchemaVersion: 1 };
+  const common = (event: Event) => {
+    const { eventTimestamp, ...rest } = event.metadata as Record<string, string>;
+    assert.ok(Date.parse(eventTimestamp as string) >= before);
+    return { ...event, metadata: rest };
+  };
+  assert.deepEqual(events.map(common), [
+    {
+      type: "cf.r2.bucket.created",
+      source: { type: "r2" },
+      payload: { name: "announced", jurisdiction: "default", location: "WEUR", storageClass: "Standard" },
+      metadata,
+    },
+    { type: "cf.r2.bucket.deleted", source: { type: "r2" }, payload: { name: "announced", jurisdiction: "default" }, metadata },
+  ]);
+  await platform.rest("PATCH", `${subscriptions}/${id}`, { enabled: false });
+  await newBucket("unannounced");
+  assert.equal((await platform.rest("GET", `${account}/queues/${queue.id}/metrics`)).body.result.backlog_count, 0);
+});
+
 test("no event is lost when the platform is killed right after the object's commit", async () => {
   const bucket = await newBucket("notify-killed");
   const queue = await pullQueue("killed");

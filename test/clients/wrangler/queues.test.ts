@@ -99,6 +99,39 @@ test("[queues-12] a deploy attaches the consumers of its configuration and chang
   assert.match(refused.stdout + refused.stderr, /\[code: 11004\]/);
 });
 
+test("[queues-40] an event subscription is created, listed, shown, changed and deleted", async () => {
+  await create("subscribed");
+  await wrangler("subscription create subscribed --source r2 --events bucket.created,bucket.deleted --name buckets");
+  const [listed] = JSON.parse(await wrangler("subscription list subscribed --json"));
+  const { queue_id } = await queue("subscribed");
+  assert.deepEqual(
+    [listed.name, listed.enabled, listed.source, listed.events, listed.destination],
+    ["buckets", true, { type: "r2" }, ["bucket.created", "bucket.deleted"], { type: "queues.queue", queue_id }],
+  );
+  assert.match(
+    await wrangler(`subscription get subscribed --id ${listed.id}`),
+    /Name: +buckets\nSource: +r2\nQueue ID: +\w+\nEvents: +bucket/,
+  );
+  await wrangler(`subscription update subscribed --id ${listed.id} --events bucket.created --enabled false`);
+  const path = `/accounts/${platform.ready.account_id}/event_subscriptions/subscriptions`;
+  const shown = (await platform.rest("GET", `${path}/${listed.id}`)).body.result;
+  assert.deepEqual([shown.name, shown.enabled, shown.events], ["buckets", false, ["bucket.created"]]);
+  await wrangler(`subscription delete subscribed --id ${listed.id} --force`);
+  assert.equal((await platform.rest("GET", `${path}/${listed.id}`)).status, 404);
+  const post = async (change: object) => {
+    const destination = { type: "queues.queue", queue_id };
+    return (await platform.rest("POST", path, { name: "n", source: { type: "r2" }, events: ["bucket.created"], destination, ...change }))
+      .status;
+  };
+  assert.equal(await post({ events: ["bucket.renamed"] }), 400);
+  assert.equal(await post({ events: [] }), 400);
+  assert.equal(await post({ source: { type: "images" } }), 501);
+  assert.equal(await post({ destination: { type: "queues.queue", queue_id: "0".repeat(32) } }), 404);
+  assert.equal(await post({}), 200);
+  await platform.rest("DELETE", `${base}/${queue_id}`);
+  assert.deepEqual((await platform.rest("GET", path)).body.result, []);
+});
+
 test("[queues-32] purge empties a queue, delayed messages included", async () => {
   const { queue_id } = (await create("purged")).body.result;
   for (const delay_seconds of [0, 3600]) await post(`${queue_id}/messages`, { body: "x", delay_seconds });
