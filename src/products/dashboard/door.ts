@@ -116,7 +116,8 @@ export function createDoor(kernel: KernelSlice, sessions: Sessions, app: App): D
     const headers = new Headers({ "content-type": "application/octet-stream", "content-security-policy": "sandbox; default-src 'none'" });
     const length = answer.headers.get("content-length");
     if (length !== null) headers.set("content-length", length);
-    const name = path.split("/").at(-1) || "download";
+    // A key's own slashes are escaped in the path.
+    const name = path.split(/\/|%2f/i).at(-1) || "download";
     headers.set(
       "content-disposition",
       `attachment; filename*=UTF-8''${name.replace(/['()*]/g, (c) => `%${c.charCodeAt(0).toString(16)}`)}`,

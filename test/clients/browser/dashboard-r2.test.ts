@@ -117,6 +117,8 @@ test("[r2-54] object browser: upload, view as folders, multi-delete; a locked ob
   await row(page, "album/2026/one.txt").getByText("Locked").waitFor();
   await page.getByRole("button", { name: "one.txt" }).click();
   await page.getByText("by rule “keep 2026”").waitFor();
+  const [locked] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name: "Download" }).click()]);
+  assert.equal(locked.suggestedFilename(), "one.txt");
   assert.equal(await page.getByRole("dialog").getByRole("button", { name: "Delete" }).isDisabled(), true);
   // The refusal of the locked object is the one thing that the browser may complain about.
   assert.deepEqual(
