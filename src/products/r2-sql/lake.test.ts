@@ -64,7 +64,7 @@ export interface Lake {
 
 export async function openLake(
   t: TestContext,
-  options: { size?: number; memoryMb?: number; waitingMax?: number; strict?: boolean } = {},
+  options: { size?: number; memoryMb?: number; waitingMax?: number; strict?: boolean; timeLimitMs?: number } = {},
 ): Promise<Lake> {
   const dir = await mkdtemp(join(tmpdir(), "r2-sql-"));
   const db: DuckDb = await openDuckDb({
@@ -142,7 +142,7 @@ export async function openLake(
     manifests: new ManifestStore(objects, 16 * 1024 * 1024),
     fileColumns: new FileColumns(),
     strict: options.strict ?? false,
-    timeLimitMs: 60_000,
+    timeLimitMs: options.timeLimitMs ?? 60_000,
     scratch: join(dir, "masks"),
     log,
   };
