@@ -1,6 +1,6 @@
 /**
  * JVM clients (the Iceberg REST compatibility kit, Spark): a class path that Maven resolves once from `test/clients/java/pom.xml`,
- * kept under `.venv` beside the Python environment, and programs that run on it. Nothing is compiled ahead: the JDK runs a
+ * kept under `.jvm`, and programs that run on it. Nothing is compiled ahead: the JDK runs a
  * source file as it is.
  */
 import { spawnSync } from "node:child_process";
@@ -9,6 +9,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { takeLock } from "./lock.ts";
 import { projectRoot, runProcess, type TestPlatform } from "./platform.ts";
 
 const POM = join(projectRoot, "test", "clients", "java", "pom.xml");
@@ -33,15 +34,21 @@ async function resolve(): Promise<string> {
   const hash = createHash("sha256")
     .update(await readFile(POM))
     .digest("hex");
-  const directory = join(projectRoot, ".venv");
-  const file = join(directory, `lock-classpath-${hash.slice(0, 16)}`);
+  const directory = join(projectRoot, ".jvm");
+  const file = join(directory, `classpath-${hash.slice(0, 16)}`);
   if (existsSync(file)) return readFile(file, "utf8");
   await mkdir(directory, { recursive: true });
-  const fresh = `${file}.${process.pid}`;
-  const goal = ["dependency:build-classpath", `-Dmdep.outputFile=${fresh}`];
-  await runProcess("mvn", ["--quiet", "--batch-mode", "--file", POM, ...goal], { timeoutMs: RESOLVE_DEADLINE_MS });
-  await rename(fresh, file);
-  return readFile(file, "utf8");
+  // Maven's own store of files is not made for two that download the same at once.
+  const lock = await takeLock(join(directory, "lock.sqlite"), RESOLVE_DEADLINE_MS);
+  try {
+    if (existsSync(file)) return await readFile(file, "utf8");
+    const goal = ["dependency:build-classpath", `-Dmdep.outputFile=${file}.new`];
+    await runProcess("mvn", ["--quiet", "--batch-mode", "--file", POM, ...goal], { timeoutMs: RESOLVE_DEADLINE_MS });
+    await rename(`${file}.new`, file);
+    return await readFile(file, "utf8");
+  } finally {
+    lock.close();
+  }
 }
 
 /** Options with which a JVM finds the platform's host names, which its resolver may not know, and stays small. */
