@@ -1,0 +1,160 @@
+/** Limits of an object's storage and messages, streams that are cancelled, migrations that are refused, and what a kill leaves. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { after, test } from "node:test";
+import { startPlatform } from "../../harness/platform.ts";
+import { deployWorker, workerProject } from "../../harness/worker-project.ts";
+
+const platform = await startPlatform({ after });
+
+// biome-ignore lint/suspicious/noExplicitAny: answers of the Workers below.
+async function json(url: string): Promise<any> {
+  const response = await platform.fetch(url);
+  const body = await response.text();
+  assert.equal(response.status, 200, body);
+  return JSON.parse(body);
+}
+
+const objects = (...names: string[]) => ({
+  durable_objects: { bindings: names.map((name) => ({ name, class_name: name })) },
+  migrations: [{ tag: "v1", new_sqlite_classes: names }],
+});
+
+const MIB = 1024 * 1024;
+
+const project = await deployWorker({ after }, platform, {
+  files: {
+    "index.js": `import { DurableObject } from "cloudflare:workers";
+      let cancelled = 0;
+      async function* numbers(signal) { let n = 0; while (!signal.aborted) { yield n++; await scheduler.wait(10); } cancelled++; }
+      const counting = () => {
+        const abort = new AbortController();
+        return new ReadableStream({
+          async start(controller) { for await (const n of numbers(abort.signal)) controller.enqueue(new TextEncoder().encode(n + " ")); },
+          cancel() { abort.abort(); },
+        });
+      };
+      export class Store extends DurableObject {
+        limits() {
+          const { sql } = this.ctx.storage;
+          const attempt = (work) => { try { work(); return "works"; } catch (error) { return error.message; } };
+          const columns = (n) => Array.from({ length: n }, (_, i) => "c" + i).join(", ");
+          const marks = (n) => Array(n).fill("?").join(", ");
+          return {
+            columns: [attempt(() => sql.exec("CREATE TABLE hundred (" + columns(100) + ")")), attempt(() => sql.exec("CREATE TABLE more (" + columns(101) + ")"))],
+            statement: [attempt(() => sql.exec("SELECT 1 -- " + "x".repeat(99_000))), attempt(() => sql.exec("SELECT 1 -- " + "x".repeat(101_000)))],
+            parameters: [attempt(() => sql.exec("SELECT " + marks(100), ...Array(100).fill(1))), attempt(() => sql.exec("SELECT " + marks(101), ...Array(101).fill(1)))],
+            like: [attempt(() => sql.exec("SELECT 'a' LIKE ?", "x".repeat(50)).one()), attempt(() => sql.exec("SELECT 'a' LIKE ?", "x".repeat(51)).one())],
+            glob: attempt(() => sql.exec("SELECT 'a' GLOB ?", "x".repeat(51)).one()),
+          };
+        }
+        stream() { return counting(); }
+        cancelled() { return cancelled; }
+        // Neither write is awaited, and the answer waits for both.
+        pair(n) { this.ctx.storage.put("first", n); this.ctx.storage.put("second", n); return n; }
+        async both() { return [await this.ctx.storage.get("first"), await this.ctx.storage.get("second")]; }
+        fetch(request) {
+          if (request.headers.get("upgrade") !== "websocket") return new Response(counting(), { headers: { "content-type": "application/octet-stream" } });
+          const { 0: client, 1: server } = new WebSocketPair();
+          this.ctx.acceptWebSocket(server);
+          return new Response(null, { status: 101, webSocket: client });
+        }
+        webSocketMessage(ws, message) { ws.send(String(message.byteLength ?? message.length)); }
+        webSocketClose(ws, code) { ws.close(code); }
+      }
+      export default { async fetch(request, env) {
+        const [, name, method, argument] = new URL(request.url).pathname.split("/");
+        const stub = env.Store.getByName(name);
+        if (request.headers.get("upgrade") === "websocket") return stub.fetch(request);
+        if (method === "read") {
+          const body = argument === "rpc" ? await stub.stream() : (await stub.fetch("http://object/")).body;
+          const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+          let text = "";
+          while (text.trim().split(" ").length < 5) text += (await reader.read()).value;
+          await reader.cancel();
+          return Response.json(text.trim().split(" ").slice(0, 5));
+        }
+        return Response.json((await stub[method](Number(argument))) ?? null);
+      } };`,
+  },
+  config: { name: "storing", ...objects("Store") },
+});
+
+test("SQL limits: columns, statements, parameters, patterns", async () => {
+  const limits = (await json(`${project.url}/limits/limits`)) as Record<string, string | string[]>;
+  for (const name of ["columns", "statement", "parameters", "like"]) {
+    const [within, past] = limits[name] as string[];
+    assert.equal(within, "works", name);
+    assert.notEqual(past, "works", name);
+  }
+  assert.notEqual(limits.glob, "works");
+});
+
+test("[durable-objects-50] a stream from an object is read, cancelled, and its source ends", async () => {
+  assert.deepEqual(await json(`${project.url}/stream/read/fetch`), ["0", "1", "2", "3", "4"]);
+  assert.deepEqual(await json(`${project.url}/stream/read/rpc`), ["0", "1", "2", "3", "4"]);
+  const deadline = Date.now() + 10_000;
+  while ((await json(`${project.url}/stream/cancelled`)) < 2 && Date.now() < deadline)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(await json(`${project.url}/stream/cancelled`), 2);
+});
+
+test("[durable-objects-32] a message of 32 MiB arrives, a larger one ends the connection", async () => {
+  const socket = platform.webSocket(`${project.url}/socket/open`);
+  await once(socket, "open");
+  socket.send(Buffer.alloc(32 * MIB, 7));
+  const [answer] = (await once(socket, "message")) as [Buffer];
+  assert.equal(answer.toString(), String(32 * MIB));
+  socket.on("error", () => undefined);
+  socket.send(Buffer.alloc(33 * MIB, 7));
+  const [code] = (await once(socket, "close")) as [number];
+  assert.equal(code, 1009);
+  assert.deepEqual(await json(`${project.url}/socket/both`), [null, null]);
+});
+
+test("[durable-objects-40] migrations that cannot be: in a version upload, and SQLite for a class that has key-value storage", async (t) => {
+  const code = (names: string[]) =>
+    `import { DurableObject } from "cloudflare:workers"; ${names.map((name) => `export class ${name} extends DurableObject {}`).join("\n")} export default { fetch() { return new Response("served"); } };`;
+  const config = (migrations: object[]) =>
+    JSON.stringify({ name: "migrating", main: "index.js", compatibility_date: "2026-11-01", migrations });
+  const first = { tag: "v1", new_classes: ["Plain"] };
+  const moving = await workerProject(t, platform, {
+    files: { "index.js": code(["Plain"]) },
+    config: { name: "migrating", migrations: [first] },
+  });
+  await moving.deploy();
+  await moving.write({
+    "index.js": code(["Plain", "Second"]),
+    "wrangler.json": config([first, { tag: "v2", new_sqlite_classes: ["Second"] }]),
+  });
+  const upload = await moving.wrangler(["versions", "upload"], { code: 1 });
+  assert.match(upload.stdout + upload.stderr, /pending Durable Object migration|Migrations must be fully applied/);
+  await moving.write({ "wrangler.json": config([first, { tag: "v2", new_sqlite_classes: ["Plain"] }]) });
+  const convert = await moving.wrangler(["deploy"], { code: 1 });
+  assert.match(convert.stdout + convert.stderr, /Cannot apply new_sqlite_classes migration to existing class Plain/);
+  assert.equal(await (await platform.fetch(moving.url)).text(), "served");
+});
+
+test("[durable-objects-21, durable-objects-22] writes without an await are kept both or not at all, and no answer was ahead of them", async () => {
+  for (let round = 0; round < 3; round++) {
+    let acknowledged = 0;
+    let stop = false;
+    let next = round * 1_000_000;
+    const writers = Array.from({ length: 4 }, async () => {
+      while (!stop) {
+        const n = ++next;
+        const answer = await platform.fetch(`${project.url}/pairs/pair/${n}`).catch(() => undefined);
+        if (answer?.status !== 200) break;
+        acknowledged = Math.max(acknowledged, Number(await answer.text().catch(() => "0")));
+      }
+    });
+    await new Promise((resolve) => setTimeout(resolve, 300 + 150 * round));
+    await platform.kill9();
+    stop = true;
+    await Promise.all(writers);
+    await platform.restart();
+    const [one, two] = (await json(`${project.url}/pairs/both`)) as [number, number];
+    assert.equal(one, two);
+    assert(acknowledged > 0, "nothing was written before the kill");
+  }
+});
