@@ -160,6 +160,7 @@ test("a bucket's settings: public URL by typed word, custom domain, CORS as JSON
   const region = (name: string) => page.getByRole("region", { name });
   const dialog = page.getByRole("dialog");
   await platform.rest("POST", r2, { name: "site" });
+  const zone = (await platform.rest("POST", "/zones", { name: "example.com", account: { id: platform.ready.account_id } })).body.result;
   await open("/r2/default/site/settings");
 
   await region("Public development URL").getByRole("button", { name: "Allow access" }).click();
@@ -174,7 +175,8 @@ test("a bucket's settings: public URL by typed word, custom domain, CORS as JSON
   await dialog.getByLabel("Domain").fill("files.example.com");
   await dialog.getByRole("button", { name: "Connect" }).click();
   await region("Custom domains").getByText("Active").waitFor();
-  assert.equal((await setting("domains/custom")).domains[0].domain, "files.example.com");
+  const [connected] = (await setting("domains/custom")).domains;
+  assert.deepEqual([connected.domain, connected.zoneId], ["files.example.com", zone.id]);
 
   await region("CORS policy").getByRole("button", { name: "Add" }).click();
   await dialog.getByLabel("Policy as JSON").fill('[{"AllowedOrigins":["https://example.com"],"Methods":["GET"]}]');

@@ -6,6 +6,7 @@ import { TextField } from "../../components/form.tsx";
 import { Badge, Card, Failure, Loading } from "../../components/page.tsx";
 import { Table } from "../../components/table.tsx";
 import { useAction, useRest } from "../../platform/queries.ts";
+import { call } from "../../platform/rest.ts";
 import { type BucketRef, bucketPath, jurisdictionHeader, onBucket } from "./api.ts";
 
 interface Domain {
@@ -15,8 +16,18 @@ interface Domain {
   readonly status: { readonly ownership: string; readonly ssl: string };
 }
 
-// The API wants a zone; there are none here, and it keeps what it is given.
-const ZONE = "none";
+/** R2 keeps the id and does not look the zone up: a name can be connected before its zone is made. */
+const NO_ZONE = "none";
+
+/** The id of the account's zone that the name lies in: the longest that the token may see. */
+async function zoneOf(domain: string): Promise<string> {
+  const labels = domain.split(".");
+  for (let from = 0; from < labels.length - 1; from++) {
+    const [zone] = (await call<{ id: string }[]>(`/zones?name=${encodeURIComponent(labels.slice(from).join("."))}`)).result;
+    if (zone !== undefined) return zone.id;
+  }
+  return NO_ZONE;
+}
 
 export function CustomDomainsCard({ bucket }: { bucket: BucketRef }) {
   const path = `${bucketPath(bucket)}/domains/custom`;
@@ -26,7 +37,11 @@ export function CustomDomainsCard({ bucket }: { bucket: BucketRef }) {
   const list = useRest<{ domains: Domain[] }>(path, { headers: jurisdictionHeader(bucket.jurisdiction) });
   const at = (name: string) => `/domains/custom/${encodeURIComponent(name)}`;
   const add = useAction(
-    async () => onBucket(bucket, "/domains/custom", { method: "POST", body: { domain: domain.trim(), zoneId: ZONE, enabled: true } }),
+    async () => {
+      const name = domain.trim().toLowerCase();
+      const body = { domain: name, zoneId: await zoneOf(name), enabled: true };
+      return onBucket(bucket, "/domains/custom", { method: "POST", body });
+    },
     {
       stale: [path],
       done: `${domain} connected`,
