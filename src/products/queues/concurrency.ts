@@ -7,8 +7,8 @@
 export interface Concurrency {
   /** Invocations allowed now. */
   current(max: number): number;
-  /** Tells of a batch that has ended; `waiting` is the number of full batches that wait. */
-  ended(failed: boolean, waiting: number): void;
+  /** Tells of a batch that has ended, and what waits: nothing that fills a batch, some, or more than there are invocations. */
+  ended(failed: boolean, waiting: "none" | "some" | "more"): void;
 }
 
 export function concurrency(): Concurrency {
@@ -17,8 +17,8 @@ export function concurrency(): Concurrency {
     current: (max) => Math.max(1, Math.min(target, max)),
     ended(failed, waiting) {
       if (failed) target = Math.max(1, Math.floor(target / 2));
-      else if (waiting > target) target *= 2;
-      else if (waiting === 0) target = Math.max(1, target - 1);
+      else if (waiting === "more") target *= 2;
+      else if (waiting === "none") target = Math.max(1, target - 1);
       target = Math.min(target, TARGET_MAX);
     },
   };

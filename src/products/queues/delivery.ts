@@ -170,8 +170,7 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
     feed.notBefore = 0;
     const settlement = settlementOf(batch, result);
     await messages.settle(queues.find(queue.id) ?? queue, settlement, await deadLetters(consumer));
-    const waiting = await waitingBatches(queue, consumer);
-    feed.concurrency.ended(result.outcome !== "ok", waiting);
+    feed.concurrency.ended(result.outcome !== "ok", await waiting(queue, consumer, feed.concurrency.current(concurrencyMax)));
     log.debug("queues.batch", {
       queue: queue.name,
       outcome: result.outcome,
@@ -180,11 +179,10 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
     });
   }
 
-  /** Full batches that are due, as far as concurrency wants to know. */
-  async function waitingBatches(queue: Queue, { settings }: PushConsumer): Promise<number> {
-    const due = await messages.due(queue, settings.batch_size * (concurrencyMax + 1));
-    const now = clock.now();
-    return Math.floor(due.filter((at) => at <= now).length / settings.batch_size);
+  /** What waits beside so many invocations. */
+  async function waiting(queue: Queue, { settings }: PushConsumer, invocations: number): Promise<"none" | "some" | "more"> {
+    if (!(await messages.atLeast(queue, settings.batch_size))) return "none";
+    return (await messages.atLeast(queue, settings.batch_size * (invocations + 1))) ? "more" : "some";
   }
 
   const deadLetters = async ({ deadLetterQueue }: Consumer): Promise<Queue | undefined> =>

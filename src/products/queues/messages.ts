@@ -29,6 +29,8 @@ export interface Messages {
   release(queue: Queue, messages: readonly LeasedMessage[], delayMs: number): Promise<void>;
   /** When the next `limit` messages are due, in order. */
   due(queue: Queue, limit: number): Promise<number[]>;
+  /** Whether at least so many messages are due now. */
+  atLeast(queue: Queue, count: number): Promise<boolean>;
   /** The oldest messages, whether handed out or not; nothing changes. */
   peek(queue: Queue, limit: number): Promise<LeasedMessage[]>;
   /** Ends the leases of push consumers: after a start nothing is with them any more. */
@@ -290,6 +292,16 @@ export async function openMessages(
         limit,
       );
       return rows.map((row) => row.ready_at);
+    },
+    async atLeast(queue, count) {
+      const last = await meta.get(
+        "SELECT 1 FROM queues_messages WHERE queue_id = ? AND ready_at <= ? AND id > ? ORDER BY ready_at LIMIT 1 OFFSET ?",
+        queue.id,
+        clock.now(),
+        floor(queue),
+        count - 1,
+      );
+      return last !== undefined;
     },
     async peek(queue, limit) {
       const rows = await meta.all<Row & Record<string, never>>(
