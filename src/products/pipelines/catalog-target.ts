@@ -11,16 +11,16 @@ import { rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Objects, Tables } from "../../kernel/capabilities.ts";
 import type { Clock } from "../../kernel/clock.ts";
-import { identifier } from "../../kernel/duckdb/engine.ts";
+import { fileColumnStats } from "../../kernel/duckdb/iceberg/column-stats.ts";
+import { fieldIds } from "../../kernel/duckdb/iceberg/field-ids.ts";
+import type { WrittenFile } from "../../kernel/duckdb/parquet.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import { columnStatistics, manifestListOf, type NewDataFile, planAppend } from "../../protocols/iceberg/append.ts";
 import { currentSchema, defaultSpec, parseS3Location, type TableMetadata } from "../../protocols/iceberg/metadata.ts";
-import type { IcebergType, NestedField, Schema } from "../../protocols/iceberg/types.ts";
+import type { Schema } from "../../protocols/iceberg/types.ts";
 import { loadOwnTable } from "./catalog-table.ts";
-import { fileColumnStats } from "./column-stats.ts";
 import { pipelinesError } from "./errors.ts";
 import { INGEST_COLUMN } from "./fields.ts";
-import type { WrittenFile } from "./file-writer.ts";
 import { type FileIdentity, fileStem, timePath } from "./naming.ts";
 import type { CatalogSinkConfig } from "./sink-config.ts";
 import type { Target } from "./target.ts";
@@ -97,7 +97,7 @@ export function catalogTarget(options: CatalogTargetOptions): Target {
     async prepare() {
       await options.authorize();
       const schema = currentSchema(await loadOwnTable(tables, config, sinkId));
-      return { fieldIds: fieldIds([INGEST_COLUMN, ...options.columns], schema) };
+      return { fieldIds: columnIds([INGEST_COLUMN, ...options.columns], schema) };
     },
 
     async delivered(file) {
@@ -156,20 +156,11 @@ function newDataFile(metadata: TableMetadata, path: string, written: WrittenFile
 }
 
 /** DuckDB's FIELD_IDS for the columns, with the ids that the table's schema has now. */
-function fieldIds(columns: readonly string[], schema: Schema): string {
+function columnIds(columns: readonly string[], schema: Schema): string {
   const fields = columns.map((name) => {
     const field = schema.fields.find((candidate) => candidate.name === name);
     if (field === undefined) throw pipelinesError("invalidSink", `The table has no column ${name} any more`);
     return field;
   });
-  return `{${fields.map(fieldId).join(", ")}}`;
-}
-
-const fieldId = (field: NestedField): string => `${identifier(field.name)}: ${idOf(field.id, field.type)}`;
-
-function idOf(id: number, type: IcebergType): string {
-  if (typeof type === "string") return String(id);
-  if (type.type === "struct") return `{__duckdb_field_id: ${id}, ${type.fields.map(fieldId).join(", ")}}`;
-  if (type.type === "list") return `{__duckdb_field_id: ${id}, element: ${idOf(type["element-id"], type.element)}}`;
-  return `{__duckdb_field_id: ${id}, key: ${idOf(type["key-id"], type.key)}, value: ${idOf(type["value-id"], type.value)}}`;
+  return fieldIds(fields);
 }

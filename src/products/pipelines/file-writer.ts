@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Connection, type DuckDb, DuckDbError, literal } from "../../kernel/duckdb/engine.ts";
+import { copyToParquet, type WrittenFile } from "../../kernel/duckdb/parquet.ts";
 import type { Field } from "./fields.ts";
 import { SOURCE, sourceSql } from "./source.ts";
 
@@ -45,16 +46,6 @@ export interface WriteJob extends RollLines {
   readonly fieldIds?: string;
 }
 
-export interface WrittenFile {
-  readonly path: string;
-  readonly rows: number;
-  readonly bytes: number;
-  readonly uncompressedBytes: number;
-  readonly rowGroups: number;
-  /** Parquet: by column path, "min", "max", "null_count", "num_values", "column_size_bytes", "has_nan" as text. */
-  readonly statistics: ReadonlyMap<string, ReadonlyMap<string, string>>;
-}
-
 export interface FileWriter {
   /** Undefined when the SELECT gives no row. The file is the caller's to move or delete. */
   write(job: WriteJob, signal: AbortSignal): Promise<WrittenFile | undefined>;
@@ -62,9 +53,6 @@ export interface FileWriter {
 
 /** DuckDB takes twice the longest line's size in memory for each thread that reads. */
 const LINE_BYTES_MIN = 16 * 1024 * 1024;
-/** Memory of a row group being written, for each thread. */
-const ROW_GROUP_BYTES_MAX = 64 * 1024 * 1024;
-const ROW_GROUP_ROWS_MAX = 491_520;
 /** Failures that follow from values of events: the guarded form gets past them. */
 const VALUE_FAILURES = new Set(["conversion", "range", "input"]);
 
@@ -109,35 +97,17 @@ export function fileWriter(db: DuckDb, directory: string, eventBytesMax: number,
   };
 }
 
-async function parquet(
+function parquet(
   connection: Connection,
   job: WriteJob,
   query: string,
   path: string,
   signal: AbortSignal,
 ): Promise<WrittenFile | undefined> {
-  const groupBytes = Math.min(job.format.rowGroupBytes, ROW_GROUP_BYTES_MAX);
-  const rowBytes = Math.max(1, job.linesBytes / Math.max(1, job.records));
-  const groupRows = Math.min(ROW_GROUP_ROWS_MAX, Math.max(2048, Math.floor(groupBytes / rowBytes)));
-  const options = ["FORMAT parquet", `COMPRESSION ${job.format.compression}`, `ROW_GROUP_SIZE ${groupRows}`, "RETURN_STATS"];
-  if (job.fieldIds !== undefined) options.push(`FIELD_IDS ${job.fieldIds}`);
-  type Stats = { count: bigint; file_size_bytes: bigint; column_statistics: { key: string; value: { key: string; value: string }[] }[] };
-  const written = await connection.get<Stats>(`COPY (${query}) TO ${literal(path)} (${options.join(", ")})`, [], { signal });
-  if (written === undefined || written.count === 0n) {
-    await rm(path, { force: true });
-    return undefined;
-  }
-  const groups = await connection.get<{ groups: bigint; bytes: bigint | number }>(
-    `SELECT count(DISTINCT row_group_id) AS groups, sum(total_uncompressed_size)::BIGINT AS bytes FROM parquet_metadata(${literal(path)})`,
-  );
-  return {
-    path,
-    rows: Number(written.count),
-    bytes: Number(written.file_size_bytes),
-    uncompressedBytes: Number(groups?.bytes ?? 0),
-    rowGroups: Number(groups?.groups ?? 0),
-    statistics: new Map(written.column_statistics.map(({ key, value }) => [key, new Map(value.map((entry) => [entry.key, entry.value]))])),
-  };
+  const { compression, rowGroupBytes } = job.format;
+  const rowBytes = job.linesBytes / Math.max(1, job.records);
+  const options = { compression, rowGroupBytes, rowBytes, ...(job.fieldIds !== undefined && { fieldIds: job.fieldIds }) };
+  return copyToParquet(connection, query, path, options, signal);
 }
 
 async function ndjson(

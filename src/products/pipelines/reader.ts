@@ -8,9 +8,10 @@
  * and a crash anywhere repeats the roll of the intent, the same events under the same name.
  */
 import type { Clock } from "../../kernel/clock.ts";
+import type { WrittenFile } from "../../kernel/duckdb/parquet.ts";
 import type { Journal } from "../../kernel/journal/journal.ts";
 import type { Log } from "../../kernel/log.ts";
-import type { RollLines, WrittenFile } from "./file-writer.ts";
+import type { RollLines } from "./file-writer.ts";
 import { Gathering, type RollSize } from "./gather.ts";
 import type { RollMetrics } from "./metrics.ts";
 import type { FileIdentity } from "./naming.ts";

@@ -3,7 +3,7 @@
  * holds and when; a target makes it visible, exactly once for each range of offsets.
  */
 
-import type { WrittenFile } from "./file-writer.ts";
+import type { WrittenFile } from "../../kernel/duckdb/parquet.ts";
 import type { FileIdentity } from "./naming.ts";
 
 /** What was made visible of a roll. */

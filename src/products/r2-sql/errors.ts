@@ -4,6 +4,7 @@
  * 80016 for tokens and accounts. Messages behind the prefixes are the documented ones where there are any.
  */
 import { defineErrors, type PlatformError } from "../../kernel/errors.ts";
+import { IcebergError } from "../../protocols/iceberg/errors.ts";
 
 export const r2SqlError = defineErrors("r2-sql", {
   invalidSql: { status: 400, apiCode: 40003, message: "invalid SQL" },
@@ -36,3 +37,13 @@ export const invalidQuery = (detail: string, cause?: unknown): PlatformError =>
 
 /** A feature of SQL that the dialect leaves out. */
 export const unsupported = (feature: string): PlatformError => invalidSql(`unsupported feature: ${feature}`);
+
+/** Runs `work`; what it finds unsupported in a table becomes `r2-sql.notImplemented`. */
+export function supported<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (!(cause instanceof IcebergError) || cause.kind !== "unsupported") throw cause;
+    throw r2SqlError("notImplemented", cause.message, { cause });
+  }
+}

@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { PassThrough, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createDeflate, createGzip } from "node:zlib";
-import type { RollLines, WrittenFile } from "../file-writer.ts";
+import type { WrittenFile } from "../../../kernel/duckdb/parquet.ts";
+import type { RollLines } from "../file-writer.ts";
 import type { Compression } from "./settings.ts";
 
 const CHUNK_BYTES = 256 * 1024;

@@ -1,12 +1,7 @@
-/**
- * Deletion vectors as the engine reads them: for each one that a query needs, a file on this machine with one bit for each
- * row of its data file (`deletion-vector.ts`). Made for the query and deleted after it.
- */
-import { randomUUID } from "node:crypto";
-import { mkdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+/** Masks of deletion vectors for a query: blobs are read from the bucket, masks lie on this machine and are deleted after it. */
 import type { Objects } from "../../../kernel/capabilities.ts";
-import { type DeletionVectorBlob, readDeletionVector } from "../../../protocols/iceberg/deletion-vector.ts";
+import { writeMask as writeMaskOf } from "../../../kernel/duckdb/iceberg/mask.ts";
+import type { DeletionVectorBlob } from "../../../protocols/iceberg/deletion-vector.ts";
 import { IcebergError } from "../../../protocols/iceberg/errors.ts";
 import { r2SqlError } from "../errors.ts";
 import { keyInBucket } from "./manifest-store.ts";
@@ -21,18 +16,13 @@ export async function writeMask(
 ): Promise<string> {
   const key = keyInBucket(bucket, vector.path);
   const blob = await readBlob(objects, bucket, key, vector);
-  const path = join(directory, `${randomUUID()}.mask`);
   try {
-    const { mask } = readDeletionVector(blob, { rows, cardinality: vector.cardinality });
-    await mkdir(directory, { recursive: true });
-    await writeFile(path, mask, { flag: "wx" });
+    return await writeMaskOf(directory, blob, vector, rows);
   } catch (cause) {
-    await rm(path, { force: true });
     if (!(cause instanceof IcebergError)) throw cause;
     if (cause.kind === "unsupported") throw r2SqlError("notImplemented", cause.message, { cause });
     throw r2SqlError("fileCorrupt", `A file of the table cannot be read: ${key}: ${cause.message}`, { cause });
   }
-  return path;
 }
 
 async function readBlob(objects: Objects, bucket: string, key: string, { offset, length }: DeletionVectorBlob): Promise<Buffer> {

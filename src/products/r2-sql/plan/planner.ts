@@ -4,14 +4,14 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { LoadedTable } from "../../../kernel/capabilities.ts";
+import { checkNestedHistory } from "../../../kernel/duckdb/iceberg/columns.ts";
 import { type DeletionVectorBlob, deletionVectorBlob } from "../../../protocols/iceberg/deletion-vector.ts";
 import { IcebergError } from "../../../protocols/iceberg/errors.ts";
 import type { ContentFile, ManifestFile } from "../../../protocols/iceberg/manifests.ts";
 import { currentSchema, currentSnapshot, specById, type TableMetadata } from "../../../protocols/iceberg/metadata.ts";
 import { partitionType } from "../../../protocols/iceberg/specs.ts";
 import type { Schema } from "../../../protocols/iceberg/types.ts";
-import { r2SqlError } from "../errors.ts";
-import { checkNestedHistory } from "./columns.ts";
+import { r2SqlError, supported } from "../errors.ts";
 import type { ManifestStore } from "./manifest-store.ts";
 import type { Predicate } from "./predicate.ts";
 import { fileMayMatch, manifestMayMatch, type PartitionColumn, partitionColumns } from "./prune.ts";
@@ -66,7 +66,7 @@ export async function planScan(
   onRead: () => void = () => {},
 ): Promise<ScanPlan> {
   const { metadata, bucket } = table;
-  checkNestedHistory(table.schema, metadata.schemas, table.name);
+  supported(() => checkNestedHistory(table.schema, metadata.schemas, table.name));
   const snapshot = currentSnapshot(metadata);
   if (snapshot === undefined) return EMPTY;
   const location = snapshot["manifest-list"];

@@ -4,12 +4,12 @@
  */
 import { rm } from "node:fs/promises";
 import type { Objects } from "../../../kernel/capabilities.ts";
-import { identifier, literal } from "../../../kernel/duckdb/engine.ts";
+import { identifier } from "../../../kernel/duckdb/engine.ts";
+import { duckDbType } from "../../../kernel/duckdb/iceberg/columns.ts";
+import { liveRows, pathList, readParquet } from "../../../kernel/duckdb/iceberg/live-rows.ts";
 import type { DeletionVectorBlob } from "../../../protocols/iceberg/deletion-vector.ts";
 import type { NestedField } from "../../../protocols/iceberg/types.ts";
-import type { Value } from "../../../protocols/iceberg/values.ts";
-import { r2SqlError } from "../errors.ts";
-import { duckDbType, schemaArgument } from "./columns.ts";
+import { r2SqlError, supported } from "../errors.ts";
 import { type FileColumns, nameMapping } from "./file-columns.ts";
 import { keyInBucket } from "./manifest-store.ts";
 import { writeMask } from "./masks.ts";
@@ -98,15 +98,15 @@ export class HeldFiles {
 /** No location: all of them begin with a scheme. */
 const maskOf = (location: string): string => `mask of ${location}`;
 
-// Ids of the columns of position delete files (specification, reserved field ids).
-const DELETE_FILE_PATH = 2147483546;
-const DELETE_POSITION = 2147483545;
-
 /**
  * The table expression for a plan whose files are held. `columns` are those of files that may have no field ids
  * (`file-columns.ts`).
  */
 export function scanSql(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: FileColumns): string {
+  return supported(() => scan(table, plan, files, columns));
+}
+
+function scan(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: FileColumns): string {
   const { fields } = table.schema;
   if (fields.length === 0) throw r2SqlError("notImplemented", `${table.name} has no columns`);
   if (plan.data.length === 0) return emptyScan(fields);
@@ -123,7 +123,18 @@ export function scanSql(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, 
       ? [`SELECT ${fields.map((field) => identifier(field.name)).join(", ")} FROM ${readParquet(fields, byId, files)}`]
       : []),
     ...scansByName(table, byName, files, columns),
-    ...(touched.length > 0 ? [withoutDeleted(table, touched, plan, files)] : []),
+    ...(touched.length > 0
+      ? [
+          liveRows({
+            table: table.name,
+            fields,
+            data: touched,
+            positionDeletes: plan.positionDeletes,
+            equalityDeletes: plan.equalityDeletes,
+            files,
+          }),
+        ]
+      : []),
   ];
   return `(${parts.join(" UNION ALL ")})`;
 }
@@ -132,18 +143,6 @@ function emptyScan(fields: readonly NestedField[]): string {
   const columns = fields.map((field) => `CAST(NULL AS ${duckDbType(field.type, field.name)}) AS ${identifier(field.name)}`);
   return `(SELECT ${columns.join(", ")} WHERE false)`;
 }
-
-function readParquet(
-  fields: readonly NestedField[],
-  planned: readonly PlannedFile[],
-  files: HeldFiles,
-  nameOf: (field: NestedField) => string = (field) => field.name,
-): string {
-  return `read_parquet(${pathList(planned, files)}, schema = ${schemaArgument(fields, nameOf)}, hive_partitioning = false)`;
-}
-
-const pathList = (planned: readonly PlannedFile[], files: HeldFiles): string =>
-  `[${planned.map(({ file }) => literal(files.local(file.path))).join(", ")}]`;
 
 // --- files without field ids -------------------------------------------------------------------------------
 
@@ -165,89 +164,4 @@ function scansByName(table: TableSnapshot, planned: readonly PlannedFile[], file
     });
     return `SELECT ${list.join(", ")} FROM read_parquet(${pathList(group, files)}, hive_partitioning = false) f`;
   });
-}
-
-// --- deletes -----------------------------------------------------------------------------------------------
-
-/** Names inside a scan with deletes, by field id: the engine's own `filename` and `file_row_number` must stay in sight. */
-const inner = (field: NestedField): string => `c${field.id}`;
-
-/**
- * Rows of the files without the deleted ones. A deletion vector is for one file; a position delete names a file and a row
- * in it; an equality delete holds for files that are older than itself, in its own partition or, without one, everywhere
- * (specification, "Scan planning").
- */
-function withoutDeleted(table: TableSnapshot, touched: readonly PlannedFile[], plan: ScanPlan, files: HeldFiles): string {
-  const { fields } = table.schema;
-  const masks = touched.flatMap(({ file }) => files.mask(file.path) ?? []);
-  const rows =
-    `(SELECT ${fields.map((field) => `r.${inner(field)}`).join(", ")}, r.file_row_number AS position, m.* EXCLUDE (path) ` +
-    `FROM ${readParquet(fields, touched, files, inner)} r JOIN ${filesSql(touched, masks, files)} m ON r.filename = m.path)`;
-  const conditions: string[] = [];
-  if (masks.length > 0) {
-    // A mask ends with the last deleted row.
-    const kept = "t.deleted IS NULL OR t.position >= bit_length(t.deleted)";
-    conditions.push(`CASE WHEN ${kept} THEN true ELSE get_bit(t.deleted, t.position::INTEGER) = 0 END`);
-  }
-  if (plan.positionDeletes.length > 0) {
-    const columns: NestedField[] = [
-      { id: DELETE_FILE_PATH, name: "file_path", required: true, type: "string" },
-      { id: DELETE_POSITION, name: "pos", required: true, type: "long" },
-    ];
-    const deletes = readParquet(columns, plan.positionDeletes, files);
-    conditions.push(`NOT EXISTS (SELECT 1 FROM ${deletes} d WHERE d.file_path = t.location AND d.pos = t.position)`);
-  }
-  for (const [ids, deletes] of byEqualityIds(plan.equalityDeletes)) conditions.push(equalityCondition(table, ids, deletes, files));
-  const columns = fields.map((field) => `t.${inner(field)} AS ${identifier(field.name)}`);
-  return `SELECT ${columns.join(", ")} FROM ${rows} t WHERE ${conditions.join(" AND ")}`;
-}
-
-/** What conditions on rows need to know of their files: path, location, sequence, partition and, with masks, deleted. */
-function filesSql(touched: readonly PlannedFile[], masks: readonly string[], files: HeldFiles): string {
-  const known = touched.map(({ file, sequenceNumber }) => {
-    const mask = files.mask(file.path);
-    const texts = [files.local(file.path), file.path, partitionKey(file.partition)].map(literal);
-    return `(${texts.join(", ")}, ${sequenceNumber}, ${mask === undefined ? "NULL::VARCHAR" : literal(mask)})`;
-  });
-  const values = `(VALUES ${known.join(", ")}) v(path, location, partition, sequence, mask)`;
-  if (masks.length === 0) return `(SELECT * EXCLUDE (mask) FROM ${values})`;
-  const blobs = `read_blob([${masks.map(literal).join(", ")}])`;
-  return `(SELECT v.* EXCLUDE (mask), b.content::BIT AS deleted FROM ${values} LEFT JOIN ${blobs} b ON b.filename = v.mask)`;
-}
-
-function byEqualityIds(deletes: readonly PlannedFile[]): Map<string, PlannedFile[]> {
-  const groups = new Map<string, PlannedFile[]>();
-  for (const planned of deletes) {
-    const ids = [...(planned.file.equalityIds ?? [])].sort((a, b) => a - b).join(",");
-    groups.set(ids, [...(groups.get(ids) ?? []), planned]);
-  }
-  return groups;
-}
-
-function equalityCondition(table: TableSnapshot, ids: string, deletes: readonly PlannedFile[], files: HeldFiles): string {
-  const fields = ids.split(",").map((id) => {
-    const field = table.schema.fields.find((one) => one.id === Number(id));
-    if (field === undefined)
-      throw r2SqlError("notImplemented", `${table.name} has equality deletes by a column that is nested or no longer exists`);
-    return field;
-  });
-  const mapping = deletes.map(({ file, sequenceNumber }) => {
-    // A delete file of an unpartitioned spec is for all partitions.
-    const partition = file.partition.size === 0 ? "NULL::VARCHAR" : literal(partitionKey(file.partition));
-    return `(${literal(files.local(file.path))}, ${sequenceNumber}, ${partition})`;
-  });
-  const equal = fields.map((field) => `d.${inner(field)} IS NOT DISTINCT FROM t.${inner(field)}`);
-  return (
-    `NOT EXISTS (SELECT 1 FROM ${readParquet(fields, deletes, files, inner)} d JOIN (VALUES ${mapping.join(", ")}) m(path, sequence, partition) ON d.filename = m.path ` +
-    `WHERE ${equal.join(" AND ")} AND t.sequence < m.sequence AND (m.partition IS NULL OR m.partition = t.partition))`
-  );
-}
-
-/** A partition as text, equal for equal tuples of one spec. */
-function partitionKey(partition: ReadonlyMap<number, Value | null>): string {
-  const plain = (value: Value | null): unknown => {
-    if (typeof value === "bigint") return `${value}n`;
-    return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value;
-  };
-  return JSON.stringify([...partition].map(([id, value]) => [id, plain(value)]));
 }

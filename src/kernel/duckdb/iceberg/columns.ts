@@ -2,7 +2,8 @@
  * Iceberg columns as DuckDB reads them: types, defaults, and the schema by field id that maps the columns of every file,
  * whatever their names and order were when it was written, to those of the table now.
  */
-import { identifier, literal } from "../../../kernel/duckdb/engine.ts";
+
+import { IcebergError } from "../../../protocols/iceberg/errors.ts";
 import {
   type IcebergType,
   isList,
@@ -15,7 +16,7 @@ import {
   walkFields,
 } from "../../../protocols/iceberg/types.ts";
 import { type Value, valueFromJson } from "../../../protocols/iceberg/values.ts";
-import { r2SqlError } from "../errors.ts";
+import { identifier, literal } from "../engine.ts";
 
 const DUCKDB_TYPES: Readonly<Partial<Record<Primitive["kind"], string>>> = {
   boolean: "BOOLEAN",
@@ -38,7 +39,9 @@ const DUCKDB_TYPES: Readonly<Partial<Record<Primitive["kind"], string>>> = {
   unknown: "INTEGER",
 };
 
-/** DuckDB's type; throws `r2-sql.notImplemented` naming the column for types that it does not have. */
+const unsupported = (message: string): IcebergError => new IcebergError("unsupported", message);
+
+/** DuckDB's type; throws `unsupported` naming the column for types that it does not have. */
 export function duckDbType(type: IcebergType, column: string): string {
   if (isStruct(type))
     return `STRUCT(${type.fields.map((f) => `${identifier(f.name)} ${duckDbType(f.type, `${column}.${f.name}`)}`).join(", ")})`;
@@ -47,8 +50,7 @@ export function duckDbType(type: IcebergType, column: string): string {
   const primitive = parsePrimitive(type);
   if (primitive?.kind === "decimal") return `DECIMAL(${primitive.precision}, ${primitive.scale})`;
   const name = primitive && DUCKDB_TYPES[primitive.kind];
-  if (name === undefined)
-    throw r2SqlError("notImplemented", `column ${column} has the type ${type}, which R2 SQL of this version cannot read`);
+  if (name === undefined) throw unsupported(`column ${column} has the type ${type}, which cannot be read`);
   return name;
 }
 
@@ -67,7 +69,7 @@ function defaultText(field: NestedField): string | undefined {
   const json = field["initial-default"];
   if (json === undefined || json === null) return undefined;
   const primitive = typeof field.type === "string" ? parsePrimitive(field.type) : undefined;
-  if (primitive === undefined) throw r2SqlError("notImplemented", `column ${field.name} has a default value of a nested type`);
+  if (primitive === undefined) throw unsupported(`column ${field.name} has a default value of a nested type`);
   // Checks the form; the JSON form of every type but binaries is also what the engine casts from.
   const value = valueFromJson(primitive, json);
   return value instanceof Uint8Array ? blobText(value) : jsonText(json, value);
@@ -94,10 +96,7 @@ export function checkNestedHistory(current: Schema, schemas: readonly Schema[], 
     for (const [path, id] of nested(schema)) {
       const [sameName, sameId] = [now.get(path), names.get(id)];
       if ((sameName !== undefined && sameName !== id) || (sameId !== undefined && sameId !== path))
-        throw r2SqlError(
-          "notImplemented",
-          `a field inside a column of ${table} was renamed; R2 SQL of this version cannot read such tables`,
-        );
+        throw unsupported(`a field inside a column of ${table} was renamed; such tables cannot be read`);
     }
   }
 }

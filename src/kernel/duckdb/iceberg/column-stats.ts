@@ -2,9 +2,9 @@
  * Statistics that DuckDB's COPY returns for a Parquet file (texts by column path) as Iceberg has them (values by field
  * id): sizes, counts, and the bounds by which engines skip files.
  */
-import type { ColumnStats } from "../../protocols/iceberg/append.ts";
-import { type IcebergType, type NestedField, parsePrimitive, type Schema } from "../../protocols/iceberg/types.ts";
-import type { Value } from "../../protocols/iceberg/values.ts";
+import type { ColumnStats } from "../../../protocols/iceberg/append.ts";
+import { type IcebergType, type NestedField, parsePrimitive, type Schema } from "../../../protocols/iceberg/types.ts";
+import type { Value } from "../../../protocols/iceberg/values.ts";
 
 type Statistics = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
