@@ -21,6 +21,8 @@ export interface TableChange {
   readonly identifier: TableIdentifier;
   readonly requirements: readonly TableRequirement[];
   readonly updates: readonly TableUpdate[];
+  /** Called with the metadata that the updates are about to change; throws when they no longer fit it. */
+  readonly verify?: (base: TableMetadata) => void;
 }
 
 export interface CommittedTable {
@@ -83,6 +85,7 @@ async function prepare(catalog: Catalog, warehouse: Warehouse, change: TableChan
   // Before the location: who creates a table that there is by now should hear of that.
   apply(() => checkRequirements(base.metadata, requirements));
   checkFixedLocation(updates, base.metadata.location);
+  change.verify?.(base.metadata);
   const applied = apply(() =>
     applyCommit(base.metadata, requirements, updates, { now: clock.now(), previousLocation: row.metadata_location }),
   );

@@ -7,7 +7,14 @@ import { platformError } from "../../kernel/errors.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
 import { CATALOG_READ, CATALOG_WRITE, mayUseCatalog, type Right, tokenMayMaintain } from "./access.ts";
 import { catalogError } from "./errors.ts";
-import { maintenanceOf, maintenanceUpdate, updatedMaintenance } from "./maintenance.ts";
+import {
+  maintenanceRuns,
+  queueMaintenance,
+  tableMaintenance,
+  updateCatalogMaintenance,
+  updateTableMaintenance,
+} from "./maintenance/routes.ts";
+import { maintenanceOf } from "./maintenance/settings.ts";
 import type { Catalog } from "./model.ts";
 import { LEVEL_SEPARATOR } from "./names.ts";
 import { listNamespaces, pathOf } from "./namespaces.ts";
@@ -111,20 +118,7 @@ export function controlRoutes(catalog: Catalog): Route[] {
       "POST",
       "/:bucket/maintenance-configs",
       "write",
-      async (context) => {
-        const bucket = bucketOf(context, "write");
-        const update = await context.json(maintenanceUpdate);
-        return kernel.meta.transaction(async (tx) => {
-          const row = await tx.get<{ id: string; maintenance: string | null }>(
-            "SELECT id, maintenance FROM r2_data_catalog_warehouses WHERE bucket = ?",
-            bucket,
-          );
-          if (row === undefined) throw catalogError("catalogNotFound");
-          const config = updatedMaintenance(maintenanceOf(row.maintenance), update);
-          await tx.run("UPDATE r2_data_catalog_warehouses SET maintenance = ? WHERE id = ?", JSON.stringify(config), row.id);
-          return config;
-        });
-      },
+      async (context) => updateCatalogMaintenance(catalog, bucketOf(context, "write"), context),
     ],
     [
       "namespaces.list",
@@ -186,9 +180,8 @@ export function controlRoutes(catalog: Catalog): Route[] {
       "/:bucket/namespaces/:namespace/tables/:table/maintenance-configs",
       "read",
       async (context) => {
-        const { warehouse } = await getWarehouse(catalog, bucketOf(context, "read"));
-        const row = await getTable(kernel.meta, warehouse, tableOf(context));
-        return { maintenance_config: maintenanceOf(row.maintenance) };
+        const { warehouse, maintenance } = await getWarehouse(catalog, bucketOf(context, "read"));
+        return tableMaintenance(catalog, warehouse, maintenance, tableOf(context));
       },
     ],
     [
@@ -197,14 +190,28 @@ export function controlRoutes(catalog: Catalog): Route[] {
       "/:bucket/namespaces/:namespace/tables/:table/maintenance-configs",
       "write",
       async (context) => {
-        const { warehouse } = await getWarehouse(catalog, bucketOf(context, "write"));
-        const update = await context.json(maintenanceUpdate);
-        return kernel.meta.transaction(async (tx) => {
-          const row = await getTable(tx, warehouse, tableOf(context));
-          const config = updatedMaintenance(maintenanceOf(row.maintenance), update);
-          await tx.run("UPDATE r2_data_catalog_tables SET maintenance = ? WHERE id = ?", JSON.stringify(config), row.id);
-          return config;
-        });
+        const { warehouse, maintenance } = await getWarehouse(catalog, bucketOf(context, "write"));
+        return updateTableMaintenance(catalog, warehouse, maintenance, tableOf(context), context);
+      },
+    ],
+    [
+      "tables.maintenance.queue",
+      "POST",
+      "/:bucket/namespaces/:namespace/tables/:table/maintenance-configs/:type/queue",
+      "write",
+      async (context) => {
+        const { warehouse, maintenance } = await getWarehouse(catalog, bucketOf(context, "write"));
+        return queueMaintenance(catalog, warehouse, maintenance, tableOf(context), context);
+      },
+    ],
+    [
+      "tables.maintenance.runs",
+      "GET",
+      "/:bucket/namespaces/:namespace/tables/:table/maintenance-runs",
+      "read",
+      async (context) => {
+        const { warehouse } = await getWarehouse(catalog, bucketOf(context, "read"));
+        return maintenanceRuns(catalog, await getTable(kernel.meta, warehouse, tableOf(context)), context.query);
       },
     ],
   ];

@@ -33,6 +33,13 @@ const table = {
   commitFailed: { status: 409, apiCode: 40907, message: "Commit failed", retryable: true },
   propertyRefused: { status: 409, apiCode: 40908, message: "Failed to set properties" },
   unprocessable: { status: 422, apiCode: 42201, message: "Unprocessable entity" },
+  maintenanceRunning: { status: 409, apiCode: 40903, message: "A maintenance run for the table is in progress" },
+  maintenanceNotEnabled: { status: 400, apiCode: 40012, message: "Maintenance is not turned on for the table" },
+  maintenanceLimit: {
+    status: 429,
+    apiCode: 42901,
+    message: "The table has reached its limit of accepted maintenance requests for the UTC day",
+  },
   tooManyRequests: { status: 429, apiCode: 42901, message: "Too many requests", retryable: true },
   metadataUnreadable: { status: 500, apiCode: 50001, message: "Cannot read table metadata" },
 } as const;
@@ -64,6 +71,9 @@ const icebergTypes: Readonly<Record<CatalogErrorKey, string>> = {
   commitFailed: "CommitFailedException",
   propertyRefused: "FailedToSetProperties",
   unprocessable: "UnprocessableEntityException",
+  maintenanceRunning: "CommitFailedException",
+  maintenanceNotEnabled: "BadRequestException",
+  maintenanceLimit: "TooManyRequestsException",
   tooManyRequests: "TooManyRequestsException",
   metadataUnreadable: "InternalServerError",
 };

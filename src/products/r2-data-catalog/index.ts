@@ -9,6 +9,7 @@ import { startBackground } from "./background.ts";
 import { tablesCapability } from "./capability.ts";
 import { controlRoutes } from "./control-routes.ts";
 import { keyedLock } from "./keyed-lock.ts";
+import { startScheduler } from "./maintenance/scheduler.ts";
 import { metadataFiles } from "./metadata-files.ts";
 import { openMetrics } from "./metrics.ts";
 import { migrations } from "./migrations.ts";
@@ -37,13 +38,16 @@ export const r2DataCatalog = {
       metrics: openMetrics(kernel.meta, kernel.clock, kernel.log),
       background: (event, work) => background.run(event, work),
       purgeSoon: () => purger.wake(),
+      maintainSoon: () => scheduler.wake(),
     };
+    const scheduler = startScheduler(catalog);
     const tables = tablesCapability(catalog);
     const operations = [...namespaceAndTableOperations, ...viewOperations];
     const config = configOperation(() => operations.map((operation) => operation.endpoint));
     const handle = icebergRest(catalog, [config, ...operations], unsupportedEndpoints);
     objects.guard(tables.enabled);
     purger.wake();
+    scheduler.wake();
     return {
       routes: controlRoutes(catalog),
       hosts: [
@@ -58,6 +62,7 @@ export const r2DataCatalog = {
       datasets: catalog.metrics.datasets,
       offers: { tables },
       async stop() {
+        await scheduler.stop();
         await purger.stop();
         await background.stop();
         await catalog.metrics.stop();

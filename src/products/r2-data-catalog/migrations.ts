@@ -88,4 +88,36 @@ export const migrations: readonly Migration[] = [
         PRIMARY KEY (minute, warehouse, type, namespace, table_name, success, duration_class)
       )`,
   },
+  {
+    name: "0003-maintenance",
+    sql: `
+      -- Files that a job may have left or made useless (maintenance/garbage.ts).
+      CREATE TABLE r2_data_catalog_garbage (
+        table_id TEXT NOT NULL,
+        location TEXT NOT NULL,
+        PRIMARY KEY (table_id, location)
+      );
+      CREATE TABLE r2_data_catalog_schedule (
+        table_id TEXT PRIMARY KEY,
+        next_at INTEGER NOT NULL,
+        -- The table's metadata after its last run: unchanged tables have no work.
+        seen TEXT
+      );
+      CREATE TABLE r2_data_catalog_runs (
+        id TEXT PRIMARY KEY,
+        table_id TEXT NOT NULL,
+        request_id TEXT,
+        configuration_type TEXT,
+        status TEXT NOT NULL,
+        queued_at INTEGER,
+        started_at INTEGER,
+        finished_at INTEGER,
+        message TEXT,
+        operations TEXT,
+        input_bytes INTEGER NOT NULL
+      );
+      CREATE INDEX r2_data_catalog_runs_table ON r2_data_catalog_runs (table_id, started_at);
+      CREATE UNIQUE INDEX r2_data_catalog_runs_request ON r2_data_catalog_runs (table_id, request_id);
+      CREATE INDEX r2_data_catalog_runs_status ON r2_data_catalog_runs (status, queued_at)`,
+  },
 ];

@@ -49,6 +49,8 @@ export interface Catalog {
   readonly metrics: CatalogMetrics;
   /** Runs work that no answer waits for; `stop` waits for it. Failures are logged. */
   background(event: string, work: () => Promise<void>): void;
+  /** Lets maintenance look for requests and due tables now. */
+  maintainSoon(): void;
   /** Wakes the deletion of purged tables. */
   purgeSoon(): void;
 }

@@ -18,15 +18,18 @@ export function pageRequest(size: string | null, token: string | null): PageRequ
   return { after: token === null || token === "" ? "" : decodeToken(token), limit: Math.min(limit, MAX_LIMIT) };
 }
 
-function decodeToken(token: string): string {
+/** The text of an opaque token; throws `catalog.badRequest`. */
+export function decodeToken(token: string): string {
   const text = Buffer.from(token, "base64url").toString("utf8");
   if (!text.startsWith(`${VERSION}:`)) throw catalogError("badRequest", "Invalid page token");
   return text.slice(VERSION.length + 1);
 }
 
+export const encodeToken = (text: string): string => Buffer.from(`${VERSION}:${text}`).toString("base64url");
+
 /** Splits rows of which one more than `limit` was asked for into a page and the token of the next. */
 export function cutPage<T>(rows: readonly T[], limit: number, nameOf: (row: T) => string): { rows: readonly T[]; next: string | null } {
   if (rows.length <= limit) return { rows, next: null };
   const page = rows.slice(0, limit);
-  return { rows: page, next: Buffer.from(`${VERSION}:${nameOf(page.at(-1) as T)}`).toString("base64url") };
+  return { rows: page, next: encodeToken(nameOf(page.at(-1) as T)) };
 }

@@ -15,6 +15,7 @@ export async function removeRow(catalog: Catalog, warehouse: Warehouse, row: Tab
       row.metadata_location,
     );
     if (changes === 0) throw catalogError("concurrentUpdate");
+    for (const table of ["garbage", "schedule", "runs"]) await tx.run(`DELETE FROM r2_data_catalog_${table} WHERE table_id = ?`, row.id);
     if (graceSeconds === undefined) return;
     await tx.run(
       "INSERT INTO r2_data_catalog_purges (id, warehouse_id, bucket, location, metadata_location, due_at) VALUES (?, ?, ?, ?, ?, ?)",

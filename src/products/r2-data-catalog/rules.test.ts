@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkLocation } from "./locations.ts";
-import { maintenanceOf, maintenanceUpdate, updatedMaintenance } from "./maintenance.ts";
+import { maintenanceOf, maintenanceUpdate, updatedMaintenance } from "./maintenance/settings.ts";
 import { decodeSegment } from "./names.ts";
 import { cutPage, pageRequest } from "./paging.ts";
 import { gracePeriodSeconds } from "./properties.ts";

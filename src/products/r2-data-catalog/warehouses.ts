@@ -113,3 +113,10 @@ export async function storeCredential(catalog: Catalog, bucket: string, token: s
   );
   if (changes === 0) throw catalogError("catalogNotFound");
 }
+
+/** The stored token; undefined when the catalog has none. */
+export async function openCredential(catalog: Catalog, bucket: string): Promise<string | undefined> {
+  const { meta, secrets } = catalog.kernel;
+  const row = await meta.get<{ credential: string | null }>("SELECT credential FROM r2_data_catalog_warehouses WHERE bucket = ?", bucket);
+  return row?.credential === null || row === undefined ? undefined : secrets.open(row.credential, SECRET_PURPOSE);
+}

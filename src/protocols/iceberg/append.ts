@@ -216,7 +216,10 @@ function newManifest(
 }
 
 /** Version 3: row ids for data manifests that have none yet, from the table's next row id up. */
-function assignRowIds(manifests: readonly ManifestFile[], first: number): { manifests: ManifestFile[]; first: number; added: number } {
+export function assignRowIds(
+  manifests: readonly ManifestFile[],
+  first: number,
+): { manifests: ManifestFile[]; first: number; added: number } {
   let next = first;
   const assigned = manifests.map((manifest) => {
     if (manifest.content !== "data" || manifest.firstRowId !== undefined) return manifest;
@@ -227,7 +230,7 @@ function assignRowIds(manifests: readonly ManifestFile[], first: number): { mani
   return { manifests: assigned, first, added: next - first };
 }
 
-const TOTALS = ["records", "files-size", "data-files", "delete-files", "position-deletes", "equality-deletes"] as const;
+export const TOTALS = ["records", "files-size", "data-files", "delete-files", "position-deletes", "equality-deletes"] as const;
 
 /** The summary that other engines write too: what was added, and running totals as far as the parent has them. */
 function appendSummary(
