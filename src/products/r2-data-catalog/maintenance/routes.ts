@@ -43,11 +43,7 @@ export async function updateCatalogMaintenance(catalog: Catalog, bucket: string,
 
 export async function tableMaintenance(catalog: Catalog, warehouse: Warehouse, maintenance: string | null, table: TableIdentifier) {
   const row = await getTable(catalog.kernel.meta, warehouse, table);
-  const next = await nextRunAt(catalog, row.id);
-  return {
-    maintenance_config: maintenanceOf(maintenance, row.maintenance),
-    ...(next !== undefined && { next_eligible_at: iso(next) }),
-  };
+  return { maintenance_config: maintenanceOf(maintenance, row.maintenance) };
 }
 
 /** Changes the settings of a table; gives those that hold then. */
@@ -112,9 +108,12 @@ export async function maintenanceRuns(catalog: Catalog, row: TableRow, query: UR
   const after = startedAt === "" ? undefined : { startedAt: Number(startedAt), id };
   const rows = await listRuns(catalog.kernel.meta, row.id, page + 1, after);
   const last = rows[page - 1];
+  const next = await nextRunAt(catalog, row.id);
   return {
     runs: rows.slice(0, page).map(shown),
     next_page_token: rows.length > page && last !== undefined ? encodeToken(`${last.started_at} ${last.id}`) : null,
+    /** The earliest time of the schedule's next run. */
+    next_eligible_at: iso(next ?? null),
   };
 }
 
