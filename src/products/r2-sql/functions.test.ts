@@ -174,6 +174,7 @@ const CASES: readonly (readonly [string, unknown])[] = [
   ["substring(department FROM 3 FOR 2)", "gi"],
   ["substr_index(customer_id, '-', 1)", "c"],
   ["substr_index(customer_id, '-', -1)", "x"],
+  ["substring_index(customer_id, '-', 2)", "c-12"],
   ["translate(department, 'aeiou', '12345')", "Eng3n22r3ng 7"],
   ["pricing['price']", 51],
   ["get_field(pricing, 'price')", 51],

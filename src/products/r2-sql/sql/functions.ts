@@ -271,13 +271,14 @@ const text: Table = {
     strings,
     "ltrim octet_length replace reverse right rtrim split_part starts_with strpos substr substr_index to_hex translate upper",
   ),
-  ...renamed(shared(strings, "btrim length strpos substr"), {
+  ...renamed(shared(strings, "btrim length strpos substr substr_index"), {
     trim: "btrim",
     char_length: "length",
     character_length: "length",
     instr: "strpos",
     position: "strpos",
     substring: "substr",
+    substring_index: "substr_index",
   }),
   repeat: rule(2, 2, ({ args: [value, times] }) => `repeat(${value}, ${bounded(times as string, "repeat")})`),
   uuid: rule(0, 0, "uuid"),
