@@ -17,8 +17,8 @@ const platform = await startPlatform({ after });
 const own = await lake(platform, "spark-lake");
 const { prefix } = (await own.request("GET", `/config?warehouse=${own.warehouse}`)).json.overrides as { prefix: string };
 let spark: Spark;
-const missing = noJava || noPython;
-if (missing === false) {
+const noJavaAndPython = noJava || noPython;
+if (noJavaAndPython === false) {
   spark = await startSpark(platform, own);
   after(() => spark.stop());
 }
@@ -44,7 +44,9 @@ async function keysOf(location: string): Promise<string[]> {
   return Contents.map((object) => object.Key as string);
 }
 
-test("[r2-data-catalog-33] Spark SQL creates, changes and drops tables, and its procedures maintain them", { skip: missing }, async () => {
+test("[r2-data-catalog-33] Spark SQL creates, changes and drops tables, and its procedures maintain them", {
+  skip: noJavaAndPython,
+}, async () => {
   const { sql } = spark;
   await sql("CREATE NAMESPACE IF NOT EXISTS sales");
   await sql(`CREATE TABLE sales.orders (id BIGINT, name STRING, at TIMESTAMP) USING iceberg PARTITIONED BY (days(at))
@@ -131,7 +133,9 @@ test("[r2-data-catalog-33] Spark SQL creates, changes and drops tables, and its 
   assert.deepEqual(await sql("SHOW NAMESPACES"), []);
 });
 
-test("[r2-data-catalog-23, r2-sql-32] tables of format versions 1, 2 and 3, and rows deleted by vectors", { skip: missing }, async () => {
+test("[r2-data-catalog-23, r2-sql-32] tables of format versions 1, 2 and 3, and rows deleted by vectors", {
+  skip: noJavaAndPython,
+}, async () => {
   const { sql } = spark;
   await sql("CREATE NAMESPACE IF NOT EXISTS sales");
   const merge = "'write.delete.mode' = 'merge-on-read', 'write.update.mode' = 'merge-on-read', 'write.merge.mode' = 'merge-on-read'";
@@ -183,7 +187,7 @@ assert len(catalog.load_table("sales.v1").scan().to_arrow()) == 100000
 `);
 });
 
-test("writers of three engines at once lose no row", { skip: missing }, async () => {
+test("writers of three engines at once lose no row", { skip: noJavaAndPython }, async () => {
   const { sql } = spark;
   await sql("CREATE NAMESPACE IF NOT EXISTS sales");
   await sql("CREATE TABLE sales.shared (engine STRING, n BIGINT) USING iceberg TBLPROPERTIES ('commit.retry.num-retries' = '50')");
