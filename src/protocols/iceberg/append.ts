@@ -115,7 +115,8 @@ export function planAppend(input: AppendInput): AppendPlan {
     manifests.push(manifest);
   }
   const merged = new Set(merge.map(({ manifest }) => manifest.path));
-  if (input.manifestList !== undefined) manifests.push(...readManifestList(input.manifestList).filter((m) => !merged.has(m.path)));
+  if (input.manifestList !== undefined)
+    manifests.push(...readManifestList(input.manifestList).filter((m) => !merged.has(m.path) && hasFiles(m)));
 
   const rows = formatVersion >= 3 ? assignRowIds(manifests, metadata["next-row-id"] ?? 0) : undefined;
   const listPath = `${metadata.location}/metadata/snap-${snapshotId}-1-${commitId}.avro`;
@@ -167,6 +168,10 @@ export async function prepareAppend(
     merge.push({ manifest, bytes: await read(manifest.path) });
   return planAppend({ ...input, manifestList, merge });
 }
+
+/** Whether a snapshot that builds on the manifest still needs it: deleted entries alone say what an earlier one did. */
+export const hasFiles = ({ addedFilesCount, existingFilesCount }: ManifestFile): boolean =>
+  addedFilesCount !== 0 || existingFilesCount !== 0;
 
 /** A random snapshot id that the table does not have: positive, 63 bits. */
 export function newSnapshotId(metadata: TableMetadata): SnapshotId {

@@ -140,6 +140,9 @@ for (const version of [1, 2, 3] as const)
     assert.equal(snapshot?.summary?.operation, "replace");
     assert.equal(snapshot?.summary?.["total-records"], "40");
     assert.equal(snapshot?.summary?.["total-data-files"], "2");
+    const appended = append(rewritten, [file("next", "a", MB)]);
+    assert.equal(liveFiles(open(appended)).data.length, 3);
+    assert.ok(open(appended).every(({ content }) => content.entries.some((entry) => entry.status !== "deleted")));
     assert.equal(rewriteConflict(open(rewritten), removed, start), "a file was removed meanwhile");
   });
 

@@ -6,7 +6,7 @@
  * them, deletes that came after still apply to them.
  */
 import { randomUUID } from "node:crypto";
-import { type AppendPlan, assignRowIds, type NewDataFile, newSnapshotId, type PlannedFile, TOTALS } from "./append.ts";
+import { type AppendPlan, assignRowIds, hasFiles, type NewDataFile, newSnapshotId, type PlannedFile, TOTALS } from "./append.ts";
 import { invalid } from "./errors.ts";
 import { type ContentFile, type ManifestFile, type NewManifestEntry, writeManifest, writeManifestList } from "./manifests.ts";
 import {
@@ -151,9 +151,8 @@ export function planRewrite(input: RewriteInput): RewritePlan {
       dropped.map((entry) => ({ ...entry, status: "deleted", snapshotId })),
     );
   }
-  // Manifests of deleted entries alone are history, and have nothing to say about this snapshot.
   const rest = manifests.filter((manifest) => !isTouched(manifest)).map(({ file }) => file);
-  const kept = rest.filter((manifest) => manifest.addedFilesCount !== 0 || manifest.existingFilesCount !== 0);
+  const kept = rest.filter(hasFiles);
   list.push(...kept);
 
   const rows = formatVersion >= 3 ? assignRowIds(list, metadata["next-row-id"] ?? 0) : undefined;
