@@ -70,6 +70,9 @@ export function liveRows(scan: LiveRows): string {
   const { fields, data, files } = scan;
   const read = scan.lineage === true ? [...fields, ...LINEAGE] : fields;
   const masks = data.flatMap(({ file }) => files.mask(file.path) ?? []);
+  // Nothing to ask of a row: no join with its file's line.
+  if (scan.lineage !== true && masks.length + scan.positionDeletes.length + scan.equalityDeletes.length === 0)
+    return `SELECT ${fields.map((field) => identifier(field.name)).join(", ")} FROM ${readParquet(fields, data, files)}`;
   const rows =
     `(SELECT ${read.map((field) => `r.${inner(field)}`).join(", ")}, r.file_row_number AS position, m.* EXCLUDE (path) ` +
     `FROM ${readParquet(read, data, files, inner)} r JOIN ${filesSql(data, masks, files)} m ON r.filename = m.path)`;
