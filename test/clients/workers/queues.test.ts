@@ -417,6 +417,61 @@ test("[queues-08] before compatibility date 2024-03-18 bodies are structured clo
   assert.deepEqual(seen, [true, 5]);
 });
 
+test("[queues-38] errors and rows that pass through a queue are gathered into objects of R2", async (t) => {
+  for (const queue_name of ["errors", "rows"]) await platform.rest("POST", base, { queue_name });
+  await platform.rest("POST", `/accounts/${platform.ready.account_id}/r2/buckets`, { name: "gathered" });
+  const gatherer = await deployWorker(t, platform, {
+    files: {
+      "index.js": `export default {
+        async fetch(request, env) {
+          const path = new URL(request.url).pathname;
+          try {
+            if (path === "/fail") throw new TypeError("no such thing");
+            await env.ROWS.sendBatch((await request.json()).map((body) => ({ body })));
+          } catch (error) { await env.ERRORS.send({ path, message: error.message, stack: error.stack }) }
+          return new Response("ok");
+        },
+        async queue(batch, env) {
+          const text = batch.messages.map(({ body }) => JSON.stringify(body)).join("\\n");
+          await env.BUCKET.put(batch.queue + "/" + batch.messages[0].id, text);
+        },
+      }`,
+    },
+    config: {
+      name: "gatherer",
+      r2_buckets: [{ binding: "BUCKET", bucket_name: "gathered" }],
+      queues: {
+        producers: [
+          { binding: "ERRORS", queue: "errors" },
+          { binding: "ROWS", queue: "rows" },
+        ],
+        consumers: [
+          { queue: "errors", max_batch_timeout: 0 },
+          { queue: "rows", max_batch_size: 5, max_batch_timeout: 1 },
+        ],
+      },
+    },
+  });
+  await platform.fetch(`${gatherer.url}/fail`);
+  const rows = Array.from({ length: 7 }, (_, n) => ({ n }));
+  await platform.fetch(`${gatherer.url}/rows`, { method: "POST", body: JSON.stringify(rows) });
+  const objects = `/accounts/${platform.ready.account_id}/r2/buckets/gathered/objects`;
+  const keys = async () => ((await platform.rest("GET", objects)).body.result as { key: string }[]).map(({ key }) => key);
+  for (const end = Date.now() + 20_000; (await keys()).length < 3 && Date.now() < end; ) await new Promise((done) => setTimeout(done, 50));
+  const lines = async (queue: string): Promise<Record<string, unknown>[]> => {
+    const texts = [];
+    for (const key of (await keys()).filter((one) => one.startsWith(`${queue}/`))) {
+      const headers = { authorization: `Bearer ${platform.ready.api_token}` };
+      texts.push(await (await platform.fetch(`${platform.ready.api}${objects}/${key}`, { headers })).text());
+    }
+    return texts.flatMap((text) => text.split("\n").map((line) => JSON.parse(line)));
+  };
+  assert.deepEqual(await lines("rows"), rows);
+  const [error] = await lines("errors");
+  assert.deepEqual([error?.path, error?.message], ["/fail", "no such thing"]);
+  assert.match(String(error?.stack), /^TypeError: no such thing\n +at /);
+});
+
 test("[queues-05, queues-19] a message that was sent survives a kill, and its delay holds across it", async () => {
   const sent = Date.now();
   await send("delayed", ["late"], { delaySeconds: 5 });
