@@ -1,5 +1,5 @@
 /**
- * The runner behind `npm test`: finds the test files, runs one at a time for each pair of cores, prints one line for each
+ * The runner behind `npm test`: finds the test files, runs one at a time for each core, prints one line for each
  * file and everything about what failed.
  *
  *     npm test                      all of it
@@ -24,9 +24,9 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
 };
 /** A test, or a file as a whole, that takes longer has hung. */
 const DEADLINE_MS = (process.env.FREEHOLD_CRASH_ROUNDS === undefined ? 10 : 60) * 60_000;
-// A file starts a platform, workerd processes and clients of its own, which keep two cores busy: more files at a time only
-// make each other's deadlines late.
-const CONCURRENCY = Math.max(1, Math.floor(availableParallelism() / 2));
+// A file starts a platform, workerd processes and clients of its own, and waits for them about half of its time: one file a
+// core keeps the machine busy, and more would only make each other's deadlines late.
+const CONCURRENCY = Math.max(1, availableParallelism());
 
 async function testFiles(words: readonly string[]): Promise<{ files: string[]; titles: RegExp[] }> {
   const groups = words.filter((word) => Object.hasOwn(GROUPS, word));
@@ -89,6 +89,8 @@ function describe(data: TestFail): string {
   return `${paint("red", "✖")} ${name}${place}\n${text.replace(/^/gm, "    ")}\n`;
 }
 
+// The tests start wrangler and the platform hundreds of times: compiled once is compiled for all.
+process.env.NODE_COMPILE_CACHE ??= join(root, "node_modules", ".cache", "compile");
 const { files, titles } = await testFiles(process.argv.slice(2));
 if (files.length === 0) {
   console.error("No test file matches; give a group (unit, clients, crash), part of a path, or part of a title.");
