@@ -63,7 +63,7 @@ test("[kv-28] pairs editor: add an entry, browse, change, delete", { skip: noBro
   assert.equal(await dialog.getByLabel("Value").inputValue(), "first line\nsecond line");
   await dialog.getByLabel("Value").fill("changed");
   await dialog.getByRole("button", { name: "Save" }).click();
-  await page.locator("output").getByText("user/1? saved").waitFor();
+  await dialog.waitFor({ state: "hidden" });
   assert.equal(await value("user/1?"), "changed");
   const [kept] = (await platform.rest("GET", `${account}/storage/kv/namespaces/${id}/keys?prefix=user/`)).body.result;
   assert.deepEqual(kept.metadata, { plan: "free" });
