@@ -9,9 +9,9 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Agent, request } from "undici";
+import { type DemoPlatform, projectRoot, startPlatform } from "../../demo/platform.ts";
+import { bold, count, dim, green, progress, red, say, seconds, step } from "../../demo/terminal.ts";
 import { type Delay, type Flights, openFlights } from "./flights.ts";
-import { type DemoPlatform, projectRoot, startPlatform } from "./platform.ts";
-import { bold, count, dim, green, progress, red, say, seconds, step } from "./terminal.ts";
 
 const { values: flags } = parseArgs({
   options: {

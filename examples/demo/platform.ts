@@ -1,11 +1,11 @@
-/** A platform of the demo's own, started as a user would start it, and the clients that run against it. */
+/** A platform of a demo's own, started as a user would start it, and the clients that run against it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-export const projectRoot = join(import.meta.dirname, "../../..");
+export const projectRoot = join(import.meta.dirname, "../..");
 const freehold = join(projectRoot, "bin/freehold.mjs");
 const READY_WITHIN_MS = 30_000;
 

@@ -1,4 +1,4 @@
-/** What the demo prints: steps with their time, a progress bar, a table. Plain lines when the output is not a terminal. */
+/** What the demos print: steps with their time, a progress bar, a table. Plain lines when the output is not a terminal. */
 const tty = process.stdout.isTTY === true;
 const style = (code: number, text: string): string => (tty ? `\u001b[${code}m${text}\u001b[0m` : text);
 
