@@ -11,6 +11,7 @@ import {
   S3Client,
 } from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
+import { noCurl } from "../../harness/programs.ts";
 
 const platform = await startPlatform({ after });
 const account_id = platform.ready.account_id;
@@ -301,7 +302,7 @@ test("[r2-32] a locked object is neither deleted nor replaced, at any door", asy
   await s3.send(new DeleteObjectCommand({ Bucket, Key: "logs/1" }));
 });
 
-test("[r2-35] a development URL serves the bucket to everybody while it is enabled", async () => {
+test("[r2-35] a development URL serves the bucket to everybody while it is enabled", { skip: noCurl }, async () => {
   const Bucket = await newBucket("dev-url");
   await s3.send(
     new PutObjectCommand({ Bucket, Key: "dir/a b.txt", Body: "0123456789", ContentType: "text/plain", CacheControl: "max-age=5" }),
@@ -338,7 +339,7 @@ test("[r2-35] a development URL serves the bucket to everybody while it is enabl
   assert.equal((await platform.fetch(url)).status, 401);
 });
 
-test("[r2-36] a custom domain serves its bucket, and stops when it is disabled or removed", async () => {
+test("[r2-36] a custom domain serves its bucket, and stops when it is disabled or removed", { skip: noCurl }, async () => {
   const Bucket = await newBucket("custom-domain");
   await put(Bucket, "k", "by domain");
   const domain = "files.customer.example";

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { FormData } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
+import { noCurl } from "../../harness/programs.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
@@ -76,7 +77,7 @@ test("[workers-34] run_worker_first, for all and by patterns", async (t) => {
   assert.equal((await get(some.url)).body, "<h1>home</h1>");
 });
 
-test("[workers-35] a navigation that misses gets the page, a fetch of the same URL the Worker", async (t) => {
+test("[workers-35] a navigation that misses gets the page, a fetch of the same URL the Worker", { skip: noCurl }, async (t) => {
   const project = await deployWorker(t, platform, {
     files: { ...site, "index.js": marker },
     config: { name: "app", assets: { directory: "public", not_found_handling: "single-page-application" } },

@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { TLSSocket } from "node:tls";
-import { runProcess, startPlatform } from "../../harness/platform.ts";
+import { runProcess, startPlatform, type TestPlatform } from "../../harness/platform.ts";
+import { noOpenssl } from "../../harness/programs.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "freehold-mtls-"));
@@ -50,30 +51,26 @@ async function certificate(name: string, extension: string, ca?: string): Promis
   ]);
 }
 
-await certificate("ca", "basicConstraints=critical,CA:TRUE");
-await certificate("origin", "subjectAltName=DNS:localhost,IP:127.0.0.1", "ca");
-await certificate("visitor", "extendedKeyUsage=clientAuth", "ca");
-await certificate("stranger", "extendedKeyUsage=clientAuth");
+/** The origin that lets in only who shows a certificate of "ca", and a platform that trusts the same authority. */
+async function world(): Promise<{ platform: TestPlatform; port: number }> {
+  await certificate("ca", "basicConstraints=critical,CA:TRUE");
+  await certificate("origin", "subjectAltName=DNS:localhost,IP:127.0.0.1", "ca");
+  await certificate("visitor", "extendedKeyUsage=clientAuth", "ca");
+  await certificate("stranger", "extendedKeyUsage=clientAuth");
+  const [key, cert, ca] = ["origin.key", "origin.pem", "ca.pem"].map((name) => readFileSync(at(name)));
+  const origin = https.createServer({ key, cert, ca, requestCert: true, rejectUnauthorized: true }, (request, response) =>
+    response.end(`welcome ${(request.socket as TLSSocket).getPeerCertificate().subject.CN}`),
+  );
+  origin.listen(0, "127.0.0.1");
+  await once(origin, "listening");
+  after(() => void origin.close());
+  const config = { "runtime.outbound_allow": ["public", "private"], "runtime.trusted_certificates": [at("ca.pem")] };
+  return { platform: await startPlatform({ after }, { config }), port: (origin.address() as AddressInfo).port };
+}
 
-const origin = https.createServer(
-  {
-    key: readFileSync(at("origin.key")),
-    cert: readFileSync(at("origin.pem")),
-    ca: readFileSync(at("ca.pem")),
-    requestCert: true,
-    rejectUnauthorized: true,
-  },
-  (request, response) => response.end(`welcome ${(request.socket as TLSSocket).getPeerCertificate().subject.CN}`),
-);
-origin.listen(0, "127.0.0.1");
-await once(origin, "listening");
-after(() => void origin.close());
-const { port } = origin.address() as AddressInfo;
-
-const platform = await startPlatform(
-  { after },
-  { config: { "runtime.outbound_allow": ["public", "private"], "runtime.trusted_certificates": [at("ca.pem")] } },
-);
+const made = noOpenssl ? undefined : await world();
+// Without openssl both tests are skipped.
+const { platform, port } = made ?? ({} as NonNullable<typeof made>);
 
 const files = {
   "index.js": `export default { async fetch(request, env) {
@@ -82,7 +79,7 @@ const files = {
   } };`,
 };
 
-test("[workers-42] an origin that demands a client certificate sees the binding's, and no other way in", async (t) => {
+test("[workers-42] an origin that demands a client certificate sees the binding's, and no other way in", { skip: noOpenssl }, async (t) => {
   const tool = await workerProject(t, platform, { files, config: { name: "mtls" } });
   const upload = async (name: string): Promise<string> => {
     const { stdout } = await tool.wrangler([
@@ -114,7 +111,9 @@ test("[workers-42] an origin that demands a client certificate sees the binding'
   assert.doesNotMatch((await tool.wrangler(["mtls-certificate", "list"])).stdout, new RegExp(visitor));
 });
 
-test("certificates that are none, keys that do not fit, and unknown ids are refused; no answer shows a key", async (t) => {
+test("certificates that are none, keys that do not fit, and unknown ids are refused; no answer shows a key", {
+  skip: noOpenssl,
+}, async (t) => {
   const post = (body: object) => platform.rest("POST", `/accounts/${platform.ready.account_id}/mtls_certificates`, body);
   const pem = (name: string) => readFileSync(at(name), "utf8");
   for (const [body, words] of [

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
+import { noCurl } from "../../harness/programs.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
@@ -20,7 +21,7 @@ function previewOf(stdout: string, label = "Version Preview URL"): string {
   return `http://${host}:${new URL(platform.ready.gateway).port}`;
 }
 
-test("[workers-31] versions upload prints a URL that serves only that version", async (t) => {
+test("[workers-31] versions upload prints a URL that serves only that version", { skip: noCurl }, async (t) => {
   const project = await deployWorker(t, platform, { files: { "index.js": code("one") }, config: { name: "pre-viewed" } });
   await project.write({ "index.js": code("two") });
   const second = previewOf((await project.wrangler(["versions", "upload"])).stdout);
