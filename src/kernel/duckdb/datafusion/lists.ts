@@ -14,6 +14,7 @@ import {
   FunctionError,
   type FunctionRule,
   type FunctionTable,
+  GROWN_BYTES_MAX,
   MANY,
   rule,
   same,
@@ -82,13 +83,25 @@ function dimensions(list: string, type: DuckDBType): string[] {
 const textOf = (sql: string, type: DuckDBType): string =>
   isFloat(type) ? `regexp_replace(CAST(${sql} AS VARCHAR), '\\.0$', '')` : `CAST(${sql} AS VARCHAR)`;
 
+/** The texts of a list with the delimiter between them, NULL left out. */
+export function join(texts: string, delimiter: Argument): string {
+  const some = withValue(texts, LIST as string, bounded(LIST as string, `len(${LIST}) * strlen(${delimiter.sql})`, GROWN_BYTES_MAX));
+  if (typeof delimiter.constant === "string") return `array_to_string(${some}, ${delimiter.sql})`;
+  // DuckDB wants a literal there: each text but the first takes its delimiter along.
+  const led = mapped(
+    filtered(some, `${ELEMENT} IS NOT NULL`),
+    `CASE WHEN ${INDEX} = 1 THEN ${ELEMENT} ELSE ${delimiter.sql} || ${ELEMENT} END`,
+  );
+  return `CASE WHEN ${delimiter.sql} IS NOT NULL THEN array_to_string(${led}, '') END`;
+}
+
 const toText = typedRule(2, 3, ([list, delimiter, missing]) => {
   const { sql, type } = list as TypedArgument;
   const depth = listDepth(type);
   if (depth === 0) throw new FunctionError(`array_to_string expects an array, got ${type}`);
   const texts = mapped(flat(sql, depth), textOf(ELEMENT as string, innermost(type)));
   const shown = missing === undefined ? texts : mapped(texts, `coalesce(${ELEMENT}, ${missing.sql})`);
-  return `array_to_string(${shown}, ${delimiter?.sql})`;
+  return join(shown, delimiter as Argument);
 });
 
 // --- ranges ------------------------------------------------------------------------------------------------

@@ -82,7 +82,9 @@ export const asBigint = (sql: string): string => `CAST(${sql} AS BIGINT)`;
 
 /** Elements that one call may make, and bytes of one text: past them the result is NULL. */
 export const ELEMENTS_MAX = 1_000_000;
-export const TEXT_BYTES_MAX = 16 * 1024 * 1024;
+export const TEXT_BYTES_MAX = 1024 * 1024;
+/** Bytes that a text may grow to when parts of it are replaced or joined. */
+export const GROWN_BYTES_MAX = 64 * 1024 * 1024;
 
 /** The size, or NULL when `cost` is past the bound. DuckDB evaluates arguments before conditions around a call, so the bound is part of the argument. */
 export const bounded = (size: string, cost: string, max: number): string => `CASE WHEN ${cost} <= ${max} THEN ${size} END`;

@@ -1,4 +1,6 @@
 /** DataFusion's functions on text. Lengths and positions count characters, from 1. */
+
+import { join } from "./lists.ts";
 import {
   type Argument,
   asInteger,
@@ -6,6 +8,7 @@ import {
   constantRule,
   type FunctionRule,
   type FunctionTable,
+  GROWN_BYTES_MAX,
   MANY,
   rule,
   same,
@@ -21,7 +24,7 @@ const side = (name: "left" | "right"): FunctionRule => rule(2, 2, (value, count)
 
 function pad(name: "lpad" | "rpad"): FunctionRule {
   return constantRule(2, 3, ([value, size, fill]) => {
-    const length = asInteger(bounded(`greatest(${size?.sql}, 0)`, `greatest(${size?.sql}, 0)`, TEXT_BYTES_MAX / 4));
+    const length = asInteger(bounded(`greatest(${size?.sql}, 0)`, `greatest(${size?.sql}, 0)`, TEXT_BYTES_MAX));
     const padding = fill?.sql ?? "' '";
     const padded = (by: string): string => `${name}(${value?.sql}, ${length}, ${by})`;
     if (typeof fill?.constant === "string" && fill.constant !== "") return padded(padding);
@@ -77,7 +80,7 @@ export const strings: FunctionTable = {
       `(substr(${x}, 1, greatest(${from}, 1) - 1) || ${by} || substr(${x}, greatest(${from}, 1) + ${count ?? `length(${by})`}))`,
   ),
   repeat: rule(2, 2, (x, n) => `repeat(${x}, ${bounded(n as string, `strlen(${x}) * ${n}`, TEXT_BYTES_MAX)})`),
-  replace: same("replace", 3),
+  replace: rule(3, 3, (x, from, to) => `replace(${x}, ${from}, ${bounded(to as string, `strlen(${x}) * strlen(${to})`, GROWN_BYTES_MAX)})`),
   reverse: same("reverse", 1),
   right: side("right"),
   rpad: pad("rpad"),
@@ -86,10 +89,11 @@ export const strings: FunctionTable = {
   starts_with: same("starts_with", 2),
   strpos: integerOf("strpos", 2),
   substr,
-  substr_index: rule(3, 3, (x, delimiter, count) => {
+  substr_index: constantRule(3, 3, ([value, delimiter, times]) => {
+    const count = times?.sql;
     const kept = `CASE WHEN ${count} > 0 THEN list_slice(__parts, 1, ${count}) WHEN ${count} < 0 THEN list_slice(__parts, greatest(${count}, -len(__parts)), -1) ELSE [] END`;
-    const joined = withValue(parts(x as string, delimiter as string), "__parts", `array_to_string(${kept}, ${delimiter})`);
-    return `CASE WHEN ${delimiter} = '' THEN '' ELSE ${joined} END`;
+    const joined = withValue(parts(value?.sql as string, delimiter?.sql as string), "__parts", join(kept, delimiter as Argument));
+    return `CASE WHEN ${delimiter?.sql} = '' THEN '' ELSE ${joined} END`;
   }),
   to_hex: rule(1, 1, (x) => `lower(to_hex(CAST(${x} AS BIGINT)))`),
   translate: same("translate", 3),

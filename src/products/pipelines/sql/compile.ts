@@ -45,6 +45,8 @@ const SQL_LENGTH_MAX = 100_000;
 const STATEMENTS_MAX = 20;
 /** Questions about types that one statement may cost. */
 const QUESTIONS_MAX = 2000;
+/** Calls of `repeat`, `range` and the like in a statement: DuckDB computes those of literals while it validates. */
+const MAKERS_MAX = 50;
 
 /** Compiles every INSERT of the text. Throws `SqlError` with the text for the user. */
 export async function compilePipeline(sql: string, tables: Tables, connection: Connection, now: number): Promise<CompiledStatement[]> {
@@ -75,10 +77,14 @@ async function compileStatement(
   let stream: StreamTable | undefined;
   const typesByFrom = new Map<string, Types>();
   const budget = { questions: QUESTIONS_MAX };
-  const select = (guarded: boolean) =>
-    compileSelect(node, {
+  const select = (guarded: boolean) => {
+    let makers = 0;
+    return compileSelect(node, {
       now,
       guarded,
+      onMaker() {
+        if (++makers > MAKERS_MAX) throw new SqlError(`more than ${MAKERS_MAX} calls that make texts or arrays of a given size`);
+      },
       stream(name) {
         const found = tables.stream(name);
         if (found === undefined) {
@@ -99,6 +105,7 @@ async function compileStatement(
         return types;
       },
     });
+  };
   const { sql } = await select(false);
   if (stream === undefined) throw new SqlError("a pipeline must read from a stream");
   const fields = (stream as StreamTable).fields;

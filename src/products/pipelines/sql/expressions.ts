@@ -12,7 +12,7 @@ import type { SyntaxNode } from "../../../kernel/duckdb/parser.ts";
 import { arithmetic, arithmeticOperators } from "./arithmetic.ts";
 import { castSql, castTarget, dependsOnSource, textAsTimestamp } from "./casts.ts";
 import { constantOf, constantSql } from "./constants.ts";
-import { functionRule } from "./functions.ts";
+import { functionRule, isMaker } from "./functions.ts";
 import { typedGets } from "./json.ts";
 import { castResults, plainTypes, type Scope } from "./scope.ts";
 import { SqlError } from "./sql-error.ts";
@@ -175,6 +175,7 @@ async function functionCall(node: SyntaxNode, scope: Scope, depth: number): Prom
   const found = functionRule(name);
   if (found === undefined) throw new SqlError(`Invalid function '${name}'`);
   if (name === "random" || name === "uuid") scope.onVolatile();
+  if (isMaker(found)) scope.onMaker();
   return call(name, found, children, scope, depth);
 }
 

@@ -61,6 +61,12 @@ const table: FunctionTable = {
   ...arrow,
 };
 
+/** Functions whose results are as large as an argument says: a short text of them takes the engine long. */
+const makers = new Set(
+  ["repeat", "lpad", "rpad", "range", "generate_series", "array_fill", "array_repeat", "array_resize"].map((name) => table[name]),
+);
+export const isMaker = (rule: FunctionRule): boolean => makers.has(rule);
+
 /** The rule of a function, in lower case; undefined when there is none of that name. */
 export function functionRule(name: string): FunctionRule | undefined {
   const own = Object.hasOwn(aliases, name) ? (aliases[name] as string) : name;

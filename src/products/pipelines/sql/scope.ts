@@ -12,6 +12,8 @@ export interface Scope {
   readonly guarded: boolean;
   /** Called for functions that give another value at every call: DuckDB cannot guard them. */
   onVolatile(): void;
+  /** Called for functions whose results are as large as an argument says; throws `SqlError` at too many. */
+  onMaker(): void;
 }
 
 /** Types of SQL expressions. The simple ones are known as they are made, the others are asked of the engine, once. */

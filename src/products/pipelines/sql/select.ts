@@ -24,6 +24,8 @@ export interface SelectContext {
   stream(name: string): readonly string[];
   /** Types of expressions over the rows of `from`, remembered for the whole statement. */
   typesOver(from: string): Types;
+  /** Counts the functions whose results are as large as an argument says. */
+  onMaker(): void;
   /** Milliseconds since the epoch: the value of `now()`. */
   readonly now: number;
   /**
@@ -124,6 +126,7 @@ function scopeOf(from: From, context: SelectContext): Scope {
     types: context.typesOver(from.sql),
     guarded: context.guarded,
     onVolatile() {},
+    onMaker: context.onMaker,
     column(names) {
       const [first, second, ...rest] = names as [string, string | undefined, ...string[]];
       const qualified = first.toLowerCase() === from.alias.toLowerCase() && second !== undefined && byName.has(second.toLowerCase());
