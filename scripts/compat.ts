@@ -51,13 +51,18 @@ function parseRows(text: string): Row[] {
   });
 }
 
+/** The program without which a whole test file is of no use: what its opening comment says in the words "Needs Python." */
+export const programNeeded = (source: string): string | undefined => /^\/\*\*(?:(?!\*\/)[\s\S])*\bNeeds (\w+)\./.exec(source)?.[1];
+
 /** The claims of one test file's titles. */
 export function claimsIn(source: string, file: string): Claim[] {
   const claims: Claim[] = [];
+  const needed = programNeeded(source);
+  const wholeFile: Claim["skip"] = needed === undefined ? undefined : { when: "sometimes", reason: `needs ${needed}` };
   // A call of test, t.test, …; its title in any quotes; then what stands before the body or the cases: options such as `skip`.
   const call = /\b([\w.]+)\(\s*(["'`])\[([a-z0-9-]+-\d{2}(?:, ?[a-z0-9-]+-\d{2})*)\]\s*(.*?)\2\s*,([\s\S]*?)(?:=>|\bfunction\b|\[)/g;
   for (const [, callee, , ids, title, before] of source.matchAll(call)) {
-    const skip = skipped(callee as string, before as string);
+    const skip = skipped(callee as string, before as string) ?? wholeFile;
     for (const row of (ids as string).split(/, ?/)) claims.push({ row, file, title: title as string, ...(skip && { skip }) });
   }
   return claims;

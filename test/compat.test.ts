@@ -40,3 +40,10 @@ test("titles claim rows, singly and in lists; skipped ones with their reason", (
     ],
   );
 });
+
+test("a file that says what it needs is skipped as a whole where that is missing", () => {
+  const needs = (comment: string) => claimsIn(`${comment}\ntest("[kv-01] one", () => {});\n/** Needs Nothing. */`, "f.test.ts")[0]?.skip;
+  assert.deepEqual(needs("/** About it. Needs Python. */"), { when: "sometimes", reason: "needs Python" });
+  assert.deepEqual(needs("/**\n * About it.\n * Needs Python.\n */"), { when: "sometimes", reason: "needs Python" });
+  assert.equal(needs("/** About it. */"), undefined);
+});

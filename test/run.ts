@@ -8,13 +8,15 @@
  *     npm test -- "put and get"     tests with this in their title, where no path matches
  */
 
-import { glob } from "node:fs/promises";
+import { glob, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
 import { run } from "node:test";
 import type { TestEvent } from "node:test/reporters";
 import { fileURLToPath } from "node:url";
 import { inspect, styleText } from "node:util";
+import { programNeeded } from "../scripts/compat.ts";
+import { noPython } from "./harness/python.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
@@ -96,8 +98,18 @@ if (files.length === 0) {
   console.error("No test file matches; give a group (unit, clients, crash), part of a path, or part of a title.");
   process.exit(1);
 }
+/** Programs that whole files need; why one is missing here, or false. */
+const missing: Readonly<Record<string, string | false>> = { Python: noPython };
+const runnable: string[] = [];
+for (const file of files) {
+  const needed = programNeeded(await readFile(join(root, file), "utf8"));
+  const reason = needed === undefined ? false : missing[needed];
+  if (reason === undefined) throw new Error(`${file} needs ${needed}, which this runner does not know`);
+  if (reason === false) runnable.push(file);
+  else console.log(`${paint("yellow", "↷")} ${file} ${paint("gray", `(skipped: ${reason})`)}`);
+}
 const stream = run({
-  files: files.map((file) => join(root, file)),
+  files: runnable.map((file) => join(root, file)),
   cwd: root,
   concurrency: CONCURRENCY,
   timeout: DEADLINE_MS,

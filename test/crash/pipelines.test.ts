@@ -4,7 +4,7 @@
  * readers roll every second into a bucket (Parquet) and into an Iceberg table; the platform is killed at random moments, in
  * rolls too, and started again on the same data; at the end the ids in both sinks are compared with those that were sent.
  *
- * FREEHOLD_CRASH_ROUNDS sets the number of kills (2), FREEHOLD_SEED repeats a run's choices.
+ * FREEHOLD_CRASH_ROUNDS sets the number of kills (2), FREEHOLD_SEED repeats a run's choices. Needs Python.
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";

@@ -1,4 +1,4 @@
-/** R2 by boto3, unchanged: keys and endpoint come from the environment that `freehold exec` sets. */
+/** R2 by boto3, unchanged: keys and endpoint come from the environment that `freehold exec` sets. Needs Python. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -1,4 +1,4 @@
-/** R2 SQL's engine processes seen from outside: limits of time and number, and what happens when a process ends. */
+/** R2 SQL's engine processes seen from outside: limits of time and number, and what happens when a process ends. Needs Python. */
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { test } from "node:test";

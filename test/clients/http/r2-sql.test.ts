@@ -1,6 +1,6 @@
 /**
  * R2 SQL by its REST API: tables that pyiceberg wrote, compared with what pyarrow and DuckDB say of the same rows; access,
- * and requests that are none.
+ * and requests that are none. Needs Python.
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";

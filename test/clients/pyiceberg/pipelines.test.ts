@@ -1,4 +1,4 @@
-/** The catalog sink end to end: what is sent is read with pyiceberg and with R2 SQL. */
+/** The catalog sink end to end: what is sent is read with pyiceberg and with R2 SQL. Needs Python. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";

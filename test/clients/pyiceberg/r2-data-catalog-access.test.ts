@@ -1,4 +1,4 @@
-/** Who may do what: vended credentials, tokens of too little right, other accounts and buckets. */
+/** Who may do what: vended credentials, tokens of too little right, other accounts and buckets. Needs Python. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";

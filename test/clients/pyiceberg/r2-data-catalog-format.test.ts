@@ -1,6 +1,6 @@
 /**
  * The platform's own reader and writer of Iceberg's Avro files against pyiceberg, in both directions. Unlike other client
- * tests this one imports the format code: it is a library here, and pyiceberg is the judge of its files.
+ * tests this one imports the format code: it is a library here, and pyiceberg is the judge of its files. Needs Python.
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";

@@ -1,4 +1,4 @@
-/** What pyiceberg asked of the catalog, by its own count and by the GraphQL queries of the documentation. */
+/** What pyiceberg asked of the catalog, by its own count and by the GraphQL queries of the documentation. Needs Python. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";

@@ -1,6 +1,6 @@
 /**
  * What the Iceberg REST API refuses, and that a refusal changes nothing; and the operations that pyiceberg has no call
- * for. Requests are made by hand, because no client sends most of them.
+ * for. Requests are made by hand, because no client sends most of them. Needs Python.
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";

@@ -1,4 +1,4 @@
-/** R2 Data Catalog with pyiceberg: the documented tutorial, and tables through their whole life. */
+/** R2 Data Catalog with pyiceberg: the documented tutorial, and tables through their whole life. Needs Python. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { ListObjectsV2Command } from "@aws-sdk/client-s3";

@@ -1,4 +1,4 @@
-/** The older dialect of R2 SQL, by wrangler and REST on a platform that was started with `r2_sql.strict`. */
+/** The older dialect of R2 SQL, by wrangler and REST on a platform that was started with `r2_sql.strict`. Needs Python. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
