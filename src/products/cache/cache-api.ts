@@ -51,7 +51,7 @@ async function match(store: CacheStore, clock: Clock, key: string, request: Inco
     return void response.writeHead(416, ["Content-Range", `bytes */${stored.size}`, "CF-Cache-Status", "HIT"]).end();
   }
   const range = answer.kind === "range" ? answer : undefined;
-  const body = stored.size === 0 ? undefined : store.body(key, stored, range);
+  const body = stored.size === 0 ? undefined : await store.body(key, stored, range);
   if (body === undefined && stored.size > 0) return void response.writeHead(504, { "cf-cache-status": "MISS" }).end();
   if (range !== undefined) headers.push("Content-Range", `bytes ${range.offset}-${range.offset + range.length - 1}/${stored.size}`);
   headers.push("Content-Length", String(range?.length ?? stored.size));

@@ -9,12 +9,13 @@ export const cache = {
   name: "cache",
   status: "beta",
   provides: ["contentCache"],
-  async start({ clock, config, directory, mint }) {
+  async start({ log, clock, config, directory, mint }) {
     const store = await openCacheStore({
       directory: join(directory, "bodies"),
       clock,
       maxBytes: config["cache.max_bytes"],
       objectMaxBytes: config["cache.object_max_bytes"],
+      log,
     });
     const contentCache: ContentCache = {
       service: (name, scope) => mint.node(name, { scope }, { cfBlobHeader: CF_HEADER, forwardedProtoHeader: PROTO_HEADER }),

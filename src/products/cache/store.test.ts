@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
+import { openLog } from "../../kernel/log.ts";
 import { openCacheStore } from "./store.ts";
 
 const large = Buffer.alloc(50_000, 7);
@@ -14,7 +15,7 @@ async function open(t: TestContext, maxBytes = 10 ** 6) {
   t.after(() => rm(directory, { recursive: true, force: true }));
   await writeFile(join(directory, "left-over"), "of the last run");
   const clock = { time: 1_000, now: () => clock.time };
-  const store = await openCacheStore({ directory, clock, maxBytes, objectMaxBytes: 100_000 });
+  const store = await openCacheStore({ directory, clock, maxBytes, objectMaxBytes: 100_000, log: openLog({ level: "error" }) });
   const put = (key: string, body: Uint8Array, lifeMs = 60_000) =>
     store.put(
       key,
@@ -23,7 +24,7 @@ async function open(t: TestContext, maxBytes = 10 ** 6) {
     );
   const read = async (key: string) => {
     const stored = store.find(key);
-    return stored && (await buffer(store.body(key, stored) as Readable));
+    return stored && (await buffer((await store.body(key, stored)) as Readable));
   };
   return { store, clock, put, read, files: async () => (await readdir(directory)).length };
 }
@@ -38,6 +39,18 @@ test("small and large bodies are found until they expire or are replaced, and le
   assert.deepEqual([(await read("large"))?.toString(), await files()], ["now small", 0]);
   clock.time += 60_000;
   assert.deepEqual([store.find("small"), await store.delete("large"), await store.delete("none")], [undefined, false, false]);
+});
+
+test("a body that is being read is read to its end, also when it is replaced meanwhile", async (t) => {
+  const { store, put, files } = await open(t);
+  await put("k", large);
+  const stored = store.find("k");
+  assert(stored !== undefined);
+  const reading = await store.body("k", stored);
+  await put("k", Buffer.from("new"));
+  assert.equal(await files(), 0);
+  assert.equal((await buffer(reading as Readable)).equals(large), true);
+  assert.equal(await store.body("k", stored), undefined);
 });
 
 test("past the bound, what was used longest ago goes first", async (t) => {

@@ -3,12 +3,12 @@
  * again: nothing here is durable, and a start begins empty. Bounded in bytes; what was used longest ago goes first.
  */
 import { randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import type { Clock } from "../../kernel/clock.ts";
 import { isDiskFull } from "../../kernel/durable-files.ts";
+import type { Log } from "../../kernel/log.ts";
 import type { Range } from "./answer.ts";
 import type { Headers } from "./freshness.ts";
 
@@ -28,8 +28,8 @@ export type NewEntry = Omit<Stored, "size" | "storedAt">;
 export interface CacheStore {
   /** The response under the key while it is fresh. */
   find(key: string): Stored | undefined;
-  /** Its body, or a range of it; undefined when it has gone meanwhile. */
-  body(key: string, stored: Stored, range?: Range): Readable | undefined;
+  /** Its body, or a range of it; undefined when it has gone meanwhile. What was opened is read to its end, whatever happens to the entry. */
+  body(key: string, stored: Stored, range?: Range): Promise<Readable | undefined>;
   /** Stores a response when its body has arrived whole. False: it is larger than one may be, or the disk is full; then nothing changes. */
   put(key: string, entry: NewEntry, body: AsyncIterable<Uint8Array>): Promise<boolean>;
   /** True when there was a fresh one. */
@@ -50,6 +50,7 @@ export interface CacheStoreOptions {
   /** Bodies and headers together. */
   readonly maxBytes: number;
   readonly objectMaxBytes: number;
+  readonly log: Log;
 }
 
 /** Bodies up to here stay in memory. */
@@ -57,7 +58,7 @@ const INLINE_MAX_BYTES = 16 * 1024;
 /** What an entry costs besides its body, about. */
 const ENTRY_BYTES = 1024;
 
-export async function openCacheStore({ directory, clock, maxBytes, objectMaxBytes }: CacheStoreOptions): Promise<CacheStore> {
+export async function openCacheStore({ directory, clock, maxBytes, objectMaxBytes, log }: CacheStoreOptions): Promise<CacheStore> {
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true, mode: 0o700 });
   /** In the order of their last use. */
@@ -114,19 +115,26 @@ export async function openCacheStore({ directory, clock, maxBytes, objectMaxByte
       const kept = entries.get(key);
       if (kept === undefined) return undefined;
       if (kept.expiresAt <= clock.now()) {
-        // Its file goes in the background; nobody can find it any more.
-        drop(key, kept).catch(() => undefined);
+        // Its file goes in the background; nobody can find it any more, and the next start deletes what is left.
+        drop(key, kept).catch((error: unknown) => log.warn("cache.file_left", { error }));
         return undefined;
       }
       entries.delete(key);
       entries.set(key, kept);
       return kept;
     },
-    body(key, stored, range = { offset: 0, length: stored.size }) {
+    async body(key, stored, range = { offset: 0, length: stored.size }) {
       const kept = entries.get(key);
       if (kept !== stored) return undefined;
       if (typeof kept.body !== "string") return Readable.from([kept.body.subarray(range.offset, range.offset + range.length)]);
-      return createReadStream(kept.body, { start: range.offset, end: range.offset + range.length - 1 });
+      try {
+        // Opened before anything is promised: the entry may be replaced at any time, and its file deleted.
+        const file = await open(kept.body, "r");
+        return file.createReadStream({ start: range.offset, end: range.offset + range.length - 1 });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        throw error;
+      }
     },
     async put(key, entry, body) {
       let received: Awaited<ReturnType<typeof receive>>;

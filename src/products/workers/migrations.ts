@@ -104,4 +104,8 @@ export const migrations: readonly Migration[] = [
         uploaded_on INTEGER NOT NULL
       )`,
   },
+  {
+    name: "0005-versions-by-alias",
+    sql: `CREATE INDEX workers_versions_by_alias ON workers_versions (script_id, json_extract(content, '$.annotations."workers/alias"'))`,
+  },
 ];

@@ -17,6 +17,7 @@ export interface Stacks {
 
 /** Documented limit of a source map. */
 const MAP_MAX_BYTES = 15 * 1024 * 1024;
+const FRAME_MAX_LENGTH = 1000;
 /** Versions whose maps are kept parsed. */
 const VERSIONS_MAX = 16;
 
@@ -70,13 +71,24 @@ export function sourceMappedStacks(
   };
 }
 
-/** Replaces each `module:line:column` of a stack that a map knows. */
+/**
+ * Replaces the `module:line:column` of each frame that a map knows. A stack may be any text that user code made: lines that
+ * are too long for a frame are passed over, and a frame is matched from its beginning, so that no text costs more than its
+ * length.
+ */
 export function originalStack(stack: string, maps: Maps): string {
-  return stack.replace(/([^\s()]+):(\d+):(\d+)(?=\)?$)/gm, (text, module: string, line: string, column: string) => {
-    const entry = maps.get(module.replace(/^\.?\//, ""))?.findEntry(Number(line) - 1, Number(column) - 1);
-    if (entry === undefined || !("originalSource" in entry)) return text;
-    // Relative to the directory that the bundle was built in, which says nothing here.
-    const source = posix.normalize(entry.originalSource).replace(/^(\.\.\/)+/, "");
-    return `${source}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
-  });
+  return stack
+    .split("\n")
+    .map((line) => (line.length > FRAME_MAX_LENGTH ? line : originalFrame(line, maps)))
+    .join("\n");
+}
+
+function originalFrame(frame: string, maps: Maps): string {
+  const [, before, module, line, column, after] = /^(\s*at (?:[^()]*\()?)([^\s()]+):(\d+):(\d+)(\)?)$/.exec(frame) ?? [];
+  if (module === undefined) return frame;
+  const entry = maps.get(module.replace(/^\.?\//, ""))?.findEntry(Number(line) - 1, Number(column) - 1);
+  if (entry === undefined || !("originalSource" in entry)) return frame;
+  // Relative to the directory that the bundle was built in, which says nothing here.
+  const source = posix.normalize(entry.originalSource).replace(/^(\.\.\/)+/, "");
+  return `${before}${source}:${entry.originalLine + 1}:${entry.originalColumn + 1}${after}`;
 }

@@ -26,7 +26,8 @@ export async function openZoneStore(meta: MetaStore, clock: Clock, domain: strin
   const byName = new Map<string, Zone>();
   const rows = await meta.all<{ id: string; name: string; created_on: number }>("SELECT * FROM zones_zones ORDER BY name LIMIT 100000");
   for (const { id, name, created_on } of rows) byName.set(name, { id, name, createdOn: created_on });
-  const byId = (id: string): Zone | undefined => [...byName.values()].find((zone) => zone.id === id);
+  const zones = new Map([...byName.values()].map((zone) => [zone.id, zone]));
+  const byId = (id: string): Zone | undefined => zones.get(id);
 
   return {
     all: () => [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
@@ -60,6 +61,7 @@ export async function openZoneStore(meta: MetaStore, clock: Clock, domain: strin
       );
       if (changes === 0) throw zonesError("exists", name);
       byName.set(name, zone);
+      zones.set(zone.id, zone);
       return zone;
     },
     async remove(id) {
@@ -67,6 +69,7 @@ export async function openZoneStore(meta: MetaStore, clock: Clock, domain: strin
       if (zone === undefined) throw zonesError("notFound");
       await meta.run("DELETE FROM zones_zones WHERE id = ?", id);
       byName.delete(zone.name);
+      zones.delete(id);
     },
   };
 }
