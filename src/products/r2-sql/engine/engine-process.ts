@@ -13,7 +13,14 @@ import type { Rows } from "../../../kernel/duckdb/rows.ts";
 import { descriptor, encoder, uniqueNames } from "./encode.ts";
 import { engineFunctions } from "./functions.ts";
 import { lines } from "./lines.ts";
-import { type EngineMessage, type EngineMetrics, type EngineRequest, type EngineSettings, ROWS_LINE_BYTES } from "./protocol.ts";
+import {
+  type EngineMessage,
+  type EngineMetrics,
+  type EngineRequest,
+  type EngineSettings,
+  type FileColumn,
+  ROWS_LINE_BYTES,
+} from "./protocol.ts";
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as EngineSettings;
 const output = createWriteStream("", { fd: 3 });
@@ -111,32 +118,46 @@ async function run(request: EngineRequest & { op: "run" }, signal: AbortSignal):
 
 async function columns(request: EngineRequest & { op: "columns" }, signal: AbortSignal): Promise<void> {
   await withFiles(request.scope, request.files, async (connection) => {
-    const found = await connection.all<{ file: string; name: string; children: bigint | null; id: bigint | null }>(
-      `SELECT file_name AS file, name, num_children AS children, field_id AS id
-       FROM parquet_schema([${request.files.map(literal).join(", ")}]) ORDER BY file_name, column_id`,
+    const found = await connection.all<{ nodes: readonly FooterNode[]; files: readonly string[] }>(
+      `SELECT nodes, list(file) AS files FROM (
+         SELECT file_name AS file, list({name: name, children: num_children, id: field_id, type: duckdb_type} ORDER BY column_id) AS nodes
+         FROM parquet_schema([${request.files.map(literal).join(", ")}]) GROUP BY file_name)
+       GROUP BY nodes`,
       [],
       { signal },
     );
-    await send({
-      fileColumns: Object.fromEntries([...Map.groupBy(found, (row) => row.file)].map(([file, rows]) => [file, topLevel(rows)])),
-    });
+    await send({ columnSets: found.map(({ nodes, files }) => ({ columns: topLevel(nodes), files })) });
   });
 }
 
+interface FooterNode {
+  readonly name: string;
+  readonly children: bigint | null;
+  readonly id: bigint | null;
+  readonly type: string | null;
+}
+
 /** A footer lists its tree from the root down, each node before its children. */
-function topLevel(nodes: readonly { name: string; children: bigint | null; id: bigint | null }[]): string[] | null {
-  if (nodes.some((node) => node.id !== null)) return null;
-  const names: string[] = [];
+function topLevel(nodes: readonly FooterNode[]): FileColumn[] {
+  const columns: FileColumn[] = [];
   let at = 1;
-  const skip = (): void => {
+  /** Passes a node with all that is in it, and tells whether any of that has an id. */
+  const pass = (): boolean => {
     const node = nodes[at++];
-    for (let i = 0n; i < (node?.children ?? 0n); i++) skip();
+    let hasIds = node?.id != null;
+    for (let i = 0n; i < (node?.children ?? 0n); i++) hasIds = pass() || hasIds;
+    return hasIds;
   };
   while (at < nodes.length) {
-    names.push(nodes[at]?.name as string);
-    skip();
+    const { name, id, type, children } = nodes[at] as FooterNode;
+    columns.push({
+      name,
+      id: id === null ? null : Number(id),
+      type: children === null ? (type?.replaceAll(" ", "") ?? null) : null,
+      hasIds: pass(),
+    });
   }
-  return names;
+  return columns;
 }
 
 /** Columns first, then batches of rows. Gives the number of rows. */

@@ -12,7 +12,7 @@ import { readTree, type SyntaxNode } from "../../../kernel/duckdb/parser.ts";
 import type { Log } from "../../../kernel/log.ts";
 import { r2SqlError } from "../errors.ts";
 import { lines } from "./lines.ts";
-import type { EngineMessage, EngineMetrics, EngineRequest, EngineSettings, ResultColumn } from "./protocol.ts";
+import type { ColumnSet, EngineMessage, EngineMetrics, EngineRequest, EngineSettings, ResultColumn } from "./protocol.ts";
 
 /** How long an engine may take to stop after a cancellation. */
 const CANCEL_GRACE_MS = 2000;
@@ -87,11 +87,11 @@ export class Engine {
     return readTree(message.tree);
   }
 
-  /** Names of top-level columns of files, by path; null for files whose columns have field ids. */
-  async columns(scope: string, files: readonly string[], signal: AbortSignal): Promise<Readonly<Record<string, readonly string[] | null>>> {
+  /** The columns of files. */
+  async columns(scope: string, files: readonly string[], signal: AbortSignal): Promise<readonly ColumnSet[]> {
     const message = await this.#request({ op: "columns", scope, files }, signal, () => this.#next());
-    if (!("fileColumns" in message)) throw new Error("columns: the engine answered something else");
-    return message.fileColumns;
+    if (!("columnSets" in message)) throw new Error("columns: the engine answered something else");
+    return message.columnSets;
   }
 
   /** DuckDB's plan of the query as JSON text. */

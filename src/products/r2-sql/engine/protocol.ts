@@ -19,7 +19,7 @@ export type EngineRequest =
       /** True to bind the SQL and describe its columns without running it. */
       readonly explain?: boolean;
     }
-  /** Names of top-level columns of Parquet files. */
+  /** The columns of Parquet files. */
   | { readonly op: "columns"; readonly scope: string; readonly files: readonly string[] }
   /** Interrupts the request that runs; it answers with an error of kind "interrupted". */
   | { readonly op: "cancel" };
@@ -30,9 +30,25 @@ export type EngineMessage =
   | { readonly columns: readonly ResultColumn[] }
   | { readonly done: EngineMetrics }
   | { readonly plan: string }
-  /** By path; null for files whose columns have field ids. */
-  | { readonly fileColumns: Readonly<Record<string, readonly string[] | null>> }
+  /** Each different set of columns, with the files that have it. */
+  | { readonly columnSets: readonly ColumnSet[] }
   | { readonly error: { readonly kind: DuckDbErrorKind; readonly message: string } };
+
+export interface ColumnSet {
+  readonly columns: readonly FileColumn[];
+  readonly files: readonly string[];
+}
+
+/** A top-level column of a Parquet file. */
+export interface FileColumn {
+  readonly name: string;
+  /** Its field id, if the writer gave it one. */
+  readonly id: number | null;
+  /** DuckDB's type without blanks; null for a column that has parts. */
+  readonly type: string | null;
+  /** Whether it or anything in it has a field id. */
+  readonly hasIds: boolean;
+}
 
 export interface ResultColumn {
   readonly name: string;

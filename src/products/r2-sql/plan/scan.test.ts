@@ -137,6 +137,23 @@ test("renamed, added, dropped, moved and widened columns are found by field id",
   assert.deepEqual((await lake.query("SELECT count(*) AS n FROM ns.t WHERE old = 7 OR name = 'one'")).rows, [{ n: 2 }]);
 });
 
+test("only files that are known to have the table's columns are read by name", async (t) => {
+  const lake = await openLake(t);
+  const fields = [field(1, "id", "long"), field(2, "price", "decimal(5, 2)"), field(3, "at", "timestamptz")];
+  await lake.create("ns.t", fields);
+  await lake.append("ns.t", "SELECT 1::BIGINT AS id, 1.5::DECIMAL(5, 2) AS price, now() AS at");
+  const byName = (...wanted: readonly NestedField[]): boolean => lake.dependencies.fileColumns.matching(wanted)(locationOf("ns.t", 0));
+  assert.equal(byName(...fields), false, "not seen yet");
+  await lake.query("SELECT * FROM ns.t");
+  assert.equal(byName(...fields), true);
+  assert.equal(byName(field(1, "id", "long")), true, "columns that the table dropped are in nobody's way");
+  assert.equal(byName(field(1, "renamed", "long")), false);
+  assert.equal(byName(field(1, "ID", "long")), false);
+  assert.equal(byName(field(9, "id", "long")), false, "dropped, and made again");
+  assert.equal(byName(field(2, "price", "decimal(10, 2)")), false);
+  assert.equal(byName(...fields, field(4, "added", "int")), false);
+});
+
 test("inside structs fields may come and go, but a rename is refused", async (t) => {
   const lake = await openLake(t);
   const s = (...fields: NestedField[]): NestedField => field(2, "s", { type: "struct", fields });

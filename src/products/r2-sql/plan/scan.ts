@@ -117,11 +117,12 @@ function scan(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: F
   if (!touched.every(hasIds)) throw r2SqlError("notImplemented", `${table.name} has deletes and files without field ids`);
   const byId = whole.filter(hasIds);
   const byName = whole.filter((planned) => !hasIds(planned));
+  const hasAll = columns.matching(fields);
+  // Read by name, the engine makes use of footers: of bounds in joins, and instead of values for MIN and MAX.
+  const read = byId.every(({ file }) => hasAll(file.path)) ? readByName(byId, files) : readParquet(fields, byId, files);
   const parts = [
     // The engine offers columns of its own beside a file's (its path, for one): the list keeps them out of sight.
-    ...(byId.length > 0
-      ? [`SELECT ${fields.map((field) => identifier(field.name)).join(", ")} FROM ${readParquet(fields, byId, files)}`]
-      : []),
+    ...(byId.length > 0 ? [`SELECT ${fields.map((field) => identifier(field.name)).join(", ")} FROM ${read}`] : []),
     ...scansByName(table, byName, files, columns),
     ...(touched.length > 0
       ? [
@@ -138,6 +139,9 @@ function scan(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: F
   ];
   return `(${parts.join(" UNION ALL ")})`;
 }
+
+const readByName = (planned: readonly PlannedFile[], files: HeldFiles): string =>
+  `read_parquet(${pathList(planned, files)}, hive_partitioning = false)`;
 
 function emptyScan(fields: readonly NestedField[]): string {
   const columns = fields.map((field) => `CAST(NULL AS ${duckDbType(field.type, field.name)}) AS ${identifier(field.name)}`);
@@ -162,6 +166,6 @@ function scansByName(table: TableSnapshot, planned: readonly PlannedFile[], file
       const value = name === undefined ? "NULL" : `f.${identifier(name)}`;
       return `CAST(${value} AS ${duckDbType(field.type, field.name)}) AS ${identifier(field.name)}`;
     });
-    return `SELECT ${list.join(", ")} FROM read_parquet(${pathList(group, files)}, hive_partitioning = false) f`;
+    return `SELECT ${list.join(", ")} FROM ${readByName(group, files)} f`;
   });
 }
