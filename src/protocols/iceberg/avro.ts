@@ -73,50 +73,63 @@ function coder(schema: AvroSchema): avsc.Type {
 
 // --- reading -----------------------------------------------------------------------------------------------
 
-export interface AvroFile {
+export interface AvroFile<Records = readonly Record<string, unknown>[]> {
   readonly schema: AvroSchema;
   /** All keys of the header but Avro's own. */
   readonly metadata: ReadonlyMap<string, string>;
-  readonly records: readonly Record<string, unknown>[];
+  readonly records: Records;
 }
 
-/**
- * Reads a whole container file. `rename` may change the schema before records are decoded with it (the layout must stay
- * the same), for example to name record members by field id. Throws `corrupt`.
- */
-export function readAvroFile(bytes: Uint8Array, rename: (schema: AvroSchema) => AvroSchema = (s) => s): AvroFile {
+/** Changes a schema before records are decoded with it, for example to name record members by field id. The layout must stay the same. */
+type Rename = (schema: AvroSchema) => AvroSchema;
+
+/** Reads a whole container file. Throws `corrupt`. */
+export function readAvroFile(bytes: Uint8Array, rename?: Rename): AvroFile {
+  const file = openAvroFile(bytes, rename);
+  return { ...file, records: [...file.records] };
+}
+
+/** Reads the header; records are decoded, once, as they are taken. That throws `corrupt` too. */
+export function openAvroFile(bytes: Uint8Array, rename: Rename = (schema) => schema): AvroFile<Generator<Record<string, unknown>>> {
+  return readable(() => {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (!buffer.subarray(0, 4).equals(MAGIC)) throw new Error("it does not begin with Avro's magic bytes");
+    const reader = new ByteReader(buffer, 4);
+    const header = reader.map();
+    const sync = reader.take(SYNC_BYTES);
+    const codec = header.get("avro.codec")?.toString("utf8") ?? "null";
+    const schemaText = header.get("avro.schema");
+    if (schemaText === undefined) throw new Error("the header has no schema");
+    const schema = JSON.parse(schemaText.toString("utf8")) as AvroSchema;
+    const metadata = new Map([...header].filter(([key]) => !key.startsWith("avro.")).map(([key, value]) => [key, value.toString("utf8")]));
+    return { schema, metadata, records: readRecords(reader, coder(rename(schema)), codec, sync) };
+  });
+}
+
+function* readRecords(reader: ByteReader, type: avsc.Type, codec: string, sync: Buffer): Generator<Record<string, unknown>> {
+  while (!reader.atEnd) {
+    const { count, block } = readable(() => {
+      const count = reader.long();
+      const block = decompress(codec, reader.take(reader.long()));
+      if (!reader.take(SYNC_BYTES).equals(sync)) throw new Error("a sync marker is wrong");
+      return { count, block };
+    });
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      const { value, offset } = readable(() => type.decode(block, at));
+      if (offset < 0) throw corrupt("Cannot read Avro file: a block is cut short");
+      at = offset;
+      yield value as Record<string, unknown>;
+    }
+  }
+}
+
+function readable<T>(read: () => T): T {
   try {
-    return readContainer(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), rename);
+    return read();
   } catch (cause) {
     throw corrupt(`Cannot read Avro file: ${(cause as Error).message}`, { cause });
   }
-}
-
-function readContainer(buffer: Buffer, rename: (schema: AvroSchema) => AvroSchema): AvroFile {
-  if (!buffer.subarray(0, 4).equals(MAGIC)) throw new Error("it does not begin with Avro's magic bytes");
-  const reader = new ByteReader(buffer, 4);
-  const header = reader.map();
-  const sync = reader.take(SYNC_BYTES);
-  const codec = header.get("avro.codec")?.toString("utf8") ?? "null";
-  const schemaText = header.get("avro.schema");
-  if (schemaText === undefined) throw new Error("the header has no schema");
-  const schema = JSON.parse(schemaText.toString("utf8")) as AvroSchema;
-  const type = coder(rename(schema));
-  const records: Record<string, unknown>[] = [];
-  while (!reader.atEnd) {
-    const count = reader.long();
-    const block = decompress(codec, reader.take(reader.long()));
-    let at = 0;
-    for (let i = 0; i < count; i++) {
-      const { value, offset } = type.decode(block, at);
-      if (offset < 0) throw new Error("a block is cut short");
-      records.push(value as Record<string, unknown>);
-      at = offset;
-    }
-    if (!reader.take(SYNC_BYTES).equals(sync)) throw new Error("a sync marker is wrong");
-  }
-  const metadata = new Map([...header].filter(([key]) => !key.startsWith("avro.")).map(([key, value]) => [key, value.toString("utf8")]));
-  return { schema, metadata, records };
 }
 
 function decompress(codec: string, data: Buffer): Buffer {

@@ -2,7 +2,7 @@
  * Manifest lists and manifests: reading files of any writer (versions 1 to 3, by field id, with inheritance of snapshot
  * ids, sequence numbers and row ids) and writing our own. Bytes in, bytes out; fetching them is the caller's.
  */
-import { type AvroFile, readAvroFile, writeAvroFile } from "./avro.ts";
+import { type AvroFile, openAvroFile, readAvroFile, writeAvroFile } from "./avro.ts";
 import { corrupt } from "./errors.ts";
 import { stringifyIcebergJson } from "./json.ts";
 import { idName, manifestListSchema, manifestSchema, nameByFieldId } from "./manifest-schema.ts";
@@ -177,14 +177,14 @@ export interface ManifestEntry {
   readonly file: ContentFile;
 }
 
-export interface Manifest {
+export interface Manifest<Entries = readonly ManifestEntry[]> {
   readonly formatVersion: number;
   readonly content: "data" | "deletes";
   readonly partitionSpecId: number;
   /** The spec's fields as the manifest carries them. */
   readonly partitionFields: readonly PartitionField[];
   /** Every entry, deleted ones included. */
-  readonly entries: readonly ManifestEntry[];
+  readonly entries: Entries;
 }
 
 /**
@@ -192,14 +192,33 @@ export interface Manifest {
  * table metadata, the current one first (they give the types of partition values). Throws `corrupt`.
  */
 export function readManifest(bytes: Uint8Array, manifest: ManifestFile, schemas: readonly Schema[]): Manifest {
-  const file = readAvroFile(bytes, nameByFieldId);
-  const formatVersion = Number(file.metadata.get("format-version") ?? 1);
+  const opened = openManifest(bytes, manifest, schemas);
+  return { ...opened, entries: [...opened.entries] };
+}
+
+/** The same, with entries that are decoded, once, as they are taken: for whoever must not hold the event loop for long. */
+export function openManifest(bytes: Uint8Array, manifest: ManifestFile, schemas: readonly Schema[]): Manifest<Generator<ManifestEntry>> {
+  const file = openAvroFile(bytes, nameByFieldId);
   const partitionFields = headerPartitionFields(file);
   const types = partitionType({ "spec-id": manifest.partitionSpecId, fields: partitionFields }, schemas).fields.map(
     (field) => [field.id, primitive(field.type)] as const,
   );
+  return {
+    formatVersion: Number(file.metadata.get("format-version") ?? 1),
+    content: manifest.content,
+    partitionSpecId: manifest.partitionSpecId,
+    partitionFields,
+    entries: readEntries(file.records, manifest, types),
+  };
+}
+
+function* readEntries(
+  records: Iterable<Record<string, unknown>>,
+  manifest: ManifestFile,
+  types: readonly (readonly [number, Primitive])[],
+): Generator<ManifestEntry> {
   let nextRowId = manifest.content === "data" ? manifest.firstRowId : undefined;
-  const entries = file.records.map((record): ManifestEntry => {
+  for (const record of records) {
     const status = STATUSES[Number(required(record, 0, "status"))];
     if (status === undefined) throw corrupt(`A manifest entry has the unknown status ${String(at(record, 0))}`);
     const content = readContentFile(required(record, 2, "data_file") as Record<string, unknown>, types);
@@ -209,21 +228,20 @@ export function readManifest(bytes: Uint8Array, manifest: ManifestFile, schemas:
       firstRowId = nextRowId;
       nextRowId += content.recordCount;
     }
-    return {
+    yield {
       status,
       snapshotId: BigInt((at(record, 1) as number | bigint | null | undefined) ?? manifest.addedSnapshotId),
       sequenceNumber: asOptionalNumber(at(record, 3)) ?? inherited,
       fileSequenceNumber: asOptionalNumber(at(record, 4)) ?? inherited,
       file: firstRowId === undefined ? content : { ...content, firstRowId },
     };
-  });
-  return { formatVersion, content: manifest.content, partitionSpecId: manifest.partitionSpecId, partitionFields, entries };
+  }
 }
 
 const STATUSES = ["existing", "added", "deleted"] as const;
 const CONTENTS = ["data", "position-deletes", "equality-deletes"] as const;
 
-function headerPartitionFields(file: AvroFile): PartitionField[] {
+function headerPartitionFields(file: Pick<AvroFile, "metadata">): PartitionField[] {
   const text = file.metadata.get("partition-spec");
   if (text === undefined) throw corrupt("A manifest has no partition-spec in its header");
   const parsed = JSON.parse(text) as PartitionField[] | { fields: PartitionField[] };
