@@ -95,11 +95,19 @@ const sqlTypes: Readonly<Record<string, string>> = {
   BinaryView: "BLOB",
   Date32: "DATE",
   Date64: "DATE",
-  "Time32(Second)": "TIME",
-  "Time32(Millisecond)": "TIME",
   "Time64(Microsecond)": "TIME",
   "Time64(Nanosecond)": "TIME",
+  "Time32(Second)": "TIME",
+  "Time32(Millisecond)": "TIME",
 };
+
+/** Arrow's names by the names that DuckDB's `typeof` gives, of types without parameters: of several names the first above. */
+export const arrowNames: ReadonlyMap<string, string> = new Map(
+  [
+    ...Object.entries(sqlTypes).reverse(),
+    ...Object.entries(units).map(([unit, sql]): [string, string] => [`Timestamp(${unit}, None)`, sql]),
+  ].map(([arrow, sql]) => [sql, arrow]),
+);
 
 export interface ArrowType {
   /** DuckDB's SQL for it. */

@@ -2,6 +2,8 @@
  * Constants of the syntax tree: their SQL text, their value for planning, and their name in a result's column. Types of
  * casts too. Whatever has no exact text here is refused.
  */
+import { FunctionError } from "../../../kernel/duckdb/datafusion/rule.ts";
+import { parseArrowType } from "../../../kernel/duckdb/datafusion/types.ts";
 import { identifier, literal } from "../../../kernel/duckdb/engine.ts";
 import { invalidSql, unsupported } from "../errors.ts";
 import type { SyntaxNode } from "./tree.ts";
@@ -137,38 +139,12 @@ export function typeSql(json: unknown): string {
   throw unsupported(`type ${String(info?.name ?? id).toLowerCase()}`);
 }
 
-// Type names of Arrow, for arrow_cast and arrow_typeof.
-const ARROW_TYPES: Readonly<Record<string, string>> = {
-  Boolean: "BOOLEAN",
-  Int8: "TINYINT",
-  Int16: "SMALLINT",
-  Int32: "INTEGER",
-  Int64: "BIGINT",
-  UInt8: "UTINYINT",
-  UInt16: "USMALLINT",
-  UInt32: "UINTEGER",
-  UInt64: "UBIGINT",
-  Float32: "FLOAT",
-  Float64: "DOUBLE",
-  Utf8: "VARCHAR",
-  LargeUtf8: "VARCHAR",
-  Utf8View: "VARCHAR",
-  Binary: "BLOB",
-  Date32: "DATE",
-  Date64: "DATE",
-  "Timestamp(Second, None)": "TIMESTAMP_S",
-  "Timestamp(Millisecond, None)": "TIMESTAMP_MS",
-  "Timestamp(Microsecond, None)": "TIMESTAMP",
-  "Timestamp(Nanosecond, None)": "TIMESTAMP_NS",
-};
-
 /** The SQL type of an Arrow type's name. */
 export function arrowTypeSql(name: string): string {
-  const decimal = /^Decimal128\((\d{1,2}),\s*(\d{1,2})\)$/.exec(name);
-  const type = decimal === null ? ARROW_TYPES[name] : `DECIMAL(${decimal[1]}, ${decimal[2]})`;
-  if (type === undefined) throw unsupported(`the Arrow type ${name}`);
-  return type;
+  try {
+    return parseArrowType(name).sql;
+  } catch (cause) {
+    if (!(cause instanceof FunctionError)) throw cause;
+    throw unsupported(`the Arrow type ${name}`);
+  }
 }
-
-/** Pairs of DuckDB's name and Arrow's name, the first of each. */
-export const arrowTypeNames: readonly (readonly [string, string])[] = Object.entries(ARROW_TYPES).map(([arrow, sql]) => [sql, arrow]);

@@ -10,10 +10,11 @@ import { math as floatMath } from "../../../kernel/duckdb/datafusion/math.ts";
 import { regexp as patterns } from "../../../kernel/duckdb/datafusion/regexp.ts";
 import { type Constant, FunctionError, type FunctionTable, MANY } from "../../../kernel/duckdb/datafusion/rule.ts";
 import { strings } from "../../../kernel/duckdb/datafusion/strings.ts";
+import { arrowNames } from "../../../kernel/duckdb/datafusion/types.ts";
 import { literal } from "../../../kernel/duckdb/engine.ts";
 import { invalidQuery, invalidSql, unsupported } from "../errors.ts";
 import { approximateAggregates } from "./approximate.ts";
-import { arrowTypeNames, arrowTypeSql, constantNumber, readConstant } from "./constants.ts";
+import { arrowTypeSql, constantNumber, readConstant } from "./constants.ts";
 import type { SyntaxNode } from "./tree.ts";
 
 export interface Call {
@@ -94,7 +95,7 @@ const bounded = (size: string, name: string): string =>
 const core: Table = {
   arrow_cast: rule(2, 2, (call) => `CAST(${call.args[0]} AS ${arrowTypeSql(constantText(call, 1, "arrow_cast"))})`),
   arrow_typeof: rule(1, 1, ({ args }) => {
-    const cases = arrowTypeNames.map(([sql, arrow]) => `WHEN ${literal(sql)} THEN ${literal(arrow)}`).join(" ");
+    const cases = [...arrowNames].map(([sql, arrow]) => `WHEN ${literal(sql)} THEN ${literal(arrow)}`).join(" ");
     return `CASE typeof(${args[0]}) ${cases} ELSE typeof(${args[0]}) END`;
   }),
   get_field: rule(2, 2, "struct_extract"),
