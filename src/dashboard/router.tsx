@@ -5,13 +5,14 @@ import { kvRoutes } from "./products/kv/routes.ts";
 import { pipelinesRoutes } from "./products/pipelines/routes.ts";
 import { queuesRoutes } from "./products/queues/routes.ts";
 import { r2Routes } from "./products/r2/routes.ts";
+import { workersRoutes } from "./products/workers/routes.ts";
 import { overviewRoute } from "./shell/overview.tsx";
 import { rootRoute, shellRoute } from "./shell/root.tsx";
 import { signInRoute } from "./shell/sign-in.tsx";
 
 const routeTree = rootRoute.addChildren([
   signInRoute,
-  shellRoute.addChildren([overviewRoute, ...d1Routes, ...kvRoutes, ...pipelinesRoutes, ...queuesRoutes, ...r2Routes]),
+  shellRoute.addChildren([overviewRoute, ...d1Routes, ...kvRoutes, ...pipelinesRoutes, ...queuesRoutes, ...r2Routes, ...workersRoutes]),
 ]);
 
 export const router = createRouter({ routeTree, scrollRestoration: true });

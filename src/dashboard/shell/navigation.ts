@@ -8,6 +8,7 @@ export interface NavigationItem {
 }
 
 export const navigation: readonly { readonly heading: string; readonly items: readonly NavigationItem[] }[] = [
+  { heading: "Compute", items: [{ label: "Workers", to: "/workers", icon: "worker" }] },
   {
     heading: "Storage",
     items: [
