@@ -1,45 +1,69 @@
 /**
- * Older releases of clients, for what a newer one does not do any more. Each has a folder here with its package.json and
- * lock file, and is installed from them on first use under `.clients`: they weigh too much for every `npm ci`, and their
- * dependencies are none of ours (wrangler 4.36.0: 171 MB, a workerd and an esbuild of its own among them).
+ * Clients that weigh too much for every `npm ci`, and whose dependencies are none of ours: older releases for what a newer
+ * one does not do any more, and frameworks. Each has a folder here with its package.json and lock file, and is installed
+ * from them on first use under `.clients` (wrangler 4.36.0: 171 MB, a workerd and an esbuild of its own among them).
  */
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { takeLock } from "./lock.ts";
 import { projectRoot, type RunOptions, type RunResult, runProcess, type TestPlatform } from "./platform.ts";
 
 const INSTALL_DEADLINE_MS = 10 * 60_000;
 
+type Client = "wrangler-4.36" | "vitest-3" | "frameworks";
+type Hooks = { after(fn: () => Promise<void>): void };
+
 /** Runs wrangler 4.36.0, the last that creates legacy pipelines, under `freehold exec`. */
 export async function wrangler436(platform: TestPlatform, args: readonly string[], options?: RunOptions): Promise<RunResult> {
   return platform.exec(process.execPath, [join(await npmClient("wrangler-4.36"), "wrangler", "bin", "wrangler.js"), ...args], options);
 }
 
+/** Why the client cannot be had here, or false: neither installed earlier, nor a registry to install it from. */
+export function missingClient(name: Client): string | false {
+  if (existsSync(marker(name))) return false;
+  const { status } = spawnSync("npm", ["ping", "--fetch-retries=0", "--fetch-timeout=10000"], { stdio: "ignore" });
+  return status !== 0 && `the client "${name}" is not installed, and the npm registry does not answer`;
+}
+
+/** A new directory from which the client's packages are imported as from a project's own `node_modules`. Removed by `t.after`. */
+export async function clientProject(t: Hooks, name: Client): Promise<string> {
+  const directory = await mkdtemp(join(await npmClient(name), "..", "project-"));
+  t.after(() => rm(directory, { recursive: true, force: true, maxRetries: 5 }));
+  return directory;
+}
+
 /** The `node_modules` of an installed client. */
-async function npmClient(name: string): Promise<string> {
-  const source = join(projectRoot, "test", "harness", name);
-  const hash = createHash("sha256").update(await readFile(join(source, "package-lock.json")));
-  const root = join(projectRoot, ".clients");
-  const current = join(root, `${name}-${hash.digest("hex").slice(0, 16)}`);
+async function npmClient(name: Client): Promise<string> {
+  const current = directoryOf(name);
   const modules = join(current, "node_modules");
-  // The marker is written last: a client without it is half installed.
-  const marker = join(current, "complete");
-  if (existsSync(marker)) return modules;
+  if (existsSync(marker(name))) return modules;
+  const root = join(projectRoot, ".clients");
   await mkdir(root, { recursive: true });
   const lock = await takeLock(join(root, "lock.sqlite"), INSTALL_DEADLINE_MS);
   try {
-    if (existsSync(marker)) return modules;
+    if (existsSync(marker(name))) return modules;
     await rm(current, { recursive: true, force: true });
-    await cp(source, current, { recursive: true });
+    await cp(sourceOf(name), current, { recursive: true });
     await runProcess("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
       cwd: current,
       timeoutMs: INSTALL_DEADLINE_MS,
     });
-    await writeFile(marker, "");
+    await writeFile(marker(name), "");
     return modules;
   } finally {
     lock.close();
   }
 }
+
+const sourceOf = (name: Client): string => join(projectRoot, "test", "harness", name);
+
+function directoryOf(name: Client): string {
+  const hash = createHash("sha256").update(readFileSync(join(sourceOf(name), "package-lock.json")));
+  return join(projectRoot, ".clients", `${name}-${hash.digest("hex").slice(0, 16)}`);
+}
+
+/** Written last: a client without it is half installed. */
+const marker = (name: Client): string => join(directoryOf(name), "complete");
