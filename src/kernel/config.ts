@@ -29,6 +29,7 @@ export const configKeys = {
   domain: key("freehold.localhost", "Domain of the platform's host names; `*.localhost` needs no DNS on the same machine"),
   "log.level": key("info", "debug, info, warn or error"),
   "log.json": key(false, "One JSON object a line, also on a terminal"),
+  "audit.retention_days": key(548, "Entries of the audit log are deleted after this many days", positive),
   "gateway.body_max_bytes": key(100 * 1024 * 1024, "Largest request body to a Worker", positive),
   "gateway.header_timeout_ms": key(30_000, "Time in which a client must send its request head", positive),
   "gateway.body_idle_timeout_ms": key(30_000, "A client whose body makes no progress for this long is answered 408", positive),

@@ -6,6 +6,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import type { AuditLog, Change } from "./api/audit.ts";
 import type { PermissionGroup, Principal } from "./api/tokens.ts";
 import type { BlobStore } from "./blobs/blobs.ts";
 import type { BlobLeases } from "./blobs/leases.ts";
@@ -81,6 +82,8 @@ export interface KernelSlice {
   readonly mint: CapabilityMint;
   readonly runtime: Runtime;
   readonly bindings: BindingRegistry;
+  /** For doors that are not REST; operations of the API use `RequestContext.audit`. */
+  readonly audit: Pick<AuditLog, "record">;
   /**
    * The REST API, for a product that signs people in by other means than a bearer token: answers as the principal, or
    * without one as the request's own credentials say. Serves once every product has started.
@@ -233,6 +236,8 @@ export interface RequestContext {
   readonly principal: Principal;
   /** The request itself, for bodies that stream. */
   readonly request: Request;
+  /** Notes a change of configuration for the audit log; it is recorded when the handler has succeeded. */
+  audit(change: Change): void;
   /** The JSON body, at most `maxBytes` (default 10 MiB); throws the documented errors. `schema` is a Zod schema or any `parse`. */
   json<T>(schema: { parse(value: unknown): T }, maxBytes?: number): Promise<T>;
   /** The body in memory, at most `maxBytes`. */

@@ -22,6 +22,17 @@ const routes: Route[] = [
   },
   { op: "x.list", method: "GET", path: "/x", permission: [], handle: async ({ query }) => numberedPage(["a", "b", "c"], query) },
   { op: "x.create", method: "POST", path: "/x", permission: [], handle: async (c) => c.json(z.object({ name: z.string() }), 100) },
+  {
+    op: "x.change",
+    method: "PATCH",
+    path: "/x",
+    permission: [],
+    async handle({ audit, query }) {
+      audit({ info: "ChangeX", type: "update", resource: { type: "x", id: "1" } });
+      if (query.has("fail")) throw failing("taken");
+      return null;
+    },
+  },
   { op: "x.taken", method: "PUT", path: "/x", permission: [], handle: async () => Promise.reject(failing("taken")) },
   { op: "x.bug", method: "DELETE", path: "/x", permission: [], handle: async () => Promise.reject(new Error("secret detail")) },
 ];
@@ -41,9 +52,15 @@ function open(_t: TestContext) {
     policies: [],
     can: (group) => groups.includes(group),
   });
+  const recorded: unknown[] = [];
   const api = createApi({
     routes,
     accountId: ACCOUNT,
+    audit: {
+      record: async ({ principal, ip }, changes) =>
+        void recorded.push(...changes.map((change) => ({ ...change, by: principal.tokenId, ip }))),
+      find: async () => ({ rows: [], total: 0 }),
+    },
     config: resolveConfig({ "gateway.body_idle_timeout_ms": 50 }, "test"),
     log,
     auth: {
@@ -68,7 +85,7 @@ function open(_t: TestContext) {
       },
     };
   };
-  return { call, lines, api, strong: principal(["X Read"]) };
+  return { call, lines, recorded, api, strong: principal(["X Read"]) };
 }
 
 test("a handler's value comes in the envelope, and the rest of a path decoded", async (t) => {
@@ -96,6 +113,14 @@ test("as a principal the API answers without credentials, and only who calls it 
   // HTTP servers hand a second argument to what they call.
   const careless = api.fetch as (request: Request, env: unknown) => Promise<Response>;
   assert.equal((await careless(request(), { principal: strong })).status, 401);
+});
+
+test("what a handler changed is recorded before its answer, unless it failed", async (t) => {
+  const { api, call, recorded } = open(t);
+  await call("PATCH", "/x?fail=yes");
+  assert.deepEqual(recorded, []);
+  await api.fetch(new Request("http://api/client/v4/x", { method: "PATCH", headers: { authorization: "Bearer strong" } }), "10.0.0.1");
+  assert.deepEqual(recorded, [{ info: "ChangeX", type: "update", resource: { type: "x", id: "1" }, by: "t", ip: "10.0.0.1" }]);
 });
 
 test("lists are paged, and a page past the end is empty", async (t) => {

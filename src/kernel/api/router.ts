@@ -7,6 +7,7 @@ import type { Config } from "../config.ts";
 import { platformError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Auth, RequestContext, Route } from "../product.ts";
+import type { AuditLog, Change } from "./audit.ts";
 import { bodyChunks, parseJson, parseWith, readBody } from "./body.ts";
 import { failureOf, success } from "./envelope.ts";
 import { type Principal, zoneResource } from "./tokens.ts";
@@ -15,16 +16,23 @@ export interface ApiOptions {
   readonly routes: readonly Route[];
   readonly accountId: string;
   readonly auth: Auth;
+  readonly audit: AuditLog;
   readonly config: Config;
   readonly log: Log;
 }
 
 /** Answers requests under /client/v4. */
 export interface Api {
-  /** As whom the request's own credentials name. */
-  fetch(request: Request): Promise<Response>;
+  /** As whom the request's own credentials name. `ip`: the client's address, for the audit log. */
+  fetch(request: Request, ip?: string): Promise<Response>;
   /** As the principal; the request's own credentials are not read. */
   fetchAs(principal: Principal, request: Request): Promise<Response>;
+}
+
+/** What is known of a caller beside its request. */
+interface Caller {
+  readonly principal?: Principal;
+  readonly ip?: string;
 }
 
 export const API_PREFIX = "/client/v4";
@@ -34,13 +42,15 @@ const UNKNOWN_MAX = 1000;
 
 export function createApi(options: ApiOptions): Api {
   const { log, auth } = options;
-  const app = new Hono<{ Bindings: { principal?: Principal } }>();
+  const app = new Hono<{ Bindings: Caller }>();
   for (const route of options.routes) {
     // A dot would not match the line breaks that keys may have.
     app.on(route.method, `${API_PREFIX}${route.path.replace("{.+}", "{[\\s\\S]+}")}`, async (c) => {
       try {
         const principal = route.permission === "public" ? anonymous : await authorize(route, c.req.param(), c.req.raw, c.env.principal);
-        const value = await route.handle(context(c.req.raw, c.req.param() as Record<string, string>, principal));
+        const changes: Change[] = [];
+        const value = await route.handle(context(c.req.raw, c.req.param() as Record<string, string>, principal, changes));
+        await options.audit.record({ principal, ip: c.env.ip ?? "" }, changes);
         return value instanceof Response ? value : success(value);
       } catch (error) {
         return failureOf(error, route.op, log);
@@ -74,7 +84,7 @@ export function createApi(options: ApiOptions): Api {
     return principal;
   }
 
-  function context(request: Request, params: Record<string, string>, principal: Principal): RequestContext {
+  function context(request: Request, params: Record<string, string>, principal: Principal, changes: Change[]): RequestContext {
     const idleTimeoutMs = options.config["gateway.body_idle_timeout_ms"];
     const bytes = (maxBytes: number) => readBody(request.body, { maxBytes, idleTimeoutMs });
     return {
@@ -83,6 +93,7 @@ export function createApi(options: ApiOptions): Api {
       headers: request.headers,
       principal,
       request,
+      audit: (change) => void changes.push(change),
       bytes,
       chunks: (maxBytes) => bodyChunks(request.body, { maxBytes, idleTimeoutMs }),
       async json(schema, maxBytes = JSON_BODY_MAX_BYTES) {
@@ -93,7 +104,7 @@ export function createApi(options: ApiOptions): Api {
   }
 
   return {
-    fetch: async (request) => app.fetch(request, {}),
+    fetch: async (request, ip) => app.fetch(request, ip === undefined ? {} : { ip }),
     fetchAs: async (principal, request) => app.fetch(request, { principal }),
   };
 }

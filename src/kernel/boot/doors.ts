@@ -1,6 +1,7 @@
 /** The last stage: the REST API of all products, the gateway's port and the proxy of `exec`. Whoever can connect is served. */
 import { graphqlRoute } from "../analytics/graphql.ts";
 import { accountRoutes } from "../api/account-routes.ts";
+import { auditRoutes } from "../api/audit-routes.ts";
 import { type Api, createApi } from "../api/router.ts";
 import { s3Secret } from "../api/tokens.ts";
 import { startExecProxy } from "../gateway/exec-proxy.ts";
@@ -73,9 +74,11 @@ function openApi(boot: Boot, { state, workerd, running }: DoorsOptions, hosts: (
   const { options, clock } = boot;
   const { accountId, userId, createdAt } = state.who;
   const routes: Route[] = [];
+  const accountName = "Freehold";
   const status = statusOf(boot, workerd, running);
   routes.push(
-    ...accountRoutes({ accountId, accountName: "Freehold", userId, createdAt, tokens: state.tokens, status, hosts, routes }),
+    ...accountRoutes({ accountId, accountName, userId, createdAt, tokens: state.tokens, status, hosts, routes }),
+    ...auditRoutes({ audit: state.audit, accountId, accountName }),
     ...[...running.values()].flatMap((product) => product.routes ?? []),
     graphqlRoute({
       datasets: Object.assign({}, ...[...running.values()].map((product) => product.datasets ?? {})),
@@ -83,7 +86,7 @@ function openApi(boot: Boot, { state, workerd, running }: DoorsOptions, hosts: (
       clock,
     }),
   );
-  return createApi({ routes, accountId, auth: state.auth, config: options.config, log: options.log.scope("api") });
+  return createApi({ routes, accountId, auth: state.auth, audit: state.audit, config: options.config, log: options.log.scope("api") });
 }
 
 function statusOf({ startedAt, order }: Boot, { system, runtime }: Workerd, running: ReadonlyMap<string, RunningProduct>) {

@@ -34,6 +34,7 @@ export async function startProducts(boot: Boot, { state, workerd, urls, api, run
       directory: await dataDirectory(boot, name),
       urls,
       auth: state.auth,
+      audit: state.audit,
       mint: workerd.mint(name),
       runtime: workerd.runtime,
       bindings: registry(compilers),

@@ -1,6 +1,7 @@
 /** The first stage: opens rows, bytes and records in flight, brings the tables up to date, and finds out who this installation is. */
 import { join } from "node:path";
 import { accountPermissions } from "../api/account-routes.ts";
+import { type AuditLog, auditMigrations, openAuditLog } from "../api/audit.ts";
 import { createAuth } from "../api/auth.ts";
 import { type TokenStore, tokenMigrations, tokenStore } from "../api/tokens.ts";
 import type { BlobStore } from "../blobs/blobs.ts";
@@ -26,6 +27,7 @@ export interface State {
   readonly tokens: TokenStore;
   readonly root: { readonly id: string; readonly value: string };
   readonly auth: Auth;
+  readonly audit: AuditLog;
 }
 
 export async function openState(boot: Boot): Promise<State> {
@@ -35,7 +37,11 @@ export async function openState(boot: Boot): Promise<State> {
   const meta = await openSqliteMeta({ path: join(options.dataDirectory, "meta.sqlite") });
   onStop(() => meta.close());
   const sets = order.map((product) => ({ scope: product.name, migrations: product.migrations ?? [] }));
-  await migrate(meta, [{ scope: "kernel", migrations: [...tokenMigrations, ...identityMigrations, ...leaseMigrations] }, ...sets], clock);
+  await migrate(
+    meta,
+    [{ scope: "kernel", migrations: [...tokenMigrations, ...identityMigrations, ...leaseMigrations, ...auditMigrations] }, ...sets],
+    clock,
+  );
   const blobs = await openDirectoryBlobs({ directory: await dataDirectory(boot, "blobs") });
   const leases = await openBlobLeases(meta, blobs, log.scope("blobs"));
   const journals = await openSegmentJournals({
@@ -50,5 +56,6 @@ export async function openState(boot: Boot): Promise<State> {
   const groups = [...accountPermissions, ...order.flatMap((product) => product.permissions ?? [])];
   const tokens = tokenStore(meta, secrets, clock, groups, who.accountId);
   const root = await rootToken(meta, secrets, tokens);
-  return { meta, blobs, leases, journals, secrets, who, tokens, root, auth: createAuth(tokens) };
+  const audit = openAuditLog(meta, clock, who.userId, config["audit.retention_days"]);
+  return { meta, blobs, leases, journals, secrets, who, tokens, root, auth: createAuth(tokens), audit };
 }

@@ -49,7 +49,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { config, log } = options;
   const hosts = hostTable(config.domain, options.routes, API_HOSTS);
   const signedRoute = options.routes.find((route) => route.signed === true);
-  const api = getRequestListener((incoming) => options.api.fetch(incoming), { overrideGlobalObjects: false });
+  const api = getRequestListener((request, { incoming }) => options.api.fetch(request, incoming.socket.remoteAddress), {
+    overrideGlobalObjects: false,
+  });
 
   function destination(request: IncomingMessage): HostMatch | "api" | undefined {
     const host = hostName(request.headers.host);

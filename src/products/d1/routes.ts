@@ -83,6 +83,12 @@ export function databaseRoutes(databases: Databases, engine: Engine, purge: () =
           jurisdiction: jurisdiction ?? null,
           read_replication: read_replication?.mode ?? "disabled",
         });
+        context.audit({
+          info: "CreateDatabase",
+          type: "create",
+          resource: { type: "d1.database", id: created.uuid },
+          newValue: { database_name: name },
+        });
         const region = created.location_hint?.toUpperCase();
         return { ...details(created, await engine.stats(created.uuid)), ...(region && { created_in_region: region }) };
       },
@@ -107,8 +113,15 @@ export function databaseRoutes(databases: Databases, engine: Engine, purge: () =
       path: one,
       permission: WRITE,
       async handle(context: RequestContext) {
-        await databases.remove((await databases.require(context.params.database ?? "")).uuid);
+        const { uuid, name } = await databases.require(context.params.database ?? "");
+        await databases.remove(uuid);
         purge();
+        context.audit({
+          info: "DeleteDatabase",
+          type: "delete",
+          resource: { type: "d1.database", id: uuid },
+          oldValue: { database_name: name },
+        });
         return null;
       },
     },

@@ -4,6 +4,7 @@ import { numberedPage } from "../../kernel/api/envelope.ts";
 import type { Dispatch } from "../../kernel/capabilities.ts";
 import type { BindingConfig, Route } from "../../kernel/product.ts";
 import { queueNameOf } from "./binding.ts";
+import { changeOf } from "./changes.ts";
 import { consumerBody, parseConsumer, parseQueueSettings } from "./consumer-config.ts";
 import { queuesError } from "./errors.ts";
 import type { Messages } from "./messages.ts";
@@ -53,7 +54,9 @@ function queueRoutes(api: QueuesApi): Route[] {
     const queue = queues.require(context.params.queue as string);
     const { queue_name, settings } = await body(context, queueChange);
     if (queue_name !== undefined && queue_name !== queue.name) throw queuesError("notRenamable");
-    return view(await queues.change(queue.id, parseQueueSettings(settings)));
+    const changed = await queues.change(queue.id, parseQueueSettings(settings));
+    context.audit(changeOf(queue, "UpdateQueue", { settings }));
+    return view(changed);
   };
   return [
     {
@@ -75,7 +78,9 @@ function queueRoutes(api: QueuesApi): Route[] {
       permission: WRITE,
       async handle(context) {
         const { queue_name, jurisdiction, settings } = await body(context, newQueue);
-        return view(await queues.create(queue_name, parseQueueSettings(settings), jurisdiction ?? undefined));
+        const queue = await queues.create(queue_name, parseQueueSettings(settings), jurisdiction ?? undefined);
+        context.audit(changeOf(queue, "CreateQueue"));
+        return view(queue);
       },
     },
     {
@@ -92,9 +97,11 @@ function queueRoutes(api: QueuesApi): Route[] {
       method: "DELETE",
       path: QUEUE,
       permission: WRITE,
-      async handle({ params }) {
-        await queues.remove(params.queue as string);
+      async handle({ params, audit }) {
+        const queue = queues.require(params.queue as string);
+        await queues.remove(queue.id);
         sweeper.wake();
+        audit(changeOf(queue, "DeleteQueue"));
         return null;
       },
     },
@@ -143,7 +150,9 @@ function consumerRoutes({ queues, dispatch }: QueuesApi): Route[] {
         const consumer = await requested(queue, context);
         if (queue.consumer !== null) throw queuesError("consumerExists");
         await ensureDeadLetters(consumer.deadLetterQueue);
-        return consumerView(queue, await queues.addConsumer(queue.id, consumer));
+        const added = await queues.addConsumer(queue.id, consumer);
+        context.audit(changeOf(queue, "AttachConsumer", { consumer_id: added.id, type: added.type }));
+        return consumerView(queue, added);
       },
     },
     {
@@ -167,7 +176,9 @@ function consumerRoutes({ queues, dispatch }: QueuesApi): Route[] {
         const queue = queueOf(context);
         const consumer = await requested(queue, context);
         await ensureDeadLetters(consumer.deadLetterQueue);
-        return consumerView(queue, await queues.changeConsumer(queue.id, context.params.consumer as string, consumer));
+        const changed = await queues.changeConsumer(queue.id, context.params.consumer as string, consumer);
+        context.audit(changeOf(queue, "UpdateConsumerSettings", { consumer_id: changed.id }));
+        return consumerView(queue, changed);
       },
     },
     {
@@ -176,7 +187,10 @@ function consumerRoutes({ queues, dispatch }: QueuesApi): Route[] {
       path: `${path}/:consumer`,
       permission: WRITE,
       async handle(context) {
-        await queues.removeConsumer(queueOf(context).id, context.params.consumer as string);
+        const queue = queueOf(context);
+        const consumer = context.params.consumer as string;
+        await queues.removeConsumer(queue.id, consumer);
+        context.audit(changeOf(queue, "RemoveConsumer", { consumer_id: consumer }));
         return null;
       },
     },

@@ -6,6 +6,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { Config } from "../../kernel/config.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
+import type { KernelSlice } from "../../kernel/product.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Garbage } from "./garbage.ts";
 import type { HashPool } from "./hash-pool.ts";
@@ -26,6 +27,7 @@ export interface R2 {
   readonly hashes: HashPool;
   readonly usage: UsageCounter;
   readonly notifications: Notifications;
+  readonly audit: KernelSlice["audit"];
   readonly announce: QueueSender["announce"];
   readonly sippy: Sippy;
   /** Who else keeps files in buckets, by a bucket's name (`Objects.guard`). */

@@ -26,6 +26,8 @@ export interface Grant {
 }
 
 export interface Signer {
+  /** The token behind the key: of a temporary key, its parent's. */
+  readonly principal: Principal;
   readonly secretAccessKey: string;
   readonly grant: Grant;
 }
@@ -113,7 +115,7 @@ export async function resolveSigner(
   const parent = await auth.accessKey(accessKeyId);
   if (parent === undefined) throw r2Error("unauthorized");
   const grant = principalGrant(parent.principal, accountId);
-  if (sessionToken === undefined) return { secretAccessKey: parent.secretAccessKey, grant };
+  if (sessionToken === undefined) return { ...parent, grant };
 
   const text = Buffer.from(sessionToken, "base64").toString("latin1");
   if (!text.startsWith("jwt/")) throw r2Error("invalidArgument", "X-Amz-Security-Token");
@@ -122,7 +124,7 @@ export async function resolveSigner(
   if (claims === undefined || claims.sub !== accountId || claims.iss !== accessKeyId || claims.exp * 1000 <= now) {
     throw r2Error("unauthorized");
   }
-  return { secretAccessKey: secretOf(jwt), grant: narrow(grant, claims) };
+  return { principal: parent.principal, secretAccessKey: secretOf(jwt), grant: narrow(grant, claims) };
 }
 
 function verifyJwt(jwt: string, secret: string): TemporaryClaims | undefined {

@@ -33,7 +33,7 @@ export const r2 = {
   provides: ["objects"],
   migrations,
   permissions,
-  async start({ log, clock, config, meta, blobs, leases, accountId, auth, mint, urls, secrets, get }) {
+  async start({ log, clock, config, meta, blobs, leases, accountId, auth, mint, urls, secrets, audit, get }) {
     const queues = get("queueSender");
     queues.addEventSource("r2", bucketEvents);
     const context: R2 = {
@@ -49,6 +49,7 @@ export const r2 = {
       hashes: hashPool(),
       usage: openUsage(meta, clock, log),
       notifications: await openNotifications({ meta, clock, log, accountId, queues }),
+      audit,
       announce: queues.announce,
       sippy: await openSippy({ meta, clock, secrets, allowPrivate: config["r2.sippy_allow_private"] }),
       guards: [],

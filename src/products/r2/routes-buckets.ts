@@ -3,6 +3,7 @@ import { z } from "zod";
 import { platformError } from "../../kernel/errors.ts";
 import type { Auth, Route } from "../../kernel/product.ts";
 import { createBucket, deleteBucket, listBuckets, setStorageClass } from "./buckets.ts";
+import { bucketChange } from "./changes.ts";
 import type { R2 } from "./context.ts";
 import { principalGrant, temporaryKey } from "./credentials.ts";
 import { r2Error } from "./errors.ts";
@@ -61,16 +62,21 @@ export function bucketRoutes(r2: R2, auth: Auth): Route[] {
         location: locationHint,
         storageClass: storageClassOf(storageClass),
       });
+      context.audit(bucketChange("CreateBucket", bucket.name));
       return bucketView(bucket);
     }),
     route(r2, "r2.buckets.get", "GET", `${BASE}/:bucket`, "read", async (context) => bucketView(await bucketOf(r2, context))),
     route(r2, "r2.buckets.edit", "PATCH", `${BASE}/:bucket`, "write", async (context) => {
       const storageClass = storageClassOf(context.headers.get("cf-r2-storage-class"));
       const bucket = await bucketOf(r2, context);
-      return bucketView(storageClass === undefined ? bucket : await setStorageClass(r2, bucket, storageClass));
+      if (storageClass === undefined) return bucketView(bucket);
+      context.audit(bucketChange("PutBucketStorageClass", bucket.name, { storageClass }));
+      return bucketView(await setStorageClass(r2, bucket, storageClass));
     }),
     route(r2, "r2.buckets.delete", "DELETE", `${BASE}/:bucket`, "write", async (context) => {
-      await deleteBucket(r2, await bucketOf(r2, context));
+      const bucket = await bucketOf(r2, context);
+      await deleteBucket(r2, bucket);
+      context.audit(bucketChange("DeleteBucket", bucket.name));
       return {};
     }),
     route(r2, "r2.metrics.get", "GET", "/accounts/:account/r2/metrics", "read", () => accountMetrics(r2)),

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { platformError } from "../../kernel/errors.ts";
 import type { PlatformUrls, RequestContext, Route } from "../../kernel/product.ts";
 import { deleteSetting, readSetting, type SettingKind, writeSetting } from "./buckets.ts";
+import { bucketChange } from "./changes.ts";
 import type { R2 } from "./context.ts";
 import { checkCorsRules, corsSchema } from "./cors.ts";
 import type { CustomDomains } from "./domains.ts";
@@ -66,11 +67,15 @@ export function settingRoutes(r2: R2, urls: PlatformUrls, domains: CustomDomains
     route(r2, "r2.cors.put", "PUT", `${BUCKET}/cors`, "write", async (context) => {
       const policy = await context.json(corsSchema);
       checkCorsRules(policy.rules);
-      await writeSetting(r2, await bucketOf(r2, context), "cors", policy);
+      const bucket = await bucketOf(r2, context);
+      await writeSetting(r2, bucket, "cors", policy);
+      context.audit(bucketChange("PutBucketCors", bucket.name, policy));
       return {};
     }),
     route(r2, "r2.cors.delete", "DELETE", `${BUCKET}/cors`, "write", async (context) => {
-      await deleteSetting(r2, await bucketOf(r2, context), "cors");
+      const bucket = await bucketOf(r2, context);
+      await deleteSetting(r2, bucket, "cors");
+      context.audit(bucketChange("DeleteBucketCors", bucket.name));
       return {};
     }),
     route(r2, "r2.lifecycle.get", "GET", `${BUCKET}/lifecycle`, "read", async (context) => ({
@@ -79,7 +84,9 @@ export function settingRoutes(r2: R2, urls: PlatformUrls, domains: CustomDomains
     route(r2, "r2.lifecycle.put", "PUT", `${BUCKET}/lifecycle`, "write", async (context) => {
       const policy = await context.json(lifecycleSchema);
       checkLifecycleRules(policy.rules);
-      await writeSetting(r2, await writableBucketOf(r2, context), "lifecycle", policy);
+      const bucket = await writableBucketOf(r2, context);
+      await writeSetting(r2, bucket, "lifecycle", policy);
+      context.audit(bucketChange("PutBucketLifecycleConfiguration", bucket.name, policy));
       return {};
     }),
     route(
@@ -103,6 +110,7 @@ export function settingRoutes(r2: R2, urls: PlatformUrls, domains: CustomDomains
       const { enabled } = await context.json(enabledSchema);
       const bucket = await bucketOf(r2, context);
       await writeSetting(r2, bucket, "managed", { enabled });
+      context.audit(bucketChange("ChangeBucketVisibility", bucket.name, { enabled }));
       return managedView(bucket, enabled);
     }),
     // There is one region: uploads are local whatever this says, so it is kept and shown.
@@ -139,7 +147,9 @@ function domainRoutes(r2: R2, domains: CustomDomains): Route[] {
     route(r2, "r2.domains.custom.create", "POST", CUSTOM, "write", async (context) => {
       const request = await context.json(domainSchema);
       checkTls(request);
-      return domains.add(await bucketOf(r2, context), request);
+      const bucket = await bucketOf(r2, context);
+      context.audit(bucketChange("AddCustomDomain", bucket.name, { domain: request.domain }));
+      return domains.add(bucket, request);
     }),
     route(r2, "r2.domains.custom.get", "GET", `${CUSTOM}/:domain`, "read", async (context) =>
       domains.get(await bucketOf(r2, context), domainOf(context)),
@@ -151,7 +161,9 @@ function domainRoutes(r2: R2, domains: CustomDomains): Route[] {
     }),
     route(r2, "r2.domains.custom.delete", "DELETE", `${CUSTOM}/:domain`, "write", async (context) => {
       const domain = domainOf(context);
-      await domains.remove(await bucketOf(r2, context), domain);
+      const bucket = await bucketOf(r2, context);
+      await domains.remove(bucket, domain);
+      context.audit(bucketChange("RemoveCustomDomain", bucket.name, { domain }));
       return { domain };
     }),
   ];

@@ -1,6 +1,8 @@
 /** Operations on buckets and their configuration. */
+import type { Change } from "../../../kernel/api/audit.ts";
 import { parseCors, parseCreateBucket, parseEncryption, parseLifecycle, S3Error, type XmlElement } from "../../../protocols/s3/index.ts";
 import { createBucket, deleteBucket, deleteSetting, listBuckets, readSetting, writeSetting } from "../buckets.ts";
+import { bucketChange } from "../changes.ts";
 import type { CorsRule } from "../cors.ts";
 import { checkCorsRules, fromS3Rule } from "../cors.ts";
 import { r2Error } from "../errors.ts";
@@ -71,11 +73,16 @@ function bucketOfToken(token: string): string {
 
 export const isoDate = (ms: number): string => new Date(ms).toISOString();
 
+/** Notes a change in the audit log, before its maker learns that it was made. */
+export const record = ({ r2, principal, request }: S3Request, change: Change): Promise<void> =>
+  r2.audit.record({ principal, ip: request.socket.remoteAddress ?? "" }, [change]);
+
 export async function createBucketOperation(c: S3Request): Promise<void> {
   const { location } = parseCreateBucket(await readText(c));
   const { target } = c;
   const name = target.bucket as string;
   await createBucket(c.r2, name, { jurisdiction: target.jurisdiction, location: locationHint(location) });
+  await record(c, bucketChange("CreateBucket", name));
   sendEmpty(c, 200, { location: `/${name}` });
 }
 
@@ -93,6 +100,7 @@ export const headBucketOperation = (c: BucketRequest): void => sendEmpty(c, 200,
 
 export async function deleteBucketOperation(c: BucketRequest): Promise<void> {
   await deleteBucket(c.r2, c.bucket);
+  await record(c, bucketChange("DeleteBucket", c.bucket.name));
   sendEmpty(c, 204);
 }
 
@@ -123,11 +131,13 @@ export async function putBucketCors(c: BucketRequest): Promise<void> {
   const rules = parseCors(await readText(c)).map(fromS3Rule);
   checkCorsRules(rules);
   await writeSetting(c.r2, c.bucket, "cors", { rules });
+  await record(c, bucketChange("PutBucketCors", c.bucket.name, { rules }));
   sendEmpty(c);
 }
 
 export async function deleteBucketCors(c: BucketRequest): Promise<void> {
   await deleteSetting(c.r2, c.bucket, "cors");
+  await record(c, bucketChange("DeleteBucketCors", c.bucket.name));
   sendEmpty(c, 204);
 }
 
@@ -146,11 +156,13 @@ export async function putBucketLifecycle(c: BucketRequest): Promise<void> {
   const rules = parseLifecycle(await readText(c)).map(fromS3Lifecycle);
   checkLifecycleRules(rules);
   await writeSetting(c.r2, c.bucket, "lifecycle", { rules });
+  await record(c, bucketChange("PutBucketLifecycleConfiguration", c.bucket.name, { rules }));
   sendEmpty(c);
 }
 
 export async function deleteBucketLifecycle(c: BucketRequest): Promise<void> {
   await writeSetting(c.r2, c.bucket, "lifecycle", { rules: [] });
+  await record(c, bucketChange("DeleteBucketLifecycleConfiguration", c.bucket.name));
   sendEmpty(c, 204);
 }
 

@@ -56,7 +56,8 @@ export function s3Door(r2: R2, auth: Auth): S3Door {
         const query = queryMap(raw);
         const copies = headerValue(request.rawHeaders, "x-amz-copy-source") !== undefined;
         const operation = detectOperation({ method: raw.method, bucket: target.bucket, key: target.key, query, copies });
-        const c: S3Request = { r2, request, response, raw, query, target, operation, authentication, signature, grant: signer.grant };
+        const { grant, principal } = signer;
+        const c: S3Request = { r2, request, response, raw, query, target, operation, authentication, signature, grant, principal };
         response.once("finish", () => countUse(c));
         if (!permitted(c)) throw r2Error("accessDenied");
         screenHeaders(c);

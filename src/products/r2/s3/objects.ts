@@ -2,6 +2,7 @@
 import type { BlobRange } from "../../../kernel/blobs/blobs.ts";
 import { invalidArgument, notImplemented, parseDelete, parseRange, S3Error, type XmlElement } from "../../../protocols/s3/index.ts";
 import { createBucket, findBucket, requireBucket } from "../buckets.ts";
+import { bucketChange } from "../changes.ts";
 import { evaluate } from "../conditions.ts";
 import { r2Error } from "../errors.ts";
 import { keyIdentity } from "../limits.ts";
@@ -11,7 +12,7 @@ import { sendBody } from "../send-body.ts";
 import { getThrough, headThrough } from "../sippy-read.ts";
 import { checkKey } from "../ssec.ts";
 import { type ClaimedChecksum, readText, requestBody } from "./body.ts";
-import { isoDate } from "./buckets.ts";
+import { isoDate, record } from "./buckets.ts";
 import { expirationHeader } from "./expiration.ts";
 import {
   destinationCondition,
@@ -162,7 +163,9 @@ export async function bucketForWrite(c: S3Request): Promise<Bucket> {
   if (header(c, "cf-create-bucket-if-missing") !== "true") throw r2Error("noSuchBucket");
   if (!c.grant.account("write")) throw r2Error("accessDenied");
   try {
-    return await createBucket(c.r2, name, { jurisdiction });
+    const made = await createBucket(c.r2, name, { jurisdiction });
+    await record(c, bucketChange("CreateBucket", name));
+    return made;
   } catch (error) {
     // Made by someone else meanwhile: that is what was asked for.
     const made = await findBucket(c.r2, name, jurisdiction);

@@ -1,5 +1,6 @@
 /** One request at the S3 door on its way through: what it is about, who signed it, and how to answer it. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Principal } from "../../../kernel/api/tokens.ts";
 import type { S3Operation } from "../../../protocols/s3/index.ts";
 import { type Authentication, headerValue, queryPairs, type RawRequest, type VerifiedSignature } from "../../../protocols/sigv4/index.ts";
 import { requireBucket } from "../buckets.ts";
@@ -26,6 +27,8 @@ export interface S3Request {
   readonly operation: S3Operation;
   readonly authentication: Authentication;
   readonly signature: VerifiedSignature;
+  /** Whose request it is. */
+  readonly principal: Principal;
   readonly grant: Grant;
 }
 
