@@ -69,6 +69,7 @@ export const configKeys = {
   "queues.concurrency_max": key(250, "Most invocations of one consumer at a time", positive),
   "r2.buckets_max": key(1_000_000, "Buckets of the account", positive),
   "r2.object_max_bytes": key(5 * 1024 ** 4, "Largest object", positive),
+  "r2.write_per_key_per_s": key(0, "Writes a second to one key before 429; the real service has 1, 0 = unlimited"),
   "r2.lifecycle_interval_s": key(3600, "How often lifecycle rules are carried out", positive),
   "r2.sippy_allow_private": key(false, "Sippy may read from servers at private and local addresses"),
   "r2.sippy_aws_endpoint": key("https://s3.{region}.amazonaws.com", "Where Sippy finds buckets of its provider AWS"),

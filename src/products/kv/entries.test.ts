@@ -8,11 +8,12 @@ import { openDirectoryBlobs } from "../../kernel/blobs/directory.ts";
 import { leaseMigrations, openBlobLeases } from "../../kernel/blobs/leases.ts";
 import { openLog } from "../../kernel/log.ts";
 import { openSqliteMeta } from "../../kernel/meta/sqlite.ts";
+import { writeRate } from "../../kernel/write-rate.ts";
 import { INLINE_MAX_BYTES, openEntries, successor } from "./entries.ts";
+import { kvError } from "./errors.ts";
 import { migrations } from "./migrations.ts";
 import { openNamespaces } from "./namespaces.ts";
 import { startSweeper } from "./sweeper.ts";
-import { writeRate } from "./write-rate.ts";
 
 async function open(t: TestContext) {
   const directory = await mkdtemp(join(tmpdir(), "freehold-kv-"));
@@ -120,7 +121,7 @@ test("a prefix's range ends at its successor", () => {
 
 test("writes to one key are counted by the second, other keys apart", () => {
   const time = { now: 0 };
-  const rate = writeRate(2, { now: () => time.now });
+  const rate = writeRate(2, { now: () => time.now }, () => kvError("tooManyRequests"));
   rate.take("n", key("k"));
   rate.take("n", key("k"));
   assert.throws(() => rate.take("n", key("k")), { code: "kv.tooManyRequests", message: "Too Many Requests" });

@@ -3,15 +3,16 @@
  * values lie in meta, large values in blobs; `README.md` has the guarantees and why the engine runs in Node.
  */
 import type { Product } from "../../kernel/product.ts";
+import { writeRate } from "../../kernel/write-rate.ts";
 import { kvBinding } from "./binding.ts";
 import type { KvEngine } from "./engine.ts";
 import { openEntries } from "./entries.ts";
+import { kvError } from "./errors.ts";
 import { migrations } from "./migrations.ts";
 import { openNamespaces } from "./namespaces.ts";
 import { serveBinding } from "./protocol.ts";
 import { kvRoutes } from "./routes.ts";
 import { startSweeper } from "./sweeper.ts";
-import { writeRate } from "./write-rate.ts";
 
 export const kv = {
   name: "kv",
@@ -27,7 +28,7 @@ export const kv = {
       namespaces: await openNamespaces(meta, clock, config["kv.namespaces_max"]),
       blobs,
       clock,
-      rate: writeRate(config["kv.write_per_key_per_s"], clock),
+      rate: writeRate(config["kv.write_per_key_per_s"], clock, () => kvError("tooManyRequests")),
     };
     const sweeper = startSweeper(meta, blobs, clock, log);
     return {

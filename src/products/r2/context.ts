@@ -7,6 +7,7 @@ import type { Config } from "../../kernel/config.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
+import type { WriteRate } from "../../kernel/write-rate.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Garbage } from "./garbage.ts";
 import type { HashPool } from "./hash-pool.ts";
@@ -28,6 +29,7 @@ export interface R2 {
   readonly usage: UsageCounter;
   readonly notifications: Notifications;
   readonly audit: KernelSlice["audit"];
+  readonly rate: WriteRate;
   readonly announce: QueueSender["announce"];
   readonly sippy: Sippy;
   /** Who else keeps files in buckets, by a bucket's name (`Objects.guard`). */

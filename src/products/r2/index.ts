@@ -3,6 +3,7 @@
  * blobs; `README.md` has the guarantees and what is missing.
  */
 import type { Product } from "../../kernel/product.ts";
+import { writeRate } from "../../kernel/write-rate.ts";
 import { r2Binding } from "./binding.ts";
 import { serveBinding } from "./binding-protocol.ts";
 import { bucketEvents } from "./buckets.ts";
@@ -10,6 +11,7 @@ import { objectsCapability } from "./capability.ts";
 import { commitQueue } from "./commit-queue.ts";
 import type { R2 } from "./context.ts";
 import { openCustomDomains } from "./domains.ts";
+import { r2Error } from "./errors.ts";
 import { garbage } from "./garbage.ts";
 import { hashPool } from "./hash-pool.ts";
 import { startLifecycle } from "./lifecycle.ts";
@@ -50,6 +52,7 @@ export const r2 = {
       usage: openUsage(meta, clock, log),
       notifications: await openNotifications({ meta, clock, log, accountId, queues }),
       audit,
+      rate: writeRate(config["r2.write_per_key_per_s"], clock, () => r2Error("tooManyRequests")),
       announce: queues.announce,
       sippy: await openSippy({ meta, clock, secrets, allowPrivate: config["r2.sippy_allow_private"] }),
       guards: [],

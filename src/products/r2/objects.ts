@@ -122,7 +122,7 @@ export interface Existing {
   readonly upload_id: string | null;
 }
 
-/** What lies under the key, if it may be replaced. Throws `noSuchBucket`, `preconditionFailed`, `objectLocked`. */
+/** What lies under the key, if it may be replaced. Throws `noSuchBucket`, `preconditionFailed`, `objectLocked`, `tooManyRequests`. */
 export async function replaceable(
   tx: MetaTransaction,
   r2: R2,
@@ -130,6 +130,7 @@ export async function replaceable(
   key: string,
   condition: Condition | undefined,
 ): Promise<Existing | undefined> {
+  r2.rate.take(bucketId, key);
   const row = await tx.get<{ etag: string | null; uploaded: number; blob: string | null; upload_id: string | null; locks: string | null }>(
     `SELECT o.etag AS etag, o.uploaded AS uploaded, o.blob AS blob, o.upload_id AS upload_id,
        (SELECT value FROM r2_settings s WHERE s.bucket_id = b.id AND s.kind = 'lock') AS locks

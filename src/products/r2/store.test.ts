@@ -73,6 +73,7 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
     usage: openUsage(meta, clock, log),
     notifications: await openNotifications({ meta, clock, log, accountId: "a".repeat(32), queues: sink }),
     audit: { record: async () => {} },
+    rate: { take: () => {} },
     announce: async () => () => undefined,
     sippy: await openSippy({ meta, clock, secrets: secretBox(randomBytes(32)), allowPrivate: false }),
     guards: [],

@@ -688,3 +688,16 @@ test("an acknowledged object survives SIGKILL, one that was cut off is not there
   const files = await readdir(join(own.dir, "blobs"), { recursive: true, withFileTypes: true });
   assert.equal(files.filter((file) => file.isFile()).length, 1, "what was cut off left a file");
 });
+
+test("[r2-50] with the limit of writes to one key on, a burst on a key is answered 429 and other keys are not", async (t) => {
+  const limited = await startPlatform(t, { config: { "r2.write_per_key_per_s": 1 } });
+  const client = limited.s3();
+  await client.send(new CreateBucketCommand({ Bucket: "burst" }));
+  const write = (Key: string) => client.send(new PutObjectCommand({ Bucket: "burst", Key, Body: "x" })).then(() => "stored");
+  const burst = await Promise.allSettled(Array.from({ length: 10 }, () => write("one")));
+  const refused = burst.flatMap((one) => (one.status === "rejected" ? [one.reason as S3ServiceException] : []));
+  // A slow machine may take longer than the second for which the limit holds.
+  assert(refused.length >= 1 && refused.length <= 9, `${refused.length} refused`);
+  for (const error of refused) assert.deepEqual([error.name, error.$metadata.httpStatusCode], ["TooManyRequests", 429]);
+  assert.deepEqual(await Promise.all(Array.from({ length: 10 }, (_, i) => write(`other-${i}`))), Array(10).fill("stored"));
+});
