@@ -7,15 +7,14 @@
  * FREEHOLD_CRASH_ROUNDS sets the rounds, FREEHOLD_SEED repeats the choices of a run.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { projectRoot, startPlatform, type TestPlatform } from "../harness/platform.ts";
+import { startPlatform, type TestPlatform } from "../harness/platform.ts";
 import { type Random, seeded } from "../harness/seed.ts";
 import { deployWorker } from "../harness/worker-project.ts";
+import { killedAtStart } from "./killed-start.ts";
 import { Deliveries, Events, Numbers, Registers } from "./model.ts";
 import { Crew, type Model, type Resources, writers } from "./writers.ts";
 
@@ -224,15 +223,6 @@ async function killPlatform(platform: TestPlatform, random: Random): Promise<str
     assert.ok(startOf(pid) !== startedAt || startedAt === undefined, `workerd process ${pid} outlived the platform`);
   }
   return `killed the platform${killedStart}`;
-}
-
-async function killedAtStart(platform: TestPlatform, afterMs: number): Promise<void> {
-  const args = [join(projectRoot, "bin", "freehold.mjs"), "up", "--data", platform.dir, "--port", new URL(platform.ready.gateway).port];
-  const child = spawn(process.execPath, args, { stdio: "ignore" });
-  const gone = once(child, "exit");
-  await sleep(afterMs);
-  child.kill("SIGKILL");
-  await gone;
 }
 
 /** When a process was started, in the kernel's ticks: tells it from a later one with the same id. Undefined: it has ended. */

@@ -83,6 +83,8 @@ export interface TestPlatform {
   readonly pid: number;
   /** What the running process logged so far. */
   readonly log: readonly LogLine[];
+  /** The last lines that the running process printed, whatever they are. */
+  printed(): string;
   /**
    * `fetch` for every name of the platform: *.localhost leads to this machine, which Node's resolver does not know.
    * A path is taken on the gateway. Redirects are returned, not followed.
@@ -203,6 +205,7 @@ export async function startPlatform(t: Hooks, options: StartOptions = {}): Promi
     get log() {
       return running.log;
     },
+    printed: () => running.output(),
     fetch(urlOrPath, init = {}) {
       const url = urlOrPath.startsWith("/") ? `${running.ready.gateway}${urlOrPath}` : urlOrPath;
       return fetch(url, { redirect: "manual", dispatcher, ...init });
