@@ -158,6 +158,8 @@ export interface Dispatch {
   has(scriptName: string): boolean;
   /** Names of the Workers whose current versions have a binding that matches. */
   bound(matches: (binding: BindingConfig) => boolean): string[];
+  /** From now on a Worker is not deleted while this says that its events are wanted: the deletion fails with what it throws. */
+  beforeRemoval(check: (scriptName: string) => void): void;
 }
 
 export interface QueueBatch {

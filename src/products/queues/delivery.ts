@@ -4,6 +4,7 @@
  * The lease is durable before the handler runs, so that the attempt counts even when the platform dies under it, and the
  * message is deleted only after the handler acknowledged it: at least once, never lost.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Dispatch, QueueBatchResult } from "../../kernel/capabilities.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
@@ -61,7 +62,7 @@ const STOP_GRACE_MS = 5_000;
 export function createDelivery({ queues, messages, dispatch, clock, log, concurrencyMax }: DeliveryOptions): Delivery {
   const feeds = new Map<string, Feed>();
   const inFlight = new Set<Promise<void>>();
-  let stopped = false;
+  const stopping = new AbortController();
 
   function feedOf(queueId: string): Feed {
     let feed = feeds.get(queueId);
@@ -73,7 +74,7 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
   }
 
   function look(queueId: string): void {
-    if (stopped) return;
+    if (stopping.signal.aborted) return;
     const consumer = queues.find(queueId)?.consumer;
     if (consumer?.type !== "worker" && !feeds.has(queueId)) return;
     const feed = feedOf(queueId);
@@ -102,7 +103,7 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
   /** Starts a batch as often as one is due and may run, then sets the timer for the next. */
   async function take(queueId: string, feed: Feed): Promise<void> {
     clearTimeout(feed.timer);
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       const queue = queues.find(queueId);
       const consumer = queue?.consumer;
       if (queue === undefined || consumer?.type !== "worker") {
@@ -139,8 +140,8 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
   function start(queue: Queue, consumer: PushConsumer, feed: Feed, batch: readonly LeasedMessage[]): void {
     feed.running++;
     const work = deliver(queue, consumer, feed, batch)
-      // The leases end by themselves; until then this batch rests.
-      .catch((error: unknown) => log.error("queues.settle_failed", { queue: queue.name, error }))
+      // The leases end by themselves, or with the next start; until then this batch rests.
+      .catch((error: unknown) => log.error("queues.batch_failed", { queue: queue.name, error }))
       .finally(() => {
         feed.running--;
         inFlight.delete(work);
@@ -150,6 +151,7 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
   }
 
   async function deliver(queue: Queue, consumer: PushConsumer, feed: Feed, batch: readonly LeasedMessage[]): Promise<void> {
+    const leasedUntil = clock.now() + LEASE_MS;
     const { count, bytes, oldest } = await messages.backlog.of(queue.id);
     let result: QueueBatchResult;
     try {
@@ -169,7 +171,7 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
     feed.failures = 0;
     feed.notBefore = 0;
     const settlement = settlementOf(batch, result);
-    await messages.settle(queues.find(queue.id) ?? queue, settlement, await deadLetters(consumer));
+    await settle(queue, consumer, settlement, leasedUntil);
     feed.concurrency.ended(result.outcome !== "ok", await waiting(queue, consumer, feed.concurrency.current(concurrencyMax)));
     log.debug("queues.batch", {
       queue: queue.name,
@@ -177,6 +179,24 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
       acked: settlement.acks.length,
       retried: settlement.retries.length,
     });
+  }
+
+  /**
+   * Repeats the settlement until it is written, for a disk that is full, say: what the handler acknowledged must not come
+   * again, and what it gave back is due after its delay and not when the lease ends. Meanwhile the batch counts as one that
+   * runs, so that no more is handed out than can be settled.
+   */
+  async function settle(queue: Queue, consumer: PushConsumer, settlement: Settlement, leasedUntil: number): Promise<void> {
+    for (let pause = BACKOFF_MIN_MS; ; pause = Math.min(2 * pause, BACKOFF_MAX_MS)) {
+      try {
+        await messages.settle(queues.find(queue.id) ?? queue, settlement, await deadLetters(consumer));
+        return;
+      } catch (error) {
+        if (clock.now() + pause >= leasedUntil) throw error;
+        log.error("queues.settle_failed", { queue: queue.name, retryInMs: pause, error });
+        await sleep(pause, undefined, { signal: stopping.signal });
+      }
+    }
   }
 
   /** What waits beside so many invocations. */
@@ -192,7 +212,7 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
     look,
     running: (queueId) => feeds.get(queueId)?.running ?? 0,
     async stop() {
-      stopped = true;
+      stopping.abort();
       for (const { timer } of feeds.values()) clearTimeout(timer);
       const grace = AbortSignal.timeout(STOP_GRACE_MS);
       const over = new Promise<void>((resolve) => grace.addEventListener("abort", () => resolve(), { once: true }));

@@ -1,6 +1,6 @@
 /**
  * Every documented error of Queues (docs/queues/reference/error-codes). REST shows code and message; the binding throws
- * "message (code)". Those marked own are not documented; 11004, 11009 and 1001xx as clients of the real API report them.
+ * "message (code)". Those marked own are not documented; 10064, 11004, 11009 and 1001xx as clients of the real API report them.
  */
 import { defineErrors } from "../../kernel/errors.ts";
 
@@ -19,6 +19,11 @@ export const queuesError = defineErrors("queues", {
   overloaded: { status: 429, apiCode: 10250, message: "Too Many Requests", retryable: true },
   storageLimit: { status: 429, apiCode: 10251, message: "Storage Limit Exceeded", retryable: true },
   unknown: { status: 500, apiCode: 15000, message: "Unknown Internal Error" },
+  scriptConsumes: {
+    status: 403,
+    apiCode: 10064,
+    message: "Cannot delete this Worker as it is a consumer for a Queue. Remove it from the Queue's consumers first, then retry.",
+  },
   consumerExists: { status: 409, apiCode: 11004, message: "workers.api.error.consumer_exists" },
   nameTaken: { status: 409, apiCode: 11009, message: "Queue name is already taken. Please use a different name and try again." },
   consumerSettings: { status: 400, apiCode: 100127, message: "The specified consumer settings are invalid." },

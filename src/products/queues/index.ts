@@ -35,6 +35,10 @@ export const queues = {
     const dispatch = kernel.get("dispatch");
     const look = (queueId: string): void => delivery.look(queueId);
     const queues = await openQueues(meta, clock, config["queues.queues_max"], look);
+    dispatch.beforeRemoval((script) => {
+      if (queues.list().some(({ consumer }) => consumer?.type === "worker" && consumer.script === script))
+        throw queuesError("scriptConsumes");
+    });
     const metrics = openMetrics(meta, clock, log, {
       queueIds: () => queues.list().map(({ id }) => id),
       backlog: (queueId) => messages.backlog.of(queueId),

@@ -71,11 +71,12 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const stacks = sourceMappedStacks(kernel.blobs, kernel.log, store.version);
   const certificates = clientCertificates(kernel, store);
   const limits = rateLimits(kernel.clock, kernel.mint);
+  const removalChecks: ((script: string) => void)[] = [];
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
 
   return {
     routes: [
-      ...workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain }),
+      ...workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain, removalChecks }),
       ...routingRoutes(routing, zones, store),
       ...certificates.routes,
     ],
@@ -97,6 +98,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
             .all()
             .filter(({ versions }) => versions.some((version) => version.bindings.some(matches)))
             .map(({ script }) => script.name),
+        beforeRemoval: (check) => void removalChecks.push(check),
       },
     },
     check: async () => ({ ok: true, detail: `${store.all().length} Workers` }),

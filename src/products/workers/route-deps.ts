@@ -18,6 +18,8 @@ export interface RouteDeps {
   readonly tails: Tails;
   readonly durableObjects: DurableObjects;
   readonly subdomain: { get(): string; set(value: string): Promise<void> };
+  /** Each throws when the Worker of that name must not be deleted. */
+  readonly removalChecks: readonly ((script: string) => void)[];
 }
 
 export const READ = ["Workers Scripts Read", "Workers Scripts Write"] as const;
@@ -29,9 +31,10 @@ export function callersOf(store: ScriptStore, target: string): string[] {
   return store.all().flatMap(({ script, versions }) => (script.name !== target && versions.some(binds) ? [script.name] : []));
 }
 
-/** Deletes a Worker; one that others bind only with `force=true`. */
-export async function removeScript({ store, deployer }: RouteDeps, c: RequestContext): Promise<void> {
+/** Deletes a Worker; one that others bind only with `force=true`, and never one that other products still send events to. */
+export async function removeScript({ store, deployer, removalChecks }: RouteDeps, c: RequestContext): Promise<void> {
   const { script } = store.require(c.params.name as string);
+  for (const check of removalChecks) check(script.name);
   if (c.query.get("force") !== "true" && callersOf(store, script.name).length > 0) throw workersError("referenced");
   await deployer.remove(script.name);
 }

@@ -1,5 +1,7 @@
 /** Queues by binding: Worker code that sends and consumes, deployed by wrangler. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
@@ -23,6 +25,7 @@ const consumers: Readonly<Record<string, object | null>> = {
   backoff: { max_batch_timeout: 0 },
   waits: { max_batch_timeout: 0 },
   delayed: { max_batch_timeout: 0 },
+  unsettled: { max_batch_size: 2, max_batch_timeout: 1 },
   lazy: { max_batch_timeout: 0 },
   busy: { max_batch_size: 20, max_batch_timeout: 0, max_retries: 100 },
   single: { max_batch_size: 1, max_batch_timeout: 0, max_concurrency: 1 },
@@ -62,6 +65,7 @@ const behave = {
   failing() { throw new Error("always") },
   "failing-plain"() { throw new Error("always") },
   backoff(batch) { for (const m of batch.messages) if (m.attempts < 3) m.retry({ delaySeconds: 2 ** m.attempts }) },
+  unsettled(batch) { for (const m of batch.messages) if (m.body === "again" && m.attempts === 1) m.retry({ delaySeconds: 2 }) },
   waits(batch, env, ctx) { if (batch.messages[0].attempts === 1) ctx.waitUntil(sleep(20).then(() => { throw new Error("later") })) },
   async busy() { await sleep(60); if (fail) throw new Error("busy") },
   async single() { await sleep(20) },
@@ -334,6 +338,30 @@ test("[queues-17, queues-18] a throw brings the batch back three times, then it 
     ['"x"', '"y"'],
   );
   assert.equal((await batches("failing-plain")).length, 4);
+});
+
+test("[queues-15] a batch whose outcome cannot be written is settled when it can: nothing acknowledged comes again, a retry after its delay", async () => {
+  platform.expectErrors(/queues\.settle_failed/);
+  // As a disk would that is full for what a settlement writes: its transaction fails.
+  const rows = new DatabaseSync(join(platform.dir, "meta.sqlite"));
+  rows.exec(`CREATE TRIGGER no_settling BEFORE DELETE ON queues_messages BEGIN SELECT RAISE(ABORT, 'no settling'); END`);
+  await send("unsettled", ["once", "again"]);
+  const failed = () => platform.log.filter(({ msg }) => msg === "queues.settle_failed").length;
+  for (const end = Date.now() + 30_000; failed() < 2 && Date.now() < end; ) await new Promise((done) => setTimeout(done, 20));
+  assert.ok(failed() >= 2, "the settlement was tried twice");
+  rows.exec("DROP TRIGGER no_settling");
+  rows.close();
+  const settling = Date.now();
+  const seen = await delivered("unsettled", 3);
+  assert.deepEqual(bodies(seen), [
+    [
+      ["once", 1],
+      ["again", 1],
+    ],
+    [["again", 2]],
+  ]);
+  assert.ok((seen[1]?.at as number) - settling >= 1900, "the delay counts from the settlement");
+  await empty("unsettled");
 });
 
 test("[queues-36] a promise given to waitUntil that is rejected retries the batch", async () => {

@@ -55,8 +55,12 @@ test("[queues-24, queues-29] HTTP pull is enabled, a second consumer refused unt
     ["second", "pulled-dead", { batch_size: 5, max_retries: 3, max_wait_time_ms: 1000, max_concurrency: 2, retry_delay: 0 }],
   );
   assert.equal((await queue("pulled-dead")).queue_name, "pulled-dead");
+  // --force is for Workers that other Workers bind.
+  const consuming = await project.wrangler(["delete", "--force"], { code: 1 });
+  assert.match(consuming.stdout + consuming.stderr, /Cannot delete this Worker as it is a consumer for a Queue\. .* \[code: 10064\]/);
   await wrangler("consumer worker remove pulled second");
   assert.deepEqual((await queue("pulled")).consumers, []);
+  await project.wrangler(["delete"]);
 });
 
 test("[queues-12] a deploy attaches the consumers of its configuration and changes them with the next", async (t) => {
