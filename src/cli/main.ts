@@ -1,11 +1,11 @@
 /** The command line: finds the command, parses its flags, runs it. Started by bin/freehold.mjs. */
 import { nearest } from "../kernel/nearest.ts";
-import { productCommands } from "../product-commands.ts";
 import { CliError, type Command, parseArgs, usageError } from "./command.ts";
 import { dash } from "./dash.ts";
 import { doctor } from "./doctor.ts";
 import { env, exec } from "./exec.ts";
 import { commandHelp, generalHelp, version } from "./help.ts";
+import { productCommands } from "./products/commands.ts";
 import { status } from "./status.ts";
 import { print } from "./terminal.ts";
 import { tokenCommands } from "./token.ts";

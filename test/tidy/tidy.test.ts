@@ -34,6 +34,17 @@ test("no product imports another, and the kernel imports no product", () => {
   none(violations, "meet through a capability in src/kernel/capabilities.ts");
 });
 
+test("the kernel and the products know nothing of their clients, the command line and the dashboard", () => {
+  const violations = code
+    .filter((file) => /^src\/(kernel|protocols|products)\//.test(file) && !file.startsWith("src/products/dashboard/"))
+    .flatMap((file) =>
+      imports(file)
+        .filter((target) => /^src\/(cli|dashboard)\//.test(target))
+        .map((target) => `${file} → ${target}`),
+    );
+  none(violations, "a command of a product is src/cli/products/<name>, a page src/dashboard/products/<name>");
+});
+
 test("protocols have no storage: they import nothing but protocols, except the kernel's error type", () => {
   const violations = code
     .filter((file) => file.startsWith("src/protocols/") && !file.endsWith(".test.ts"))

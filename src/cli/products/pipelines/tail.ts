@@ -1,15 +1,15 @@
 /**
  * `freehold pipelines tail`: events of a stream as they arrive, with those that are dropped and why. A client of the REST
- * API's tail (`tails.ts`): columns for people, the API's own lines for scripts. Ends with 0 on Ctrl-C, or when nobody reads
+ * API's tail (`src/products/pipelines/tails.ts`): columns for people, the API's own lines for scripts. Ends with 0 on Ctrl-C, or when nobody reads
  * what it prints.
  */
 import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
-import { type Args, CliError, type Command, usageError } from "../../cli/command.ts";
-import { DEFAULT_DATA_DIRECTORY, type ReadyFile, runningPlatform } from "../../cli/data-directory.ts";
-import { dataFlag, jsonFlag } from "../../cli/flags.ts";
-import { paint } from "../../cli/terminal.ts";
+import { type Args, CliError, type Command, usageError } from "../../command.ts";
+import { DEFAULT_DATA_DIRECTORY, type ReadyFile, runningPlatform } from "../../data-directory.ts";
+import { dataFlag, jsonFlag } from "../../flags.ts";
+import { paint } from "../../terminal.ts";
 
 /** A line of the API. */
 interface Line {
