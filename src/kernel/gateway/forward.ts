@@ -17,6 +17,8 @@ export interface ForwardOptions {
   readonly answerHeaders?: readonly string[];
   /** Sees the answer's head before anything is sent. True: the answer is dropped and the outcome is "intercepted". */
   intercept?(head: AnswerHead): boolean;
+  /** Whether the server was ended while it had requests: then one on a kept connection that broke is not sent again. */
+  condemned?(): boolean;
   readonly bodyMaxBytes: number;
   /** A body that makes no progress for this long ends the request. */
   readonly bodyIdleTimeoutMs: number;
@@ -139,7 +141,7 @@ function exchange(
       const refused = code === "ECONNREFUSED" || code === "ENOENT";
       // A kept connection may be closed by the server just as it is taken: then the request was never read.
       const stale = connection.served > 0 && !body && !fresh && (request.method === "GET" || request.method === "HEAD");
-      if (stale) {
+      if (stale && options.condemned?.() !== true) {
         over = true;
         response.off("close", onGone);
         options.signal?.removeEventListener("abort", onSignal);

@@ -12,17 +12,29 @@ export interface ErrorPage {
   readonly status: number;
   /** Cloudflare's error number, shown as "Error 1101"; absent for a plain 404. */
   readonly number?: number;
+  /** The number's machine-readable name, "worker_threw_exception"; its first word is the error's category. */
+  readonly name?: string;
+  /** Whether the same request may succeed later. */
+  readonly retryable?: boolean;
   readonly title: string;
   readonly text: string;
 }
 
-/** Sends an error page: HTML for browsers, JSON for clients that ask for it. */
+/** Types that ask for JSON; the answer bears the one that was asked for. */
+const JSON_TYPES = ["application/json", "application/problem+json"];
+
+/**
+ * Sends an error page: HTML for browsers, problem details (RFC 9457) for clients that ask for JSON
+ * (changelog of the documentation, 2026-03-11).
+ */
 export function sendErrorPage(request: IncomingMessage, response: ServerResponse, page: ErrorPage, rayId = newRayId()): void {
   request.resume();
-  const wantsJson = request.headers.accept?.includes("application/json") === true;
-  const body = wantsJson ? json(page, rayId) : html(page, rayId);
+  const accepted = (request.headers.accept ?? "").split(",").map((range) => (range.split(";")[0] as string).trim().toLowerCase());
+  const jsonType = accepted.find((type) => JSON_TYPES.includes(type) || type === "text/html");
+  const wantsJson = jsonType !== undefined && jsonType !== "text/html";
+  const body = wantsJson ? json(page, rayId, request.headers.host ?? "") : html(page, rayId);
   response.writeHead(page.status, {
-    "content-type": wantsJson ? "application/json; charset=utf-8" : "text/html; charset=UTF-8",
+    "content-type": wantsJson ? `${jsonType}; charset=utf-8` : "text/html; charset=UTF-8",
     "content-length": Buffer.byteLength(body),
     "cache-control": "private, no-store",
     "cf-ray": rayId,
@@ -39,8 +51,24 @@ export function notFoundPage(request: IncomingMessage, response: ServerResponse)
   });
 }
 
-function json({ status, number, title, text }: ErrorPage, rayId: string): string {
-  return JSON.stringify({ error: true, status, ...(number !== undefined && { error_code: number }), title, detail: text, ray_id: rayId });
+function json({ status, number, name, title, text, retryable = false }: ErrorPage, rayId: string, host: string): string {
+  const numbered = number !== undefined && {
+    type: `https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/error-${number}/`,
+    error_code: number,
+    ...(name !== undefined && { error_name: name, error_category: name.slice(0, name.indexOf("_")) }),
+    cloudflare_error: true,
+    retryable,
+  };
+  return JSON.stringify({
+    title: number === undefined ? title : `Error ${number}: ${title}`,
+    status,
+    detail: text,
+    instance: rayId,
+    ...numbered,
+    ray_id: rayId,
+    timestamp: new Date().toISOString(),
+    zone: host.replace(/:\d+$/, ""),
+  });
 }
 
 function html({ number, title, text }: ErrorPage, rayId: string): string {

@@ -11,6 +11,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { PlatformError } from "../errors.ts";
 import { renderConfig, type WorkerdConfig } from "./config.ts";
+import { mainThreadCpuMs } from "./process-usage.ts";
 
 export interface ProcessOptions {
   /** A directory for this process alone; created, and removed when the process is gone. Short: it holds unix sockets. */
@@ -18,6 +19,8 @@ export interface ProcessOptions {
   readonly config: WorkerdConfig;
   readonly environment: Readonly<Record<string, string>>;
   readonly startTimeoutMs: number;
+  /** CPU time that it may take until it serves. */
+  readonly startCpuMs?: number;
   readonly output: (stream: "stdout" | "stderr", line: string) => void;
 }
 
@@ -27,10 +30,13 @@ export interface WorkerdProcess {
   readonly exited: Promise<string>;
   /** SIGTERM, then SIGKILL after the grace time. Resolves when it has ended. */
   stop(graceMs?: number): Promise<void>;
+  /** SIGKILL: what it does now is not to go on. */
+  kill(): void;
 }
 
 const STDERR_TAIL_LINES = 30;
 const STOP_GRACE_MS = 5_000;
+const CPU_LOOK_MS = 50;
 
 /** Starts workerd and resolves when all its sockets listen. Throws `runtime.startFailed` with workerd's own words. */
 export async function startWorkerd(options: ProcessOptions): Promise<WorkerdProcess> {
@@ -57,20 +63,25 @@ export async function startWorkerd(options: ProcessOptions): Promise<WorkerdProc
     child.once("close", (code, signal) => resolve(signal === null ? `exit code ${code}` : `signal ${signal}`));
   }).finally(() => rm(options.directory, { recursive: true, force: true }));
 
+  const starting = new AbortController();
   const started = await Promise.race([
     listening(child, options.config.sockets.length).then(() => true),
     exited.then(() => false),
     timeout(options.startTimeoutMs),
+    cpuUsed(child, options.startCpuMs, starting.signal),
   ]);
+  starting.abort();
   if (started !== true) {
     child.kill("SIGKILL");
     const end = await exited;
+    if (started === "cpu") throw startFailed("Script startup exceeded CPU time limit.");
     const why = started === false ? end : `it did not serve within ${options.startTimeoutMs} ms`;
     throw startFailed(lastWords.length === 0 ? why : lastWords.join("\n"));
   }
   return {
     pid: child.pid as number,
     exited,
+    kill: () => void child.kill("SIGKILL"),
     async stop(graceMs = STOP_GRACE_MS) {
       child.kill("SIGTERM");
       const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
@@ -100,6 +111,17 @@ function readLines(stream: Readable, each: (line: string) => void): void {
 function timeout(ms: number): Promise<"timeout"> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms, "timeout").unref();
+  });
+}
+
+/** Resolves when the process has used more CPU time than it may, looking until the signal; never without a limit. */
+function cpuUsed({ pid }: ChildProcess, limitMs: number | undefined, signal: AbortSignal): Promise<"cpu"> {
+  return new Promise((resolve) => {
+    if (limitMs === undefined || pid === undefined) return;
+    const timer = setInterval(() => {
+      if ((mainThreadCpuMs(pid) ?? 0) > limitMs) resolve("cpu");
+    }, CPU_LOOK_MS);
+    signal.addEventListener("abort", () => clearInterval(timer));
   });
 }
 

@@ -23,9 +23,23 @@ export interface ProcessSpec {
   readonly exclusive?: readonly string[];
   /** Milliseconds since the epoch before which the process must not be stopped as idle, or undefined. */
   busyUntil?(): Promise<number | undefined>;
+  /** What user code in the process may use. Without it nothing is watched. */
+  readonly limits?: ProcessLimits;
   /** Lines that user code printed. */
   output?(stream: "stdout" | "stderr", line: string): void;
 }
+
+export interface ProcessLimits {
+  /** CPU time of one piece of work, in milliseconds. */
+  readonly cpuMs: number;
+  /** CPU time until the process serves: for checking an upload. */
+  readonly startCpuMs?: number;
+  /** Name of a socket that answers HTTP whenever the process's event loop turns, without user code. */
+  readonly aliveSocket: string;
+}
+
+/** A limit that a process has passed; the names are the outcomes of its invocations. */
+export type Exceeded = "exceededCpu" | "exceededMemory";
 
 /** A running process, held for one piece of work. */
 export interface Lease {
@@ -33,6 +47,19 @@ export interface Lease {
   socket(name: string): string;
   /** Aborted when a deploy retires the process or it dies: long-lived work (WebSockets, service connections) should end. */
   readonly retired: AbortSignal;
+  /** The process has answered something to this work. */
+  alive(): void;
+  /** This work may use this much CPU time instead of what the process's limits say. */
+  allowCpuMs(ms: number): void;
+  /** This is a connection for many invocations, one after another: its CPU time is not that of one. */
+  openEnded(): void;
+  /** The process has passed a limit and is being ended. */
+  condemned(): boolean;
+  /**
+   * Why the process went away under this work; resolves when that is known. "innocent": it was ended for a limit that this
+   * work cannot have passed. "lost": it went for a reason of its own, or is alive.
+   */
+  fate(): Promise<Exceeded | "innocent" | "lost">;
   /** Ends the work; the process may then become idle. Idempotent. */
   release(): void;
 }

@@ -1,14 +1,15 @@
 /**
  * The `Runtime` on this machine. Each id has at most one current process and any number of retired ones that finish
  * their work. A process that nobody uses is stopped after the idle time; one that dies is started again on the next
- * use, after a backoff that doubles with each death in a row.
+ * use, after a backoff that doubles with each death in a row; one that passes a limit is killed (`watchdog.ts`).
  */
 import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
 import { startFailed, startWorkerd, type WorkerdProcess } from "./process.ts";
-import type { Lease, ProcessInfo, ProcessSpec, Runtime } from "./runtime.ts";
+import type { Exceeded, Lease, ProcessInfo, ProcessSpec, Runtime } from "./runtime.ts";
+import { Watchdog, type Work } from "./watchdog.ts";
 
 export interface SupervisorOptions {
   readonly runDirectory: string;
@@ -29,6 +30,10 @@ interface Running {
   readonly retired: AbortController;
   leases: number;
   stopping: boolean;
+  /** Work in flight, of a process with limits. */
+  readonly work: Set<Work>;
+  readonly watchdog: Watchdog | undefined;
+  exceeded?: Exceeded;
   idleTimer?: NodeJS.Timeout;
   /** Called when the last lease of a retired process is released. */
   drained?: () => void;
@@ -47,6 +52,12 @@ const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
 /** A process that lived this long has recovered: its next death starts the backoff anew. */
 const STABLE_MS = 30_000;
+/** Memory of an idle process and of what V8 keeps beside the heap, on top of what user code may use. */
+const MEMORY_OVERHEAD_MB = 96;
+/** How long a process that broke off its work may take to die before it counts as alive. */
+const DEATH_MS = 1_000;
+/** V8's last words when its heap is full. */
+const OUT_OF_MEMORY = /^workerd\/jsg\/setup.*V8 fatal error.*out of memory|std::bad_alloc/i;
 /** Longest time that setTimeout takes. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
@@ -66,24 +77,62 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
   async function start(spec: ProcessSpec): Promise<Running> {
     if (running.size >= options.processesMax) await makeRoom();
     const directory = directoryOf(spec.id);
-    const { config, environment } = await spec.plan((name) => join(directory, `${name}.sock`));
+    const socket = (name: string): string => join(directory, `${name}.sock`);
+    const { config, environment } = await spec.plan(socket);
+    let item: Running | undefined;
+    const exceeded = (what: Exceeded): void => {
+      if (item === undefined || item.exceeded !== undefined) return;
+      item.exceeded = what;
+      // Nothing more for it; what comes now gets the next process.
+      const entry = entries.get(spec.id);
+      if (entry?.current === item) delete entry.current;
+      item.process.kill();
+    };
     const process = await startWorkerd({
       directory,
       config: { ...config, v8Flags: [...(config.v8Flags ?? []), `--max-old-space-size=${options.memoryMb}`] },
       environment,
       startTimeoutMs: options.startTimeoutMs,
-      output: (stream, line) => spec.output?.(stream, line),
+      ...(spec.limits?.startCpuMs !== undefined && { startCpuMs: spec.limits.startCpuMs }),
+      output: (stream, line) => {
+        // It is dying, but would first print where.
+        if (stream === "stderr" && OUT_OF_MEMORY.test(line)) exceeded("exceededMemory");
+        spec.output?.(stream, line);
+      },
     });
-    const item: Running = { spec, directory, process, startedAt: clock.now(), retired: new AbortController(), leases: 0, stopping: false };
+    const work = new Set<Work>();
+    const { limits } = spec;
+    item = {
+      spec,
+      directory,
+      process,
+      startedAt: clock.now(),
+      retired: new AbortController(),
+      leases: 0,
+      stopping: false,
+      work,
+      watchdog:
+        limits &&
+        new Watchdog({
+          pid: process.pid,
+          cpuMs: limits.cpuMs,
+          memoryMaxBytes: (options.memoryMb + MEMORY_OVERHEAD_MB) * 1024 * 1024,
+          alivePath: socket(limits.aliveSocket),
+          work: () => work,
+          onExceeded: exceeded,
+        }),
+    };
     running.add(item);
     log.info("worker.started", { worker: spec.label, process: spec.id, pid: process.pid });
-    void process.exited.then((why) => ended(item, why));
-    return item;
+    const started = item;
+    void process.exited.then((why) => ended(started, why));
+    return started;
   }
 
   function ended(item: Running, why: string): void {
     running.delete(item);
     clearTimeout(item.idleTimer);
+    item.watchdog?.stop();
     item.retired.abort();
     item.drained?.();
     const entry = entries.get(item.spec.id);
@@ -92,9 +141,11 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
       log.info("worker.stopped", { worker: item.spec.label, process: item.spec.id, pid: item.process.pid });
       return;
     }
-    log.warn("worker.died", { worker: item.spec.label, process: item.spec.id, pid: item.process.pid, why });
+    log.warn("worker.died", { worker: item.spec.label, process: item.spec.id, pid: item.process.pid, why: item.exceeded ?? why });
     if (entry?.spec !== item.spec) return;
-    failed(entry, clock.now() - item.startedAt >= STABLE_MS);
+    // One request did it, and took its time: the others need not wait for the next process.
+    if (item.exceeded !== undefined) entry.restarts++;
+    else failed(entry, clock.now() - item.startedAt >= STABLE_MS);
   }
 
   function failed(entry: Entry, wasStable: boolean): void {
@@ -201,16 +252,44 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
     retire(item).catch((error) => log.error("worker.retire_failed", { worker: item.spec.label, error }));
   }
 
+  /** Resolves when the process is dead, or seems to live on. */
+  async function death({ process }: Running): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const alive = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, DEATH_MS);
+    });
+    await Promise.race([process.exited, alive]);
+    clearTimeout(timer);
+  }
+
   function leaseOf(item: Running): Lease {
     item.leases++;
     clearTimeout(item.idleTimer);
+    const { watchdog } = item;
+    const work = watchdog?.begin();
+    if (work !== undefined) item.work.add(work);
     let released = false;
     return {
       socket: (name) => join(item.directory, `${name}.sock`),
       retired: item.retired.signal,
+      alive: () => watchdog?.alive(),
+      allowCpuMs(ms) {
+        if (work !== undefined) work.cpuMs = ms;
+      },
+      openEnded() {
+        if (work !== undefined) work.openEnded = true;
+      },
+      condemned: () => item.exceeded !== undefined,
+      async fate() {
+        await death(item);
+        if (item.exceeded === "exceededCpu" && work !== undefined && watchdog?.mayHaveExceeded(work) === false) return "innocent";
+        return item.exceeded ?? "lost";
+      },
       release() {
         if (released) return;
         released = true;
+        if (work !== undefined) item.work.delete(work);
+        watchdog?.end();
         if (--item.leases > 0) return;
         if (item.stopping) item.drained?.();
         else watchIdle(item, options.idleTimeoutMs);

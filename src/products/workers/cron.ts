@@ -83,7 +83,7 @@ export function createCron(deps: { meta: MetaStore; clock: Clock; log: Log; stor
     // Before the run: after a restart within the same minute it is not started a second time.
     await meta.run("UPDATE workers_schedules SET last_due = ? WHERE script_id = ? AND cron = ?", scheduledTime, due.scriptId, due.cron);
     const startedOn = clock.now();
-    const { outcome } = await events.scheduled(script.name, { cron: due.cron, scheduledTime });
+    const { outcome } = await events.scheduled(script.name, { cron: due.cron, scheduledTime, intervalMs: due.at - scheduledTime });
     await record(script, {
       cron: due.cron,
       scheduled_time: scheduledTime,

@@ -178,7 +178,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
         handlers: [],
         exports: [],
         ...(assetsOf && { assets: assetsOf }),
-        limits: metadata.limits,
+        limits: metadata.limits ?? undefined,
         placement: metadata.placement,
         annotations: { ...metadata.annotations, "workers/triggered_by": live === undefined ? "create_version_api" : "version_upload" },
         source,

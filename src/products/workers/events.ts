@@ -5,11 +5,16 @@
 import { Client } from "undici";
 import type { QueueBatch, QueueBatchResult } from "../../kernel/capabilities.ts";
 import type { Log } from "../../kernel/log.ts";
+import type { Exceeded } from "../../kernel/workerd/runtime.ts";
+import { cronCpuMs } from "./limits.ts";
 import type { Serving } from "./serving.ts";
 
 export interface Events {
-  /** Never rejects: whatever goes wrong is the outcome "exception". */
-  scheduled(scriptName: string, event: { cron: string; scheduledTime: number }): Promise<{ outcome: string }>;
+  /**
+   * Never rejects: whatever goes wrong is an outcome, "exception" or the limit that was passed. `intervalMs`: the time until
+   * the next run, which decides how much CPU time it may use.
+   */
+  scheduled(scriptName: string, event: { cron: string; scheduledTime: number; intervalMs?: number }): Promise<{ outcome: string }>;
   /** Rejects when the batch did not reach the handler. */
   queue(scriptName: string, batch: QueueBatch): Promise<QueueBatchResult>;
 }
@@ -20,9 +25,11 @@ const HANDLER_TIMEOUT_MS = 15 * 60_000;
 const failed: QueueBatchResult = { outcome: "exception", ackAll: false, retryBatch: { retry: false }, explicitAcks: [], retryMessages: [] };
 
 export function createEvents(serving: Serving, log: Log): Events {
-  /** The answer, or undefined when the process broke the event off. Rejects when there is no process to send it to. */
-  async function post<T>(scriptName: string, path: string, body: unknown): Promise<T | undefined> {
+  /** The answer, the limit that the event passed, or undefined when the process broke the event off. Rejects when there is no process to send it to. */
+  async function post<T>(scriptName: string, path: string, body: unknown, intervalMs = 0): Promise<T | Exceeded | undefined> {
     const lease = await serving.lease(scriptName);
+    const cpuMs = cronCpuMs(lease.version, intervalMs);
+    if (cpuMs !== undefined) lease.allowCpuMs(cpuMs);
     const client = new Client("http://events", { socketPath: lease.socket("events"), headersTimeout: HANDLER_TIMEOUT_MS });
     try {
       const answer = await client.request({ method: "POST", path, body: JSON.stringify(body) });
@@ -30,8 +37,9 @@ export function createEvents(serving: Serving, log: Log): Events {
       await answer.body.dump();
       return undefined;
     } catch (error) {
-      log.warn("event.broken_off", { worker: scriptName, path, error });
-      return undefined;
+      const fate = await lease.fate();
+      log.warn("event.broken_off", { worker: scriptName, path, fate, error });
+      return fate === "exceededCpu" || fate === "exceededMemory" ? fate : undefined;
     } finally {
       lease.release();
       // Also ends what the handler may still do after its time is over.
@@ -42,7 +50,9 @@ export function createEvents(serving: Serving, log: Log): Events {
   return {
     async scheduled(scriptName, event) {
       try {
-        return (await post<{ outcome: string }>(scriptName, "/scheduled", event)) ?? { outcome: "exception" };
+        const { intervalMs, ...body } = event;
+        const result = (await post<{ outcome: string }>(scriptName, "/scheduled", body, intervalMs)) ?? "exception";
+        return typeof result === "string" ? { outcome: result } : result;
       } catch (error) {
         log.warn("event.not_delivered", { worker: scriptName, cron: event.cron, error });
         return { outcome: "exception" };
@@ -50,7 +60,8 @@ export function createEvents(serving: Serving, log: Log): Events {
     },
     async queue(scriptName, batch) {
       const messages = batch.messages.map(({ body, ...message }) => ({ ...message, body: Buffer.from(body).toString("base64") }));
-      return (await post<QueueBatchResult>(scriptName, "/queue", { ...batch, messages })) ?? failed;
+      const result = (await post<QueueBatchResult>(scriptName, "/queue", { ...batch, messages })) ?? failed;
+      return typeof result === "string" ? { ...failed, outcome: result } : result;
     },
   };
 }

@@ -10,9 +10,12 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { type ForwardOutcome, forward, forwardUpgrade } from "../../kernel/gateway/forward.ts";
 import type { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
-import { type ErrorPage, notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
+import { notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
+import type { Exceeded } from "../../kernel/workerd/runtime.ts";
+import { errorPages } from "./error-pages.ts";
 import { EXCLUSIVE_DRAIN_MS, isUncaught } from "./links.ts";
+import type { Version } from "./model.ts";
 import { CF_HEADER, PROTO_HEADER } from "./process.ts";
 import type { Routing } from "./routing.ts";
 import type { Serving, VersionLease } from "./serving.ts";
@@ -24,32 +27,13 @@ const COLO = "FRE";
 /** How long a process that broke off an exchange may take to die before it counts as alive. */
 const SUSPECT_MS = 1_000;
 
-const pages = {
-  exception: {
-    status: 500,
-    number: 1101,
-    title: "Worker threw exception",
-    text: "The Worker threw an exception while it handled this request. Its log has the details.",
-  },
-  resources: {
-    status: 503,
-    number: 1102,
-    title: "Worker exceeded resource limits",
-    text: "The Worker's process ended while it handled this request.",
-  },
-  unavailable: {
-    status: 500,
-    number: 1101,
-    title: "Worker threw exception",
-    text: "The Worker could not be started. The platform's log has the details.",
-  },
-  tooLarge: { status: 413, title: "Payload Too Large", text: "The request's body is larger than this platform accepts." },
-  slow: { status: 408, title: "Request Timeout", text: "The request's body was not received in time." },
-} satisfies Record<string, ErrorPage>;
+/** Documented longest URL. */
+const URL_MAX_BYTES = 16 * 1024;
 
 /** Client headers that only the platform may set. */
 const PLATFORM_HEADERS =
   /^(?:cf-(?:connecting-ip|connecting-ipv6|ray|visitor|worker|ew-via|ipcountry)|x-real-ip|x-forwarded-proto|x-freehold-.*|true-client-ip)$/i;
+const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 const FRAMING_HEADERS = new Set([
   "connection",
   "keep-alive",
@@ -76,6 +60,15 @@ interface Found {
   readonly preview?: string;
 }
 
+/** A request whose process was ended for a limit. */
+export interface Killed {
+  readonly version: Version;
+  readonly outcome: Exceeded;
+  readonly request: IncomingMessage;
+  readonly startedAt: number;
+  readonly ray: string;
+}
+
 export function workerHosts(
   kernel: KernelSlice,
   store: ScriptStore,
@@ -83,8 +76,9 @@ export function workerHosts(
   pool: ConnectionPool,
   subdomain: () => string,
   routing: Routing,
+  onExceeded: (killed: Killed) => void,
 ): HostRoute {
-  const { config, log } = kernel;
+  const { config, log, clock } = kernel;
 
   /** The Worker (and, for a preview URL, the version) that a host name means. */
   function find(params: Readonly<Record<string, string>>): Found | undefined {
@@ -150,20 +144,26 @@ export function workerHosts(
     const found = find(params);
     if (found === undefined) return notFoundPage(request, response);
     const ray = newRay();
+    if ((request.url as string).length > URL_MAX_BYTES) return sendErrorPage(request, response, errorPages.uriTooLong, ray);
+    const startedAt = clock.now();
     for (let attempt = 0; attempt < 3; attempt++) {
       let lease: VersionLease | undefined;
       try {
         lease = await leaseFor(found, request);
       } catch (error) {
         log.error("worker.unavailable", { worker: found.live.script.name, ray, error });
-        return sendErrorPage(request, response, pages.unavailable, ray);
+        return sendErrorPage(request, response, errorPages.unavailable, ray);
       }
       if (lease === undefined) return notFoundPage(request, response);
       const outcome = await forward(pool, request, response, {
         path: lease.socket("http"),
         headers: headersFor(request, ray),
         answerHeaders: ["cf-ray", `${ray}-${COLO}`],
-        intercept: isUncaught,
+        condemned: lease.condemned,
+        intercept(head) {
+          lease.alive();
+          return isUncaught(head);
+        },
         bodyMaxBytes: config["gateway.body_max_bytes"],
         bodyIdleTimeoutMs: config["gateway.body_idle_timeout_ms"],
         ...(lease.exclusive && { signal: lease.retired, signalGraceMs: EXCLUSIVE_DRAIN_MS }),
@@ -173,6 +173,13 @@ export function workerHosts(
       if (outcome === "done" || outcome === "aborted") return;
       // The process was gone before it had the request.
       if (outcome === "unreachable" && !request.readableDidRead) continue;
+      if (outcome === "broken") {
+        const fate = await lease.fate();
+        // Another request's doing; this one may be sent again where that cannot do a thing twice.
+        if (fate === "innocent" && SAFE_METHODS.has(request.method as string) && !request.readableDidRead) continue;
+        if (fate === "exceededCpu" || fate === "exceededMemory")
+          onExceeded({ version: lease.version, outcome: fate, request, startedAt, ray });
+      }
       return fail(outcome, found.live, request, response, ray);
     }
     fail("broken", found.live, request, response, ray);
@@ -181,12 +188,12 @@ export function workerHosts(
   function fail(outcome: ForwardOutcome, live: LiveScript, request: IncomingMessage, response: ServerResponse, ray: string): void {
     const page =
       outcome === "intercepted"
-        ? pages.exception
+        ? errorPages.exception
         : outcome === "tooLarge"
-          ? pages.tooLarge
+          ? errorPages.tooLarge
           : outcome === "slow"
-            ? pages.slow
-            : pages.resources;
+            ? errorPages.slow
+            : errorPages.resources;
     log.warn("worker.request_failed", { worker: live.script.name, ray, outcome, method: request.method, url: request.url });
     // The body was not read to its end: this connection cannot carry another request.
     if (!request.complete) response.setHeader("connection", "close");
@@ -206,6 +213,7 @@ export function workerHosts(
       return refuse("500 Internal Server Error");
     }
     if (lease === undefined) return refuse("404 Not Found");
+    lease.openEnded();
     const outcome = await forwardUpgrade(request, socket, head, {
       path: lease.socket("http"),
       headers: headersFor(request, ray),

@@ -13,8 +13,9 @@ import { clientCertificates } from "./client-certificates.ts";
 import { createCron } from "./cron.ts";
 import { createDeployer } from "./deploy.ts";
 import { createEvents } from "./events.ts";
-import { workerHosts } from "./http.ts";
+import { type Killed, workerHosts } from "./http.ts";
 import { receiveTraces } from "./internal.ts";
+import { killedTrace } from "./killed.ts";
 import { openLinks } from "./links.ts";
 import { migrations } from "./migrations.ts";
 import type { PlanContext } from "./process.ts";
@@ -74,13 +75,16 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const removalChecks: ((script: string) => void)[] = [];
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
 
+  const onExceeded = ({ version, outcome, request, startedAt, ray }: Killed): void =>
+    tails.publish(version.scriptId, version.id, [killedTrace(outcome, request, startedAt, kernel.clock.now(), ray)]);
+
   return {
     routes: [
       ...workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain, removalChecks }),
       ...routingRoutes(routing, zones, store),
       ...certificates.routes,
     ],
-    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing), tails.route],
+    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing, onExceeded), tails.route],
     bindings: {
       ...workerBindings(kernel, store),
       service: serviceBinding(store),

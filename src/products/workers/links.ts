@@ -93,7 +93,11 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
         bodyIdleTimeoutMs: IDLE_TIMEOUT_MS,
         ...(lease.exclusive && { signal: lease.retired, signalGraceMs: EXCLUSIVE_DRAIN_MS }),
         // No answer at all makes the caller's fetch() throw, as an uncaught exception in the callee does.
-        intercept: isUncaught,
+        condemned: lease.condemned,
+        intercept(head) {
+          lease.alive();
+          return isUncaught(head);
+        },
       });
       lease.release();
       if (outcome === "done" || outcome === "aborted") return;
@@ -106,6 +110,7 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
     client.on("error", () => client.destroy());
     const lease = await leased(target);
     if (lease === undefined) return void client.destroy();
+    lease.openEnded();
     const outcome = await forwardUpgrade(request, client, head, {
       path: lease.socket(target.socket),
       headers: headerLines(request),
@@ -120,6 +125,7 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
     client.on("error", () => client.destroy());
     const lease = await leased(target);
     if (lease === undefined) return void client.destroy();
+    lease.openEnded();
     const server = connect({ path: lease.socket(target.socket) });
     if (request.url !== RPC_HOST) return passSocket(lease, request, client, server, head);
     const connections = rpc.get(lease.worker) ?? new Set();
@@ -151,7 +157,10 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
         if (connection.lease === undefined) {
           void leased(target).then((again) => {
             if (connection.meter.idle || connection.lease !== undefined || client.destroyed) again?.release();
-            else connection.lease = again;
+            else {
+              again?.openEnded();
+              connection.lease = again;
+            }
           });
         }
         return;

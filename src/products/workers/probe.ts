@@ -37,6 +37,7 @@ export async function probe(
   const spec: ProcessSpec = {
     id,
     label: script.name,
+    limits: { cpuMs: Number.POSITIVE_INFINITY, startCpuMs: kernel.config["workers.startup_cpu_ms"], aliveSocket: "http" },
     plan: async (socket) => {
       const parts = await compileBindings(context, { script, version });
       const config: WorkerdConfig = {

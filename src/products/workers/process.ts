@@ -16,6 +16,8 @@ import type { Script, StoredModule, Version } from "./model.ts";
 
 /** Service name of the user's Worker in its process. */
 export const USER = "user";
+/** Socket of the trusted dispatcher. */
+export const EVENTS = "events";
 const CACHE = "freehold-cache";
 const OWN_COMPATIBILITY_DATE = "2026-01-01";
 /** Header that carries `request.cf` to workerd, which removes it. Clients cannot send it: `http.ts` drops the prefix. */
@@ -132,7 +134,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   });
   const sockets: Socket[] = [at("http", front, { cfBlobHeader: CF_HEADER, forwardedProtoHeader: PROTO_HEADER })];
   if (hasCode) {
-    sockets.push(at("events", "freehold-dispatcher", {}));
+    sockets.push(at(EVENTS, "freehold-dispatcher", {}));
     for (const [name, entry] of uniqueEntries(version, options.entries)) {
       const service = {
         name: USER,

@@ -6,9 +6,10 @@ import { isDeepStrictEqual } from "node:util";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { Lease, ProcessSpec } from "../../kernel/workerd/runtime.ts";
 import { workersError } from "./errors.ts";
+import { cpuMsOf } from "./limits.ts";
 import type { Links } from "./links.ts";
 import type { Version } from "./model.ts";
-import { type Entry, entryName, entryOfWorker, type PlanContext, planProcess, USER } from "./process.ts";
+import { type Entry, EVENTS, entryName, entryOfWorker, type PlanContext, planProcess, USER } from "./process.ts";
 import { entryOf, serviceBindingsOf } from "./service-bindings.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 
@@ -87,6 +88,7 @@ export function createServing(context: PlanContext, store: ScriptStore, links: (
         const paths = await Promise.all(consumers.map(async (name) => ({ name, path: await context.link(entryOfWorker(name, {})) })));
         return planProcess(context, { script, version, entries, tailed, consumers: paths }, socket);
       },
+      ...(version.syntax !== "none" && { limits: { cpuMs: cpuMsOf(version, kernel.config), aliveSocket: EVENTS } }),
       ...(exclusive.length > 0 && { exclusive, busyUntil: () => durableObjects.nextAlarm(script) }),
       output: (stream, line) => log.info("worker.output", { worker: script.name, stream, line }),
     };
@@ -100,7 +102,7 @@ export function createServing(context: PlanContext, store: ScriptStore, links: (
     if (!defined.has(id)) await define(live, version);
     const lease = await runtime.lease(id);
     const exclusive = (defined.get(id)?.settings.exclusive ?? []).length > 0;
-    return { version, exclusive, socket: lease.socket, retired: lease.retired, release: lease.release };
+    return { ...lease, version, exclusive };
   }
 
   async function retire(version: Version): Promise<void> {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { BindingConfig } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import { fieldPath, objectOf } from "./form-fields.ts";
+import { limitsSchema } from "./limits.ts";
 import type { ModuleKind } from "./model.ts";
 
 const assetsConfigSchema = z.object({
@@ -51,7 +52,7 @@ const metadataSchema = z.looseObject({
   observability: z.unknown().optional(),
   tail_consumers: tailConsumers.nullish(),
   tags: z.array(z.string()).nullish(),
-  limits: z.unknown().optional(),
+  limits: limitsSchema.nullish(),
   placement: z.unknown().optional(),
   containers: z.unknown().optional(),
 });

@@ -1,0 +1,207 @@
+/**
+ * Limits of one invocation: CPU time and memory, and what a Worker that passes them costs itself and the others. CPU time
+ * is what the kernel counts, so that nothing here depends on how busy the machine is.
+ */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { after, test } from "node:test";
+import { startPlatform } from "../../harness/platform.ts";
+import { deployWorker, workerProject } from "../../harness/worker-project.ts";
+
+const platform = await startPlatform({ after });
+const account = `/accounts/${platform.ready.account_id}`;
+const hooks = { after };
+
+const SPIN = "for (;;) Math.sqrt(2);";
+
+const neighbour = await deployWorker(hooks, platform, {
+  files: { "index.js": `let count = 0; export default { fetch: () => new Response(String(++count)) }` },
+  config: { name: "neighbour" },
+});
+const spinner = await deployWorker(hooks, platform, {
+  files: {
+    "index.js": `const started = [];
+      let served = 0;
+      export default { async fetch(request, env, ctx) {
+        const { pathname } = new URL(request.url);
+        if (pathname === "/spin") { ${SPIN} }
+        if (pathname === "/turns") for (;;) { const until = performance.now(); for (let i = 0; i < 3e6; i++) Math.sqrt(i); await scheduler.wait(1); }
+        if (pathname === "/later") { ctx.waitUntil((async () => { await scheduler.wait(10); ${SPIN} })()); return new Response("answered"); }
+        if (pathname === "/work") { for (let i = 0; i < 2e6; i++) Math.sqrt(i); return new Response("worked"); }
+        return new Response(String(++served));
+      } }`,
+  },
+  config: { name: "spinner", limits: { cpu_ms: 1000 } },
+});
+
+async function get(url: string, init: Parameters<typeof platform.fetch>[1] = {}) {
+  const response = await platform.fetch(url, init);
+  return { status: response.status, headers: response.headers, body: await response.text() };
+}
+
+/** A live tail of a Worker; `next` is the trace of its next invocation that passes. */
+async function tail(name: string): Promise<{ next(outcome: string): Promise<Record<string, unknown>>; close(): void }> {
+  const { body } = await platform.rest("POST", `${account}/workers/scripts/${name}/tails`, { filters: [] });
+  const socket = platform.webSocket(body.result.url as string, ["trace-v1"]);
+  const traces: Record<string, unknown>[] = [];
+  socket.on("message", (data) => traces.push(JSON.parse(String(data))));
+  await once(socket, "open");
+  return {
+    async next(outcome) {
+      for (const signal = AbortSignal.timeout(20_000); ; await once(socket, "message", { signal })) {
+        const at = traces.findIndex((trace) => trace.outcome === outcome);
+        if (at >= 0) return traces.splice(at, 1)[0] as Record<string, unknown>;
+      }
+    },
+    close: () => socket.close(),
+  };
+}
+
+const pidOf = (name: string): unknown =>
+  platform.log.findLast((line) => line.msg === "worker.started" && line.worker === name && String(line.process).startsWith("w-"))?.pid;
+
+/** CPU time of a process's main thread. */
+const cpuMs = async (pid: number): Promise<number> => Number((await readFile(`/proc/${pid}/schedstat`, "utf8")).split(" ")[0]) / 1e6;
+
+test("a busy loop past limits.cpu_ms is the page 1102 and the outcome exceededCpu, and ends its own process only", async () => {
+  const traces = await tail("spinner");
+  assert.equal((await get(neighbour.url)).body, "1");
+  assert.equal((await get(spinner.url)).body, "1");
+  const answer = await get(`${spinner.url}/spin`, { headers: { accept: "application/problem+json" } });
+  assert.equal(answer.status, 503);
+  assert.match(answer.headers.get("content-type") as string, /^application\/problem\+json/);
+  const problem = JSON.parse(answer.body) as Record<string, unknown>;
+  assert.deepEqual(
+    [problem.type, problem.title, problem.status, problem.error_code, problem.error_name, problem.error_category, problem.cloudflare_error],
+    [
+      "https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/error-1102/",
+      "Error 1102: Worker exceeded resource limits",
+      503,
+      1102,
+      "worker_exceeded_resources",
+      "worker",
+      true,
+    ],
+  );
+  const trace = await traces.next("exceededCpu");
+  assert.equal(trace.scriptName, "spinner");
+  assert.equal(new URL((trace.event as { request: { url: string } }).request.url).pathname, "/spin");
+  assert.equal((trace.exceptions as { message: string }[])[0]?.message, "Worker exceeded CPU time limit.");
+  traces.close();
+  // A new process, with nothing of the old one's memory; the neighbour's has not been touched.
+  assert.equal((await get(spinner.url)).body, "1");
+  assert.equal((await get(neighbour.url)).body, "2");
+  assert.match((await get(`${spinner.url}/spin`)).body, /<h1>Error 1102<\/h1>/);
+});
+
+test("requests that came while another one span are answered by the next process", async () => {
+  await get(spinner.url);
+  const pid = pidOf("spinner") as number;
+  const before = await cpuMs(pid);
+  const guilty = get(`${spinner.url}/spin`);
+  while ((await cpuMs(pid)) - before < 900) await new Promise((resolve) => setTimeout(resolve, 10));
+  const victims = await Promise.all(Array.from({ length: 5 }, () => get(spinner.url)));
+  assert.equal((await guilty).status, 503);
+  for (const { status, body } of victims) assert.deepEqual([status, Number(body) > 0], [200, true]);
+});
+
+test("CPU time counts over all turns of an invocation; work within the limit is let alone, however much of it", async () => {
+  assert.equal((await get(`${spinner.url}/turns`)).status, 503);
+  const before = pidOf("spinner");
+  await get(spinner.url);
+  const pid = pidOf("spinner");
+  assert.notEqual(pid, before);
+  // Together these use several times the limit.
+  const answers = await Promise.all(Array.from({ length: 200 }, () => get(`${spinner.url}/work`)));
+  assert.deepEqual(new Set(answers.map(({ body }) => body)), new Set(["worked"]));
+  assert.equal(pidOf("spinner"), pid);
+});
+
+test("a loop after the response has ended is ended too", async () => {
+  const pid = pidOf("spinner");
+  assert.equal((await get(`${spinner.url}/later`)).body, "answered");
+  for (const deadline = Date.now() + 30_000; pidOf("spinner") === pid; ) {
+    assert(Date.now() < deadline, "the loop goes on");
+    // One that came before the loop cannot be told from its cause.
+    assert.match(String((await get(spinner.url)).status), /^(200|503)$/);
+  }
+});
+
+test("memory outside the heap counts: the page 1102 and the outcome exceededMemory", async (t) => {
+  const hog = await deployWorker(t, platform, {
+    files: {
+      "index.js": `const kept = []; export default { async fetch(request) {
+        const { pathname } = new URL(request.url);
+        if (pathname === "/buffers") for (;;) { kept.push(new Uint8Array(4 << 20).fill(1)); await scheduler.wait(5); }
+        if (pathname === "/heap") for (;;) kept.push(new Array(1e5).fill({}));
+        if (pathname === "/fits") return new Response(String(new Uint8Array(90 << 20).fill(1).length));
+        return new Response("well");
+      } }`,
+    },
+    config: { name: "hog" },
+  });
+  const traces = await tail("hog");
+  assert.equal((await get(`${hog.url}/fits`)).body, String(90 << 20));
+  for (const path of ["/buffers", "/heap"]) {
+    const answer = await get(`${hog.url}${path}`, { headers: { accept: "application/json" } });
+    assert.deepEqual([answer.status, JSON.parse(answer.body).error_code], [503, 1102]);
+    const trace = await traces.next("exceededMemory");
+    assert.equal((trace.exceptions as { message: string }[])[0]?.message, "Worker exceeded memory limit.");
+    assert.equal((await get(hog.url)).body, "well");
+  }
+  traces.close();
+});
+
+test("[durable-objects-48] an object that spins is ended with an exception that its caller sees; its storage stays", async (t) => {
+  const files = {
+    "index.js": `import { DurableObject } from "cloudflare:workers";
+      export class Counter extends DurableObject {
+        async add() { const n = ((await this.ctx.storage.get("n")) ?? 0) + 1; await this.ctx.storage.put("n", n); return n; }
+        spin() { ${SPIN} }
+      }
+      export default { async fetch(request, env) {
+        const stub = env.COUNTER.getByName("one");
+        return new Response(String(await (new URL(request.url).pathname === "/spin" ? stub.spin() : stub.add())));
+      } }`,
+  };
+  const objects = await deployWorker(t, platform, {
+    files,
+    config: {
+      name: "objects",
+      limits: { cpu_ms: 300 },
+      durable_objects: { bindings: [{ name: "COUNTER", class_name: "Counter" }] },
+      migrations: [{ tag: "v1", new_sqlite_classes: ["Counter"] }],
+    },
+  });
+  const caller = await deployWorker(t, platform, {
+    files: {
+      "index.js": `export default { async fetch(request, env) {
+        const stub = env.COUNTER.getByName("one");
+        try { return new Response(String(await (new URL(request.url).pathname === "/spin" ? stub.spin() : stub.add()))); }
+        catch (error) { return new Response("caught " + error.name + ": " + error.message, { status: 210 }); }
+      } }`,
+    },
+    config: { name: "objects-caller", durable_objects: { bindings: [{ name: "COUNTER", class_name: "Counter", script_name: "objects" }] } },
+  });
+  assert.equal((await get(caller.url)).body, "1");
+  const caught = await get(`${caller.url}/spin`);
+  assert.equal(caught.status, 210);
+  assert.match(caught.body, /^caught Error: /);
+  assert.equal((await get(caller.url)).body, "2");
+  // The object's own Worker is in its process, and ends with it.
+  assert.equal((await get(`${objects.url}/spin`)).status, 503);
+  assert.equal((await get(objects.url)).body, "3");
+});
+
+test("a top level that takes longer than the startup limit is refused with 10021, and the old deployment serves on", async (t) => {
+  const project = await workerProject(t, platform, {
+    files: { "index.js": `export default { fetch: () => new Response("old") }` },
+    config: { name: "slow-starter" },
+  });
+  await project.deploy();
+  await project.write({ "index.js": `${SPIN} export default { fetch: () => new Response("new") }` });
+  const { stderr, stdout } = await project.wrangler(["deploy"], { code: 1 });
+  assert.match(stderr + stdout, /Script startup exceeded CPU time limit\. \[code: 10021\]/);
+  assert.equal((await get(project.url)).body, "old");
+});
