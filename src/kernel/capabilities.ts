@@ -7,7 +7,7 @@ import type { Principal } from "./api/tokens.ts";
 import type { BlobId } from "./blobs/blobs.ts";
 import type { MetaTransaction } from "./meta/meta.ts";
 import type { BindingConfig, WorkerdParts } from "./product.ts";
-import type { Module, Service as WorkerdService } from "./workerd/config.ts";
+import type { DurableObjectNamespace, Module, Service as WorkerdService } from "./workerd/config.ts";
 
 export interface Capabilities {
   readonly objects: Objects;
@@ -233,6 +233,8 @@ export interface DurableObjects {
     migrations: unknown,
     bindings: readonly BindingConfig[],
   ): Promise<readonly { readonly className: string; readonly sqlite: boolean }[]>;
+  /** Namespaces of such classes, as workerd configuration of a process that only checks an upload. */
+  previewNamespaces(classes: readonly { readonly className: string; readonly sqlite: boolean }[]): readonly DurableObjectNamespace[];
   /**
    * Validates the migrations of an upload against the script's current tag and records their result, inside the
    * transaction that makes the version current. `exportedClasses` is undefined when it is not known. Resolves with the
@@ -246,6 +248,11 @@ export interface DurableObjects {
    * its classes the documented limits that workerd does not enforce. Empty when it implements none.
    */
   modules(script: ScriptRef, main: string, exported: readonly string[]): Promise<readonly Module[]>;
+  /**
+   * Ends what runs in the objects of a process that must let go of them, with the error that the real service gives when an
+   * object's code was updated. `socket` gives the path of the process's sockets.
+   */
+  reset(socket: (name: string) => string): Promise<void>;
   /** Tag of the last migration that was applied. */
   migrationTag(script: ScriptRef): Promise<string | undefined>;
   /** Directory service in which the objects live, for `durableObjectStorage`. */

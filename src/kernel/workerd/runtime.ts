@@ -21,6 +21,8 @@ export interface ProcessSpec {
   plan(sockets: (name: string) => string): Promise<ProcessPlan>;
   /** Another process of one of these groups may not run at the same time (they share Durable Object files). */
   readonly exclusive?: readonly string[];
+  /** Told to a retired process that is still at work after a time, so that its work ends with an error of its own. */
+  readonly wrapUp?: { readonly afterMs: number; run(sockets: (name: string) => string): Promise<void> };
   /** Milliseconds since the epoch before which the process must not be stopped as idle, or undefined. */
   busyUntil?(): Promise<number | undefined>;
   /** What user code in the process may use. Without it nothing is watched. */

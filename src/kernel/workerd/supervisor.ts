@@ -175,15 +175,27 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
     clearTimeout(item.idleTimer);
     item.retired.abort();
     if (item.leases > 0) {
+      const { wrapUp } = item.spec;
+      const wrapUpTimer = wrapUp && setTimeout(() => void runWrapUp(item, wrapUp), wrapUp.afterMs);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, options.drainTimeoutMs);
         item.drained = () => {
           clearTimeout(timer);
+          clearTimeout(wrapUpTimer);
           resolve();
         };
       });
     }
     await item.process.stop();
+  }
+
+  async function runWrapUp(item: Running, wrapUp: NonNullable<ProcessSpec["wrapUp"]>): Promise<void> {
+    try {
+      await wrapUp.run((name) => join(item.directory, `${name}.sock`));
+    } catch (error) {
+      // A process that does not listen is ended a little later all the same.
+      log.warn("worker.wrap_up_failed", { worker: item.spec.label, process: item.spec.id, error });
+    }
   }
 
   function watchIdle(item: Running, delayMs: number): void {

@@ -1,14 +1,20 @@
 /**
  * The files that workerd keeps for a namespace: `<directory>/<namespace id>/<object id>.sqlite`, and `metadata.sqlite` with
- * the pending alarms. Only read here, and deleted when the namespace is gone; workerd alone writes them.
+ * the pending alarms; the same again for each jurisdiction (`jurisdictions.ts`). Only read here, and deleted when the namespace is gone; workerd alone writes them.
  */
 import { readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { partKeys } from "./jurisdictions.ts";
 
 /** The earliest pending alarm of a namespace in milliseconds since the epoch. */
 export async function earliestAlarm(directory: string, namespaceId: string): Promise<number | undefined> {
-  const path = join(directory, namespaceId, "metadata.sqlite");
+  const alarms = await Promise.all(partKeys(namespaceId).map((key) => earliestOf(join(directory, key, "metadata.sqlite"))));
+  const times = alarms.filter((at) => at !== undefined);
+  return times.length === 0 ? undefined : Math.min(...times);
+}
+
+async function earliestOf(path: string): Promise<number | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return undefined;
   let database: DatabaseSync | undefined;
@@ -26,9 +32,13 @@ export async function earliestAlarm(directory: string, namespaceId: string): Pro
 
 /** Ids of the namespace's objects that have stored something, sorted. */
 export async function objectIds(directory: string, namespaceId: string): Promise<string[]> {
-  const names = await readdir(join(directory, namespaceId)).catch(() => [] as string[]);
-  return names.flatMap((name) => /^([0-9a-f]{64})\.sqlite$/.exec(name)?.[1] ?? []).sort();
+  const lists = await Promise.all(partKeys(namespaceId).map((key) => readdir(join(directory, key)).catch(() => [] as string[])));
+  return lists
+    .flat()
+    .flatMap((name) => /^([0-9a-f]{64})\.sqlite$/.exec(name)?.[1] ?? [])
+    .sort();
 }
 
-export const deleteFiles = (directory: string, namespaceId: string): Promise<void> =>
-  rm(join(directory, namespaceId), { recursive: true, force: true });
+export async function deleteFiles(directory: string, namespaceId: string): Promise<void> {
+  for (const key of partKeys(namespaceId)) await rm(join(directory, key), { recursive: true, force: true });
+}

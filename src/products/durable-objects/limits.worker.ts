@@ -1,7 +1,8 @@
 /**
  * Documented limits of Durable Object storage that workerd itself does not enforce: 128 keys a call; for classes with
- * key-value storage keys of 2 KiB and values of 128 KiB. `main-module.ts` puts this module before the user's classes. It
- * wraps methods of workerd's own storage prototypes once per isolate; objects and values stay workerd's own.
+ * key-value storage keys of 2 KiB and values of 128 KiB, for others values and rows of 2 MB and a database of 10 GB.
+ * `main-module.ts` puts this module before the user's classes. It wraps methods of workerd's own storage prototypes once
+ * per isolate; objects and values stay workerd's own.
  */
 const BATCH_MAX = 128;
 const LEGACY_KEY_MAX_BYTES = 2048;
@@ -10,24 +11,43 @@ const LEGACY_VALUE_MAX_BYTES = 131_072;
 type Method = (this: object, ...args: unknown[]) => unknown;
 type Storage = Record<string, Method>;
 
-/** Storage objects of classes with key-value storage; their limits are narrower. */
-const legacy = new WeakSet<object>();
+export interface Limits {
+  /** Key-value storage alone. */
+  readonly legacy: boolean;
+  /** Bytes of the whole database, and of one value or row. */
+  readonly objectMax: number;
+  readonly valueMax: number;
+}
+
+interface Limited extends Limits {
+  /** Bytes that the object's database has now. */
+  size(): number;
+}
+
+/** By storage object, and by what hangs on one: `sql`, `kv`, transactions. */
+const limitsOf = new WeakMap<object, Limited>();
 const patched = new WeakSet<object>();
 
-function checkKey(self: object, key: unknown): void {
-  if (!legacy.has(self) || typeof key !== "string") return;
-  const size = new TextEncoder().encode(key).length;
+function checkKey({ legacy }: Limited, key: unknown): void {
+  if (!legacy || typeof key !== "string") return;
+  const size = bytesOf(key);
   if (size > LEGACY_KEY_MAX_BYTES)
     throw new RangeError(`Keys cannot be larger than ${LEGACY_KEY_MAX_BYTES} bytes. A key of size ${size} was provided.`);
 }
 
-function checkValue(self: object, value: unknown): void {
-  if (!legacy.has(self)) return;
+function checkPair(limits: Limited, key: unknown, value: unknown): void {
+  checkKey(limits, key);
   const size = estimate(value, new Set());
-  if (size > LEGACY_VALUE_MAX_BYTES) {
-    throw new RangeError(`Values cannot be larger than ${LEGACY_VALUE_MAX_BYTES} bytes. A value of size ${size} was provided.`);
-  }
+  const max = limits.legacy ? LEGACY_VALUE_MAX_BYTES : limits.valueMax - bytesOf(String(key));
+  if (size > max) throw new RangeError(`Values cannot be larger than ${max} bytes. A value of size ${size} was provided.`);
 }
+
+/** A full database takes nothing more, but what makes it smaller. */
+function checkRoom({ legacy, objectMax, size }: Limited): void {
+  if (!legacy && size() >= objectMax) throw new Error("database or disk is full: SQLITE_FULL");
+}
+
+const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
 
 /** About the size of a value's structured clone. */
 function estimate(value: unknown, seen: Set<object>): number {
@@ -40,56 +60,74 @@ function estimate(value: unknown, seen: Set<object>): number {
   return parts.reduce((sum: number, part) => sum + estimate(part, seen), 8);
 }
 
-const checks: Record<string, (self: object, args: unknown[]) => void> = {
-  get(self, [keys]) {
-    if (Array.isArray(keys) && keys.length > BATCH_MAX) throw new RangeError(`Maximum number of keys is ${BATCH_MAX}.`);
-    for (const key of Array.isArray(keys) ? keys : [keys]) checkKey(self, key);
-  },
-  delete(self, args) {
-    (checks.get as (self: object, args: unknown[]) => void)(self, args);
-  },
-  put(self, [first, second]) {
-    if (typeof first !== "object" || first === null) {
-      checkKey(self, first);
-      checkValue(self, second);
-      return;
-    }
-    const entries = Object.entries(first);
-    if (entries.length > BATCH_MAX) throw new RangeError(`Maximum number of pairs is ${BATCH_MAX}.`);
-    for (const [key, value] of entries) {
-      checkKey(self, key);
-      checkValue(self, value);
-    }
-  },
+type Check = (limits: Limited, args: unknown[]) => void;
+
+const checkKeys: Check = (limits, [keys]) => {
+  if (Array.isArray(keys) && keys.length > BATCH_MAX) throw new RangeError(`Maximum number of keys is ${BATCH_MAX}.`);
+  for (const key of Array.isArray(keys) ? keys : [keys]) checkKey(limits, key);
 };
 
-function patch(prototype: Storage): void {
+const checkPut: Check = (limits, [first, second]) => {
+  checkRoom(limits);
+  const entries = typeof first === "object" && first !== null ? Object.entries(first) : [[first, second]];
+  if (typeof first === "object" && entries.length > BATCH_MAX) throw new RangeError(`Maximum number of pairs is ${BATCH_MAX}.`);
+  for (const [key, value] of entries) checkPair(limits, key, value);
+};
+
+/** Statements that a full database still takes; a comment or WITH before another hides it, and is refused. */
+const SHRINKS = /^\s*(SELECT|DELETE|DROP|PRAGMA|EXPLAIN)\b/i;
+
+const checkStatement: Check = (limits, [sql, ...values]) => {
+  const size = values.reduce((sum: number, value) => sum + estimate(value, new Set()), 0);
+  if (size > limits.valueMax) throw new Error("string or blob too big: SQLITE_TOOBIG");
+  if (typeof sql === "string" && !SHRINKS.test(sql)) checkRoom(limits);
+};
+
+/** Puts checks before the methods of a prototype. `refuse` makes of an error what the method would have given. */
+function patch(prototype: Storage, checks: Readonly<Record<string, Check>>, refuse: (error: unknown) => unknown): void {
   if (patched.has(prototype)) return;
   patched.add(prototype);
   for (const [name, check] of Object.entries(checks)) {
     const original = prototype[name] as Method;
     prototype[name] = function (this: object, ...args: unknown[]): unknown {
+      const limits = limitsOf.get(this);
       try {
-        check(this, args);
+        if (limits !== undefined) check(limits, args);
       } catch (error) {
-        // These methods are asynchronous: their errors are rejections.
-        return Promise.reject(error);
+        return refuse(error);
       }
       return original.apply(this, args);
     };
   }
 }
 
-function limit(storage: object, isLegacy: boolean): void {
-  if (isLegacy) legacy.add(storage);
-  const prototype = Object.getPrototypeOf(storage) as Storage;
+const prototypeOf = (value: object): Storage => Object.getPrototypeOf(value) as Storage;
+const patchAsync = (prototype: Storage): void =>
+  patch(prototype, { get: checkKeys, delete: checkKeys, put: checkPut }, (error) => Promise.reject(error));
+const patchSync = (prototype: Storage, checks: Readonly<Record<string, Check>>): void =>
+  patch(prototype, checks, (error) => {
+    throw error;
+  });
+
+function limit(storage: object, options: Limits): void {
+  const sql = options.legacy ? undefined : (storage as DurableObjectStorage).sql;
+  const limits: Limited = { ...options, size: () => sql?.databaseSize ?? 0 };
+  limitsOf.set(storage, limits);
+  if (sql !== undefined) {
+    const { kv } = storage as DurableObjectStorage;
+    for (const part of [sql, kv]) limitsOf.set(part, limits);
+    patchSync(prototypeOf(sql), { exec: checkStatement });
+    patchSync(prototypeOf(kv), { put: checkPut });
+  }
+  const prototype = prototypeOf(storage);
   if (patched.has(prototype)) return;
-  patch(prototype);
+  patchAsync(prototype);
   const transaction = prototype.transaction as Method;
   prototype.transaction = function (this: object, work: unknown, ...rest: unknown[]): unknown {
+    const limits = limitsOf.get(this);
     const wrapped = (inner: object): unknown => {
-      if (legacy.has(this)) legacy.add(inner);
-      patch(Object.getPrototypeOf(inner) as Storage);
+      if (limits !== undefined) limitsOf.set(inner, limits);
+      patchAsync(prototypeOf(inner));
       return (work as (inner: object) => unknown)(inner);
     };
     return transaction.call(this, wrapped, ...rest);
@@ -99,11 +137,11 @@ function limit(storage: object, isLegacy: boolean): void {
 type Constructor = new (ctx: { storage: object }, env: unknown) => object;
 
 /** The user's class with the limits; same name, same prototype chain but for one link. */
-export function limited(base: Constructor, isLegacy: boolean): Constructor {
+export function limited(base: Constructor, limits: Limits): Constructor {
   const { [base.name]: named } = {
     [base.name]: class extends base {
       constructor(ctx: { storage: object }, env: unknown) {
-        limit(ctx.storage, isLegacy);
+        limit(ctx.storage, limits);
         super(ctx, env);
       }
     },

@@ -1,8 +1,17 @@
-/** The main module of a process with Durable Objects: the user's exports, with its classes under the documented limits. */
+/** The main module of a process with Durable Objects: the user's exports, with its classes under the documented limits and resettable. */
 import type { Module } from "../../kernel/workerd/config.ts";
-import { workerModule } from "../../kernel/workerd/module.ts";
+import { workerModules } from "../../kernel/workerd/module.ts";
+import { namespaceParts } from "./jurisdictions.ts";
+import { ALIVE_ENTRYPOINT } from "./remote-protocol.worker.ts";
 
-const LIMITS_MODULE = "freehold-durable-object-limits.js";
+/** In bytes. */
+export interface StorageLimits {
+  /** Of an object's whole database. */
+  readonly objectMax: number;
+  /** Of a value or a row. */
+  readonly valueMax: number;
+}
+
 const MAIN_MODULE = "freehold-durable-objects.js";
 
 /** Modules to put before the user's: the first one is the new main module. */
@@ -10,16 +19,28 @@ export function limitingModules(
   main: string,
   exported: readonly string[],
   classes: readonly { readonly className: string; readonly sqlite: boolean }[],
+  limits: StorageLimits,
 ): Module[] {
+  const own = workerModules(import.meta.url, "./limits.worker.ts", "./reset.worker.ts", "./remote-protocol.worker.ts");
+  const [limiting, resetting] = own.map(({ name }) => JSON.stringify(`./${name}`));
   const specifier = JSON.stringify(`./${main}`);
-  const lines = [`import { limited } from "./${LIMITS_MODULE}";`, `import * as user from ${specifier};`, `export * from ${specifier};`];
+  const lines = [
+    `import { limited } from ${limiting};`,
+    `import { Alive, resettable } from ${resetting};`,
+    `import * as user from ${specifier};`,
+    `export * from ${specifier};`,
+    `export { Alive as ${JSON.stringify(ALIVE_ENTRYPOINT)} };`,
+  ];
   if (exported.includes("default")) lines.push(`export { default } from ${specifier};`);
   for (const { className, sqlite } of classes) {
-    // A local export takes precedence over the star's.
-    if (exported.includes(className)) lines.push(`export const ${className} = limited(user.${className}, ${!sqlite});`);
+    if (!exported.includes(className)) continue;
+    const options = JSON.stringify({ legacy: !sqlite, ...limits });
+    for (const [i, { className: part }] of namespaceParts("", className, sqlite).entries()) {
+      const wrapped = `resettable(limited(user.${className}, ${options}), ${JSON.stringify(part)})`;
+      // A local export takes precedence over the star's. Names of parts are no identifiers.
+      if (i === 0) lines.push(`export const ${className} = ${wrapped};`);
+      else lines.push(`const ${className}_part${i} = ${wrapped};`, `export { ${className}_part${i} as ${JSON.stringify(part)} };`);
+    }
   }
-  return [
-    { name: MAIN_MODULE, esModule: `${lines.join("\n")}\n` },
-    { name: LIMITS_MODULE, esModule: workerModule(import.meta.url, "./limits.worker.ts") },
-  ];
+  return [{ name: MAIN_MODULE, esModule: `${lines.join("\n")}\n` }, ...own];
 }

@@ -11,8 +11,9 @@ import type { KernelSlice } from "../../kernel/product.ts";
 import { applyMigrations, type ClassState, type OtherScripts, transferSources } from "./class-migrations.ts";
 import { durableObjectsError } from "./errors.ts";
 import { deleteFiles, earliestAlarm } from "./files.ts";
+import { namespaceParts } from "./jurisdictions.ts";
 import { limitingModules } from "./main-module.ts";
-import { objectsParts } from "./remote.ts";
+import { objectsParts, resetObjects } from "./remote.ts";
 
 export interface NamespaceRow {
   readonly id: string;
@@ -32,9 +33,11 @@ export interface Namespaces {
 
 /** Name of the disk service that holds the objects, in every process that has some. */
 const STORAGE_SERVICE = "durable-objects";
+const RESET_TIMEOUT_MS = 2000;
 
 export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
-  const { meta, clock } = kernel;
+  const { meta, clock, config } = kernel;
+  const limits = { objectMax: config["durable_objects.object_max_bytes"], valueMax: config["durable_objects.value_max_bytes"] };
   const directory = join(kernel.directory, "objects");
   await mkdir(directory, { recursive: true, mode: 0o700 });
 
@@ -94,6 +97,7 @@ export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
 
   const capability: DurableObjects = {
     storage: { service: STORAGE_SERVICE, path: directory },
+    previewNamespaces: (classes) => classes.flatMap(({ className, sqlite }) => namespaceParts(`preview-${className}`, className, sqlite)),
     async preview(script, migrations, bindings) {
       const current = stateOf(await rowsOf(meta, script));
       const { classes, deleted } = applyMigrations(current, await tagOf(meta, script), migrations, await sourcesOf(meta, migrations));
@@ -191,13 +195,14 @@ export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
         bindings: [],
         services: [{ name: STORAGE_SERVICE, disk: { path: directory, writable: true } }, ...services],
         sockets,
-        durableObjectNamespaces: rows.map((row) => ({ className: row.class_name, uniqueKey: row.id, enableSql: row.sqlite === 1 })),
+        durableObjectNamespaces: rows.flatMap((row) => namespaceParts(row.id, row.class_name, row.sqlite === 1)),
       };
     },
     async modules(script, main, exported) {
       const classes = stateOf(await rowsOf(meta, script));
-      return classes.length === 0 ? [] : limitingModules(main, exported, classes);
+      return classes.length === 0 ? [] : limitingModules(main, exported, classes, limits);
     },
+    reset: (socket) => resetObjects(socket, RESET_TIMEOUT_MS),
     migrationTag: (script) => tagOf(meta, script),
     async nextAlarm(script) {
       const alarms = await Promise.all((await rowsOf(meta, script)).map((row) => earliestAlarm(directory, row.id)));

@@ -5,7 +5,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Objects } from "./objects.worker.ts";
-import { OBJECT_HEADER, type ObjectName } from "./remote-protocol.worker.ts";
+import { type Jurisdiction, OBJECT_HEADER, type ObjectName } from "./remote-protocol.worker.ts";
 
 interface Env {
   readonly OBJECTS: Service<Objects>;
@@ -15,9 +15,11 @@ interface Env {
 const HANDLERS = new Set(["alarm", "connect", "webSocketMessage", "webSocketClose", "webSocketError"]);
 
 export class RemoteObject extends DurableObject<Env> {
+  static readonly jurisdiction: Jurisdiction | undefined = undefined;
+
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const object: ObjectName = { id: ctx.id.toString(), name: ctx.id.name };
+    const object: ObjectName = { id: ctx.id.toString(), name: ctx.id.name, jurisdiction: new.target.jurisdiction };
     const remote = env.OBJECTS as unknown as {
       call(object: ObjectName, method: string, args: unknown[]): Promise<unknown>;
       property(object: ObjectName, name: string): Promise<unknown>;
@@ -49,5 +51,14 @@ export class RemoteObject extends DurableObject<Env> {
     });
   }
 }
+
+class OfEu extends RemoteObject {
+  static override readonly jurisdiction = "eu";
+}
+class OfFedramp extends RemoteObject {
+  static override readonly jurisdiction = "fedramp";
+}
+
+export { OfEu as "RemoteObject@eu", OfFedramp as "RemoteObject@fedramp" };
 
 export default {};

@@ -1,11 +1,26 @@
-/** What `remote-object.worker.ts` and `objects.worker.ts` say to each other to name an object. */
+/** What the platform's own Workers around Durable Objects say to each other. */
 
 /** Which object: a stub cannot cross processes as a value, so that each call says it. */
 export interface ObjectName {
   readonly id: string;
   /** The name that the id was made of, when it is known. */
   readonly name?: string | undefined;
+  /** The part of the namespace that has it. */
+  readonly jurisdiction?: Jurisdiction | undefined;
 }
+
+export type Jurisdiction = "eu" | "fedramp";
 
 /** Header of a `fetch()` to an object: an `ObjectName` as JSON, percent-encoded. */
 export const OBJECT_HEADER = "x-freehold-object";
+
+/** An object that is in memory: the name of its class in the process, which tells the part of the namespace, and its id. */
+export interface LiveObject {
+  readonly part: string;
+  readonly id: string;
+}
+
+/** Entrypoint of the user's Worker that lists live objects, and what resets one; no user can write them as names in a class. */
+export const ALIVE_ENTRYPOINT = "@alive";
+export const RESET_METHOD = "@reset";
+export const RESET_HEADER = "x-freehold-reset";

@@ -3,11 +3,15 @@
  * the one process that owns their files; who binds them gets stand-ins under the same namespace key.
  */
 import { createHash } from "node:crypto";
+import { Client } from "undici";
 import type { Destination, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Service } from "../../kernel/workerd/config.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
+import { namespaceBinding, namespaceParts } from "./jurisdictions.ts";
+import { ALIVE_ENTRYPOINT } from "./remote-protocol.worker.ts";
 
 const COMPATIBILITY_DATE = "2026-01-01";
+const RESET_SOCKET = "reset-objects";
 const OBJECTS_SERVICE = "durable-objects:objects";
 
 const socketOf = (namespaceId: string): string => `o${createHash("sha256").update(namespaceId).digest("hex").slice(0, 12)}`;
@@ -17,21 +21,40 @@ export function objectsParts(
   namespaces: readonly { readonly id: string; readonly className: string }[],
   user: string,
 ): Required<Pick<WorkerdParts, "services" | "sockets">> {
+  const parts = namespaces.flatMap(({ id, className }) => namespaceParts(id, className, false));
   const service: Service = {
     name: OBJECTS_SERVICE,
     worker: {
       modules: workerModules(import.meta.url, "./objects.worker.ts", "./remote-protocol.worker.ts"),
       compatibilityDate: COMPATIBILITY_DATE,
-      bindings: namespaces.map(({ id, className }) => ({ name: id, durableObjectNamespace: { className, serviceName: user } })),
+      bindings: [
+        { name: "ALIVE", service: { name: user, entrypoint: ALIVE_ENTRYPOINT } },
+        { name: "PARTS", json: JSON.stringify(Object.fromEntries(parts.map((part) => [part.className, part.uniqueKey]))) },
+        ...parts.map(({ className, uniqueKey }) => ({ name: uniqueKey, durableObjectNamespace: { className, serviceName: user } })),
+      ],
     },
   };
   return {
     services: [service],
-    sockets: namespaces.map(({ id }) => ({
-      name: socketOf(id),
-      service: { name: OBJECTS_SERVICE, entrypoint: "Objects", props: { binding: id } },
-    })),
+    sockets: [
+      { name: RESET_SOCKET, service: { name: OBJECTS_SERVICE, entrypoint: "Reset" } },
+      ...namespaces.map(({ id }) => ({
+        name: socketOf(id),
+        service: { name: OBJECTS_SERVICE, entrypoint: "Objects", props: { binding: id } },
+      })),
+    ],
   };
+}
+
+/** Asks a process to reset its objects. `socket` gives the path of its sockets. Rejects when it does not answer in time. */
+export async function resetObjects(socket: (name: string) => string, timeoutMs: number): Promise<void> {
+  const client = new Client("http://objects", { socketPath: socket(RESET_SOCKET), bodyTimeout: timeoutMs, headersTimeout: timeoutMs });
+  try {
+    const answer = await client.request({ method: "POST", path: "/" });
+    await answer.body.dump();
+  } finally {
+    await client.destroy();
+  }
 }
 
 /** For a process that binds objects of another Worker; `owner` names that Worker at the time of a call. */
@@ -44,8 +67,9 @@ export async function remoteParts(
   const destination: Destination = { key: `durable-objects:${namespaceId}`, worker: owner, socket: socketOf(namespaceId) };
   const link = await worker.reach(`durable-objects:link:${namespaceId}`, destination);
   const service = `durable-objects:remote:${namespaceId}`;
+  const className = "RemoteObject";
   return {
-    bindings: [{ name: bindingName, durableObjectNamespace: { className: "RemoteObject", serviceName: service } }],
+    ...namespaceBinding(bindingName, className, service),
     services: [
       link,
       {
@@ -54,7 +78,7 @@ export async function remoteParts(
           modules: workerModules(import.meta.url, "./remote-object.worker.ts", "./remote-protocol.worker.ts"),
           compatibilityDate: COMPATIBILITY_DATE,
           bindings: [{ name: "OBJECTS", service: link.name }],
-          durableObjectNamespaces: [{ className: "RemoteObject", uniqueKey: namespaceId, enableSql: false }],
+          durableObjectNamespaces: namespaceParts(namespaceId, className, false),
           durableObjectStorage: { inMemory: true },
         },
       },

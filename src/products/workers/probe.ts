@@ -51,11 +51,7 @@ export async function probe(
             worker: {
               ...(await probeCode(kernel, version)),
               bindings: parts.bindings,
-              durableObjectNamespaces: classes.map((c) => ({
-                className: c.className,
-                uniqueKey: `probe-${c.className}`,
-                enableSql: c.sqlite,
-              })),
+              durableObjectNamespaces: context.durableObjects.previewNamespaces(classes),
               ...(classes.length > 0 && { durableObjectStorage: "probe-objects" }),
             },
           },

@@ -7,7 +7,7 @@ import { PlatformError } from "../../kernel/errors.ts";
 import type { Lease, ProcessSpec } from "../../kernel/workerd/runtime.ts";
 import { workersError } from "./errors.ts";
 import { cpuMsOf } from "./limits.ts";
-import type { Links } from "./links.ts";
+import { EXCLUSIVE_DRAIN_MS, type Links } from "./links.ts";
 import type { Version } from "./model.ts";
 import { type Entry, EVENTS, entryName, entryOfWorker, type PlanContext, planProcess, USER } from "./process.ts";
 import { entryOf, serviceBindingsOf } from "./service-bindings.ts";
@@ -46,6 +46,9 @@ interface Defined {
     readonly consumers: readonly string[];
   };
 }
+
+/** Time that answers get between the reset of objects and the end of their process. */
+const WRAP_UP_MS = 1_000;
 
 export const processId = (version: Version): string => `w-${version.id}`;
 
@@ -89,7 +92,12 @@ export function createServing(context: PlanContext, store: ScriptStore, links: (
         return planProcess(context, { script, version, entries, tailed, consumers: paths }, socket);
       },
       ...(version.syntax !== "none" && { limits: { cpuMs: cpuMsOf(version, kernel.config), aliveSocket: EVENTS } }),
-      ...(exclusive.length > 0 && { exclusive, busyUntil: () => durableObjects.nextAlarm(script) }),
+      ...(exclusive.length > 0 && {
+        exclusive,
+        busyUntil: () => durableObjects.nextAlarm(script),
+        // A little before requests are cut, so that their answers can still say why.
+        wrapUp: { afterMs: EXCLUSIVE_DRAIN_MS - WRAP_UP_MS, run: (socket) => durableObjects.reset(socket) },
+      }),
       output: (stream, line) => log.info("worker.output", { worker: script.name, stream, line }),
     };
     defined.set(id, { id, version, settings });

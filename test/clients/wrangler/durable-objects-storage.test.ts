@@ -45,6 +45,9 @@ const project = await deployWorker({ after }, platform, {
             statement: [attempt(() => sql.exec("SELECT 1 -- " + "x".repeat(99_000))), attempt(() => sql.exec("SELECT 1 -- " + "x".repeat(101_000)))],
             parameters: [attempt(() => sql.exec("SELECT " + marks(100), ...Array(100).fill(1))), attempt(() => sql.exec("SELECT " + marks(101), ...Array(101).fill(1)))],
             like: [attempt(() => sql.exec("SELECT 'a' LIKE ?", "x".repeat(50)).one()), attempt(() => sql.exec("SELECT 'a' LIKE ?", "x".repeat(51)).one())],
+            row: [attempt(() => { sql.exec("CREATE TABLE rows (a, b)"); sql.exec("INSERT INTO rows VALUES (?, 1)", "x".repeat(2_000_000)); }), attempt(() => sql.exec("INSERT INTO rows VALUES (?, 1)", "x".repeat(2_200_000)))],
+            blob: [attempt(() => sql.exec("INSERT INTO rows VALUES (?, 1)", new Uint8Array(2_000_000))), attempt(() => sql.exec("INSERT INTO rows VALUES (?, ?)", new Uint8Array(1_100_000), new Uint8Array(1_100_000)))],
+            value: [attempt(() => this.ctx.storage.kv.put("k", "x".repeat(2_000_000))), attempt(() => this.ctx.storage.kv.put("k", "x".repeat(2_200_000)))],
             glob: attempt(() => sql.exec("SELECT 'a' GLOB ?", "x".repeat(51)).one()),
           };
         }
@@ -80,14 +83,46 @@ const project = await deployWorker({ after }, platform, {
   config: { name: "storing", ...objects("Store") },
 });
 
-test("SQL limits: columns, statements, parameters, patterns", async () => {
+test("[durable-objects-14] SQL limits: columns, statements, parameters, patterns, rows and values of 2 MB", async () => {
   const limits = (await json(`${project.url}/limits/limits`)) as Record<string, string | string[]>;
-  for (const name of ["columns", "statement", "parameters", "like"]) {
+  for (const name of ["columns", "statement", "parameters", "like", "row", "blob", "value"]) {
     const [within, past] = limits[name] as string[];
     assert.equal(within, "works", name);
     assert.notEqual(past, "works", name);
   }
   assert.notEqual(limits.glob, "works");
+  assert.deepEqual([limits.row?.[1], limits.blob?.[1]], Array(2).fill("string or blob too big: SQLITE_TOOBIG"));
+});
+
+test("[durable-objects-49] past the cap of an object's database writes fail, and what was written and deletes work", async (t) => {
+  const small = await startPlatform(t, { config: { "durable_objects.object_max_bytes": 1_000_000 } });
+  const files = {
+    "index.js": `import { DurableObject } from "cloudflare:workers";
+      export class Filling extends DurableObject {
+        fill() {
+          const { sql } = this.ctx.storage;
+          sql.exec("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, text TEXT)");
+          for (let i = 0; i < 1000; i++) {
+            try { sql.exec("INSERT INTO t (text) VALUES (?)", "x".repeat(50_000)); } catch (error) { return [i, error.message]; }
+          }
+        }
+        async put() { return this.ctx.storage.put("key", "value").then(() => "stored", (error) => error.message); }
+        count() { return [this.ctx.storage.sql.exec("SELECT count(*) AS n, min(length(text)) AS least FROM t").one(), this.ctx.storage.sql.databaseSize]; }
+        empty() { this.ctx.storage.sql.exec("DELETE FROM t"); return this.fill(); }
+      }
+      export default { async fetch(request, env) { return Response.json(await env.Filling.getByName("a")[new URL(request.url).pathname.slice(1)]()); } };`,
+  };
+  const { url } = await deployWorker(t, small, { files, config: { name: "filling", ...objects("Filling") } });
+  const call = async (method: string) => (await small.fetch(`${url}/${method}`)).json();
+  const [written, refusal] = (await call("fill")) as [number, string];
+  assert(written > 10 && written < 25, String(written));
+  assert.equal(refusal, "database or disk is full: SQLITE_FULL");
+  assert.equal(await call("put"), "database or disk is full: SQLITE_FULL");
+  await small.restart();
+  const [row, size] = (await call("count")) as [unknown, number];
+  assert.deepEqual(row, { n: written, least: 50_000 });
+  assert(size >= 1_000_000 && size < 1_200_000, String(size));
+  assert.deepEqual(await call("empty"), [written, refusal]);
 });
 
 test("[durable-objects-50] a stream from an object is read, cancelled, and its source ends", async () => {
