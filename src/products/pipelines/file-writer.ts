@@ -20,6 +20,8 @@ export interface Plan {
   /** Select list over that, in the types of the sink's files. */
   readonly output: string;
   readonly columns: readonly { readonly name: string; readonly type: string }[];
+  /** A value is at most so many times as large as its event. Plans of earlier releases do not say. */
+  readonly growth?: number;
 }
 
 export interface FileFormat {

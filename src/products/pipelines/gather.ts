@@ -13,13 +13,8 @@ const FILE_BYTES = 32 * 1024 * 1024;
 /** Entries that are written one by one. */
 const PARTS_MAX = 16;
 
-/** When a roll is full: at the first entry that reaches one of the two. */
-export interface RollSize {
-  /** Of lines. */
-  readonly bytes: number;
-  /** Dropped ones included. */
-  readonly events: number;
-}
+/** Whether a roll has its size: asked before each entry. */
+export type IsFull = (roll: Gathering) => boolean;
 
 export class Gathering {
   /** First offset, and the one after the last. */
@@ -57,11 +52,10 @@ export class Gathering {
   }
 
   /**
-   * Takes entries in order until the roll has its size, offset `end` is reached, or an entry belongs to another
+   * Takes entries in order until the roll is full, offset `end` is reached, or an entry belongs to another
    * partition. False when the roll is full.
    */
-  async add(entries: readonly JournalEntry[], size: RollSize, end = Number.POSITIVE_INFINITY): Promise<boolean> {
-    const isFull = (): boolean => this.bytes >= size.bytes || this.records >= size.events;
+  async add(entries: readonly JournalEntry[], isFull: IsFull, end = Number.POSITIVE_INFINITY): Promise<boolean> {
     const lines: Uint8Array[] = [];
     let full = false;
     for (const entry of entries) {
@@ -70,7 +64,7 @@ export class Gathering {
       if (this.empty) {
         this.partition = partition;
         this.firstTime = payload.time;
-      } else if (partition !== this.partition || isFull() || entry.offset >= end) {
+      } else if (partition !== this.partition || isFull(this) || entry.offset >= end) {
         full = true;
         break;
       }
@@ -83,7 +77,7 @@ export class Gathering {
       this.to = entry.offset + entry.count;
     }
     await this.#write(lines);
-    return !full && !isFull();
+    return !full && !isFull(this);
   }
 
   async #write(lines: readonly Uint8Array[]): Promise<void> {

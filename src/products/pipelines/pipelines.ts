@@ -149,6 +149,7 @@ export async function openPipelines(
         ordinal,
         journal: stream.journal,
         rolling: sink.settings.rolling,
+        growth: plan.growth ?? 1,
         target: targetOf(sink, plan),
         write: (roll, prepared, signal) =>
           writer.write({ plan, fields: stream.fields, format: sink.settings.format, ...roll, ...prepared }, signal),
@@ -356,6 +357,7 @@ export async function openPipelines(
       guarded: statement.guarded,
       output,
       columns: statement.columns.map(({ name, type }) => ({ name, type: String(type) })),
+      growth: statement.growth,
     };
   }
 }

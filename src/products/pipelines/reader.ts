@@ -12,7 +12,7 @@ import type { WrittenFile } from "../../kernel/duckdb/parquet.ts";
 import type { Journal } from "../../kernel/journal/journal.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { RollLines } from "./file-writer.ts";
-import { Gathering, type RollSize } from "./gather.ts";
+import { Gathering } from "./gather.ts";
 import type { RollMetrics } from "./metrics.ts";
 import type { FileIdentity } from "./naming.ts";
 import type { ScratchFiles } from "./scratch-files.ts";
@@ -42,6 +42,8 @@ export interface ReaderOptions {
   readonly journal: Journal;
   readonly rolling: RollingPolicy;
   readonly target: Target;
+  /** A value that SQL makes of an event may be so many times as large; absent: once. */
+  readonly growth?: number;
   /** Makes the sink's file of a roll, as `target.prepare` says; undefined when nothing is left of the roll. */
   write(roll: RollLines, prepared: Prepared, signal: AbortSignal): Promise<WrittenFile | undefined>;
   readonly scratch: ScratchFiles;
@@ -72,18 +74,21 @@ export interface Reader {
 const READ_BYTES = 4 * 1024 * 1024;
 /** A roll holds at most this much, whatever the sink's policy: bounds the time and the disk that one roll takes. */
 const ROLL_BYTES_MAX = 256 * 1024 * 1024;
+/** Events that DuckDB works on at a time, and memory that what SQL makes of them may take: large events come in small rolls. */
+const VECTOR_ROWS = 2048;
+const VECTOR_BYTES_MAX = 64 * 1024 * 1024;
 /** Rolls from this size on tell how many bytes of lines make a byte of the sink's file. */
 const LEARN_BYTES_MIN = 1024 * 1024;
 /** Pause between two steps of gathering while events trickle in. */
 const GATHER_MS = 50;
 const BACKOFF_MS = [500, 60_000] as const;
-const UNBOUNDED: RollSize = { bytes: Number.POSITIVE_INFINITY, events: Number.POSITIVE_INFINITY };
 
 export function startReader(options: ReaderOptions): Reader {
   const { journal, target, rolling, clock, log } = options;
   const stopping = new AbortController();
   const draining = new AbortController();
   const ended = AbortSignal.any([stopping.signal, draining.signal]);
+  const { growth = 1 } = options;
   let state = options.state;
   // Bytes of the sink's file for each byte of lines, as learnt; 1 until a file was written.
   let ratio = 1;
@@ -97,7 +102,7 @@ export function startReader(options: ReaderOptions): Reader {
         if (stopping.signal.aborted) return await discard(roll);
         const entries = await journal.read(roll.to, READ_BYTES);
         if (entries.length > 0) {
-          if (!(await roll.add(entries, size()))) break;
+          if (!(await roll.add(entries, isFull))) break;
           // While there is more to read, only the time spent here counts: after an outage old events must not make tiny files.
           if (clock.now() - begun < rolling.intervalMs) continue;
         } else if (draining.signal.aborted) {
@@ -116,10 +121,12 @@ export function startReader(options: ReaderOptions): Reader {
     }
   }
 
-  const size = (): RollSize => ({
-    bytes: Math.min(ROLL_BYTES_MAX, rolling.eventBytes ?? ROLL_BYTES_MAX, (rolling.fileBytes ?? Number.POSITIVE_INFINITY) / ratio),
-    events: rolling.events ?? Number.POSITIVE_INFINITY,
-  });
+  function isFull(roll: Gathering): boolean {
+    const grown = growth > 1 && (roll.bytes / roll.records) * growth * VECTOR_ROWS > VECTOR_BYTES_MAX;
+    const most = grown ? VECTOR_BYTES_MAX / growth : ROLL_BYTES_MAX;
+    const { eventBytes = most, fileBytes = Number.POSITIVE_INFINITY, events = Number.POSITIVE_INFINITY } = rolling;
+    return roll.bytes >= Math.min(most, eventBytes, fileBytes / ratio) || roll.records >= events;
+  }
 
   /** When the roll is complete though no more comes: milliseconds since the epoch, undefined for an empty one. */
   function dueAt(roll: Gathering): number | undefined {
@@ -152,7 +159,7 @@ export function startReader(options: ReaderOptions): Reader {
         const entries = await journal.read(roll.to, READ_BYTES);
         if (entries.length === 0)
           throw new Error(`the journal ends at ${journal.end}, before the end of the roll that was begun, ${intent.to}`);
-        await roll.add(entries, UNBOUNDED, intent.to);
+        await roll.add(entries, () => false, intent.to);
       }
       await roll.close();
       return roll;

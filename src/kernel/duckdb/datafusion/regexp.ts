@@ -1,7 +1,7 @@
 /** DataFusion's functions with regular expressions. Patterns that are literals are checked and translated when the SQL is. */
 import { literal } from "../engine.ts";
 import { checkFlags, inlineFlags, type Pattern, translatePattern, translateReplacement } from "./pattern.ts";
-import { type Argument, constantRule, constantText, FunctionError, type FunctionTable } from "./rule.ts";
+import { type Argument, bounded, constantRule, constantText, FunctionError, type FunctionTable, GROWN_BYTES_MAX } from "./rule.ts";
 
 interface Call {
   readonly text: string;
@@ -51,6 +51,9 @@ export const regexp: FunctionTable = {
       typeof by.constant === "string"
         ? literal(translateReplacement(by.constant, parsed?.groups ?? Array.from({ length: 9 }, () => undefined)))
         : `regexp_replace(regexp_replace(${by.sql}, '\\\\+([^0-9\\\\]|$)', '\\1', 'g'), '\\$\\{?([0-9])\\}?', '\\\\\\1', 'g')`;
-    return `regexp_replace(${text}, ${pattern}, ${replacement}${global ? ", 'g'" : ""})`;
+    if (!global) return `regexp_replace(${text}, ${pattern}, ${replacement})`;
+    // Once for each character of the text at most; a group that it repeats is two characters and part of the text.
+    const size = `(strlen(${text}) + 1) * strlen(${replacement})`;
+    return `regexp_replace(${text}, ${pattern}, ${bounded(replacement, size, GROWN_BYTES_MAX)}, 'g')`;
   }),
 };

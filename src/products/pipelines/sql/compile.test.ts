@@ -278,3 +278,38 @@ test("what the dialect does not have is refused by name", async () => {
       return true;
     });
 });
+
+/** Queries that build on each other: each makes `v` of the one before by the expression. */
+function chain(expression: string, length: number): string {
+  const steps = Array.from({ length }, (_, i) => `q${i + 1} AS (SELECT ${expression} AS v FROM q${i})`);
+  return `WITH q0 AS (SELECT user_id AS v FROM events), ${steps.join(", ")}`;
+}
+
+test("a value that would hold a column over and over is refused before anything runs", async () => {
+  const growing = [
+    "v || v",
+    "concat(v, v)",
+    "concat_ws(',', v, v)",
+    "[v, v]",
+    "struct(v, v)",
+    "CASE WHEN v IS NULL THEN v ELSE upper(v || v) END",
+  ];
+  for (const expression of growing) {
+    await assert.rejects(
+      compile(`INSERT INTO out ${chain(expression, 20)} SELECT v FROM q20`),
+      /a value would hold the column "user_id" more than 16 times/,
+      expression,
+    );
+    const [statement] = await compile(`INSERT INTO out ${chain(expression, 4)} SELECT v FROM q4`);
+    assert.equal(statement?.growth, 16, expression);
+  }
+  // In a condition, too, where nothing of it is kept.
+  await assert.rejects(
+    compile(`INSERT INTO out ${chain("v || v", 4)} SELECT 1 AS one FROM q4 WHERE length(v || v) > 3`),
+    /more than 16 times/,
+  );
+  // Looking at a value often makes nothing of it, nor does holding many columns.
+  const branches = Array.from({ length: 150 }, (_, i) => `WHEN user_id = '${i}' OR user_id LIKE '${i}%' THEN '${i}'`).join(" ");
+  const [looked] = await compile(`INSERT INTO out SELECT CASE ${branches} ELSE user_id || event_type END AS v FROM events`);
+  assert.equal(looked?.growth, 1);
+});

@@ -39,6 +39,8 @@ export interface CompiledStatement {
   /** The same with NULL in the place of values that fail; null when DuckDB cannot guard it. */
   readonly guarded: string | null;
   readonly columns: readonly Column[];
+  /** A value is at most so many times as large as its event. */
+  readonly growth: number;
 }
 
 const SQL_LENGTH_MAX = 100_000;
@@ -77,6 +79,7 @@ async function compileStatement(
   let stream: StreamTable | undefined;
   const typesByFrom = new Map<string, Types>();
   const budget = { questions: QUESTIONS_MAX };
+  let growth = 1;
   const select = (guarded: boolean) => {
     let makers = 0;
     return compileSelect(node, {
@@ -84,6 +87,9 @@ async function compileStatement(
       guarded,
       onMaker() {
         if (++makers > MAKERS_MAX) throw new SqlError(`more than ${MAKERS_MAX} calls that make texts or arrays of a given size`);
+      },
+      onGrowth(times) {
+        growth = Math.max(growth, times);
       },
       stream(name) {
         const found = tables.stream(name);
@@ -121,7 +127,7 @@ async function compileStatement(
       if (error instanceof SqlError) return null;
       throw error;
     });
-  return { stream, sink, select: named(sql), guarded, columns };
+  return { stream, sink, select: named(sql), guarded, columns, growth };
 }
 
 async function parse(connection: Connection, query: string) {

@@ -324,7 +324,8 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ["read_text('/etc/passwd')", /Invalid function 'read_text'/],
   [`${"abs(".repeat(300)}id${")".repeat(300)}`, /nested too deeply/],
   [`${"acos(".repeat(40)}id${")".repeat(40)}`, /too complex/],
-  [Array.from({ length: 51 }, () => "repeat('x', 1000000)").join(" || "), /more than 50 calls/],
+  [`coalesce(${Array.from({ length: 51 }, () => "repeat('x', 1000000)").join(", ")})`, /more than 50 calls/],
+  [Array.from({ length: 9 }, () => "repeat('x', 1000000)").join(" || "), /join more than 8 texts/],
   [`${"(".repeat(20_000)}id${")".repeat(20_000)}`, /parser error|too deep|nested/i],
   [`'${"x".repeat(1_000_000)}'`, /longer than 100000 characters/],
 ];

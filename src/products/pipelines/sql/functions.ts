@@ -67,6 +67,14 @@ const makers = new Set(
 );
 export const isMaker = (rule: FunctionRule): boolean => makers.has(rule);
 
+/** Functions whose result holds more than one of its arguments. What replaces is bounded by itself. */
+const joiners = new Set(
+  "concat concat_ws overlay struct make_array array_append array_prepend array_concat array_union array_resize array_replace array_replace_n array_replace_all array_to_string"
+    .split(" ")
+    .map((name) => table[name]),
+);
+export const isJoiner = (rule: FunctionRule): boolean => joiners.has(rule);
+
 /** The rule of a function, in lower case; undefined when there is none of that name. */
 export function functionRule(name: string): FunctionRule | undefined {
   const own = Object.hasOwn(aliases, name) ? (aliases[name] as string) : name;

@@ -10,6 +10,7 @@ import { reservedColumns, TIME } from "../fields.ts";
 import { SOURCE } from "../source.ts";
 import { displayName } from "./display.ts";
 import { expression, inOrder } from "./expressions.ts";
+import { type Growth, growth, type Holding, holdingOnce } from "./growth.ts";
 import type { Scope, Types } from "./scope.ts";
 import { SqlError } from "./sql-error.ts";
 
@@ -17,6 +18,8 @@ export interface CompiledSelect {
   /** Yields `columns`, in this order, then the hidden time of ingest. */
   readonly sql: string;
   readonly columns: readonly string[];
+  /** What a value of each column can hold. */
+  readonly holdings: readonly Holding[];
 }
 
 export interface SelectContext {
@@ -26,6 +29,8 @@ export interface SelectContext {
   typesOver(from: string): Types;
   /** Counts the functions whose results are as large as an argument says. */
   onMaker(): void;
+  /** How often some value can hold a column of the stream. */
+  onGrowth(times: number): void;
   /** Milliseconds since the epoch: the value of `now()`. */
   readonly now: number;
   /**
@@ -41,6 +46,7 @@ interface From {
   readonly sql: string;
   readonly alias: string;
   readonly columns: readonly string[];
+  readonly holdings: readonly Holding[];
 }
 
 /** SELECTs around a SELECT, and CTEs that build on each other: DuckDB's binder recurses. */
@@ -52,12 +58,17 @@ export async function compileSelect(node: SyntaxNode, context: SelectContext, ou
   const ctes = await commonTables(node, context, outer, depth);
   const from = await fromItem(node.from_table as SyntaxNode, context, ctes, depth);
   const scope = scopeOf(from, context);
-  const items = (await inOrder(node.select_list as SyntaxNode[], (item) => selectItem(item, from, scope))).flat();
+  const held = growth((names) => from.holdings[columnAt(names, from).index] as Holding, context.onGrowth);
+  const items = (await inOrder(node.select_list as SyntaxNode[], (item) => selectItem(item, from, scope, held))).flat();
   uniqueNames(items.map((item) => item.name));
   if ((node.select_list as SyntaxNode[]).filter(isUnnest).length > 1) throw new SqlError("only one array may be unnested per SELECT");
-  const where = (node.where_clause ?? null) === null ? "" : ` WHERE ${await guarded(node.where_clause as SyntaxNode, scope)}`;
+  const where = (node.where_clause ?? null) === null ? "" : ` WHERE ${await guarded(node.where_clause as SyntaxNode, scope, held)}`;
   const list = [...items.map((item) => `${item.sql} AS ${identifier(item.name)}`), `${identifier(from.alias)}.${TIME} AS ${TIME}`];
-  return { sql: `SELECT ${list.join(", ")} FROM ${from.sql}${where}`, columns: items.map((item) => item.name) };
+  return {
+    sql: `SELECT ${list.join(", ")} FROM ${from.sql}${where}`,
+    columns: items.map((item) => item.name),
+    holdings: items.map((item) => item.holding),
+  };
 }
 
 function refuseOtherThanRowWise(node: SyntaxNode): void {
@@ -101,13 +112,14 @@ async function fromItem(node: SyntaxNode, context: SelectContext, ctes: Ctes, de
         throw new SqlError(`table '${[node.catalog_name, node.schema_name, name].filter(Boolean).join(".")}' not found`);
       const alias = given === "" ? name : given;
       const cte = ctes.get(name.toLowerCase());
-      if (cte !== undefined) return { sql: `(${cte.sql}) AS ${identifier(alias)}`, alias, columns: cte.columns };
-      return { sql: `${SOURCE} AS ${identifier(alias)}`, columns: context.stream(name), alias };
+      if (cte !== undefined) return { ...cte, sql: `(${cte.sql}) AS ${identifier(alias)}`, alias };
+      const columns = context.stream(name);
+      return { sql: `${SOURCE} AS ${identifier(alias)}`, columns, holdings: columns.map(holdingOnce), alias };
     }
     case "SUBQUERY": {
       const inner = await compileSelect((node.subquery as { node: SyntaxNode }).node, context, ctes, depth + 1);
       const alias = given === "" ? "subquery" : given;
-      return { sql: `(${inner.sql}) AS ${identifier(alias)}`, alias, columns: inner.columns };
+      return { ...inner, sql: `(${inner.sql}) AS ${identifier(alias)}`, alias };
     }
     case "EMPTY":
       throw new SqlError("SELECT needs a FROM clause with a stream");
@@ -120,7 +132,6 @@ async function fromItem(node: SyntaxNode, context: SelectContext, ctes: Ctes, de
 }
 
 function scopeOf(from: From, context: SelectContext): Scope {
-  const byName = new Map(from.columns.map((column) => [column.toLowerCase(), column]));
   return {
     now: context.now,
     types: context.typesOver(from.sql),
@@ -128,34 +139,47 @@ function scopeOf(from: From, context: SelectContext): Scope {
     onVolatile() {},
     onMaker: context.onMaker,
     column(names) {
-      const [first, second, ...rest] = names as [string, string | undefined, ...string[]];
-      const qualified = first.toLowerCase() === from.alias.toLowerCase() && second !== undefined && byName.has(second.toLowerCase());
-      const column = byName.get((qualified ? (second as string) : first).toLowerCase());
-      if (column === undefined) {
-        const valid = from.columns.map((name) => `${from.alias}.${name}`).join(", ");
-        throw new SqlError(`No field named ${names.join(".")}. Valid fields are ${valid}.`);
-      }
-      const members = qualified ? rest : names.slice(1);
+      const { index, members } = columnAt(names, from);
       return members.reduce(
         (sql, member) => `struct_extract(${sql}, '${member.replaceAll("'", "''")}')`,
-        `${identifier(from.alias)}.${identifier(column)}`,
+        `${identifier(from.alias)}.${identifier(from.columns[index] as string)}`,
       );
     },
   };
 }
 
-async function selectItem(item: SyntaxNode, from: From, scope: Scope): Promise<{ name: string; sql: string }[]> {
+/** The column that a reference names, and the members of it. Throws `SqlError` when there is none. */
+function columnAt(names: readonly string[], { alias, columns }: From): { index: number; members: readonly string[] } {
+  const find = (name: string): number => columns.findLastIndex((column) => column.toLowerCase() === name.toLowerCase());
+  const [first, second] = names as [string, string | undefined];
+  if (first.toLowerCase() === alias.toLowerCase() && second !== undefined && find(second) >= 0)
+    return { index: find(second), members: names.slice(2) };
+  if (find(first) >= 0) return { index: find(first), members: names.slice(1) };
+  const valid = columns.map((name) => `${alias}.${name}`).join(", ");
+  throw new SqlError(`No field named ${names.join(".")}. Valid fields are ${valid}.`);
+}
+
+interface Item {
+  readonly name: string;
+  readonly sql: string;
+  readonly holding: Holding;
+}
+
+async function selectItem(item: SyntaxNode, from: From, scope: Scope, held: Growth): Promise<Item[]> {
   if (item.class === "STAR") return starItems(item, from);
   const alias = item.alias as string;
   const name = alias === "" ? displayName(item) : alias;
-  if (!isUnnest(item)) return [{ name, sql: await guarded(item, scope) }];
+  if (!isUnnest(item)) return [{ name, sql: await guarded(item, scope, held), holding: held.of(item) }];
   const args = item.children as SyntaxNode[];
   if (args.length !== 1) throw new SqlError("UNNEST expects 1 argument");
-  return [{ name, sql: `unnest(${await guarded(args[0] as SyntaxNode, scope)})` }];
+  const [list] = args as [SyntaxNode];
+  return [{ name, sql: `unnest(${await guarded(list, scope, held)})`, holding: held.of(list) }];
 }
 
 /** The expression, in TRY where that is asked for. What gives another value at each call cannot be tried again. */
-async function guarded(node: SyntaxNode, scope: Scope): Promise<string> {
+async function guarded(node: SyntaxNode, scope: Scope, held: Growth): Promise<string> {
+  // Before the engine sees any of it: it computes what is made of literals alone.
+  held.of(node);
   let volatile = false;
   const sql = await expression(node, { ...scope, onVolatile: () => (volatile = true) });
   return scope.guarded && !volatile ? `TRY(${sql})` : sql;
@@ -163,7 +187,7 @@ async function guarded(node: SyntaxNode, scope: Scope): Promise<string> {
 
 const isUnnest = (node: SyntaxNode): boolean => node.class === "FUNCTION" && (node.function_name as string).toLowerCase() === "unnest";
 
-function starItems(item: SyntaxNode, from: From): { name: string; sql: string }[] {
+function starItems(item: SyntaxNode, from: From): Item[] {
   const relation = item.relation_name as string;
   if (relation !== "" && relation.toLowerCase() !== from.alias.toLowerCase()) throw new SqlError(`table '${relation}' not found`);
   const plain = [item.exclude_list, item.replace_list, item.qualified_exclude_list, item.rename_list].every(
@@ -171,7 +195,11 @@ function starItems(item: SyntaxNode, from: From): { name: string; sql: string }[
   );
   if (!plain || item.columns === true || (item.expr ?? null) !== null)
     throw new SqlError("EXCLUDE, REPLACE and RENAME after * are not supported");
-  return from.columns.map((column) => ({ name: column, sql: `${identifier(from.alias)}.${identifier(column)}` }));
+  return from.columns.map((column, i) => ({
+    name: column,
+    sql: `${identifier(from.alias)}.${identifier(column)}`,
+    holding: from.holdings[i] as Holding,
+  }));
 }
 
 function uniqueNames(names: readonly string[]): void {
