@@ -8,7 +8,7 @@ import { platformError } from "../../kernel/errors.ts";
 import type { MetaTransaction } from "../../kernel/meta/meta.ts";
 import type { BindingConfig, WorkerRef } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
-import type { DeploymentContent, ScriptSettings, StoredModule, Version, VersionContent } from "./model.ts";
+import type { Annotations, DeploymentContent, ScriptSettings, StoredModule, Version, VersionContent } from "./model.ts";
 import { probe } from "./probe.ts";
 import { type PlanContext, USER, workerRef } from "./process.ts";
 import type { Routing } from "./routing.ts";
@@ -20,11 +20,15 @@ export interface Deployer {
   /** Uploads a version; with `deploy` it becomes the current deployment in the same transaction. */
   upload(name: string, upload: Upload, options: UploadOptions): Promise<{ live: LiveScript | undefined; version: Version }>;
   /** A new version that differs from the latest in its bindings, deployed at once: how secrets change. */
-  editBindings(name: string, edit: (bindings: readonly BindingConfig[]) => readonly BindingConfig[]): Promise<Version>;
+  editBindings(name: string, edit: EditBindings): Promise<Version>;
+  /** The same without a deployment, for a Worker whose versions are rolled out by hand. */
+  editLatest(name: string, edit: EditBindings, annotations: Annotations): Promise<Version>;
   deploy(name: string, content: DeploymentContent): Promise<LiveScript>;
   patchSettings(name: string, change: Partial<ScriptSettings>): Promise<LiveScript>;
   remove(name: string): Promise<void>;
 }
+
+type EditBindings = (bindings: readonly BindingConfig[]) => readonly BindingConfig[];
 
 export interface UploadOptions {
   readonly deploy: boolean;
@@ -210,7 +214,8 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
   ): Promise<VersionContent> {
     const { exports, startupTimeMs } = await probe(context, script, draft, classes);
     const main = exports.find((e) => e.name === "default");
-    const usable = (main?.handlers.length ?? 0) > 0 || exports.some((e) => e.name !== "default" && e.type !== "object");
+    // An object is an entrypoint by its handlers; a class is one as it is.
+    const usable = exports.some((e) => e.handlers.length > 0 || (e.name !== "default" && e.type !== "object"));
     if (!usable) throw workersError("noHandlers");
     return { ...content, exports, handlers: main?.handlers ?? [], startupTimeMs };
   }
@@ -218,6 +223,18 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
   /** Blobs that no row names, after a failure. */
   async function discard(fresh: Prepared["fresh"]): Promise<void> {
     for (const { blob } of fresh.values()) await leases.discard(blob);
+  }
+
+  /** The latest version's content with other bindings. */
+  async function withBindings(
+    live: LiveScript,
+    edit: EditBindings,
+    annotations: Annotations,
+  ): Promise<{ from: Version; content: VersionContent }> {
+    const latest = await store.latestVersion(live.script.id);
+    if (latest === undefined) throw workersError("noVersions");
+    const { id: _id, scriptId: _scriptId, number: _number, createdOn: _createdOn, ...content } = latest;
+    return { from: latest, content: { ...content, bindings: edit(content.bindings), source: "secret", annotations } };
   }
 
   /** Moves the processes along with what was committed. */
@@ -280,20 +297,24 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
     editBindings: (name, edit) =>
       exclusively(name, async () => {
         const live = store.require(name);
-        const latest = await store.latestVersion(live.script.id);
-        if (latest === undefined) throw workersError("notFound");
-        if (!live.versions.some((version) => version.id === latest.id)) throw workersError("latestNotDeployed");
-        const { id: _id, scriptId, number: _number, createdOn: _createdOn, ...content } = latest;
-        const bindings = edit(content.bindings);
-        const changed: VersionContent = { ...content, bindings, source: "secret", annotations: { "workers/triggered_by": "secret" } };
+        const annotations = { "workers/triggered_by": "secret" };
+        const changed = await withBindings(live, edit, annotations);
+        if (!live.versions.some((version) => version.id === changed.from.id)) throw workersError("latestNotDeployed");
         const version = await meta.transaction(async (tx) => {
-          const added = await store.addVersion(tx, scriptId, randomUUID(), changed);
+          const added = await store.addVersion(tx, live.script.id, randomUUID(), changed.content);
           const versions = [{ version_id: added.id, percentage: 100 }];
-          await store.addDeployment(tx, scriptId, { versions, annotations: { "workers/triggered_by": "secret" }, source: "secret" });
+          await store.addDeployment(tx, live.script.id, { versions, annotations, source: "secret" });
           return added;
         });
         await follow(name);
         return version;
+      }),
+
+    editLatest: (name, edit, annotations) =>
+      exclusively(name, async () => {
+        const live = store.require(name);
+        const { content } = await withBindings(live, edit, { ...annotations, "workers/triggered_by": "secret" });
+        return meta.transaction((tx) => store.addVersion(tx, live.script.id, randomUUID(), content));
       }),
 
     deploy: (name, content) =>

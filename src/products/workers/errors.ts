@@ -58,6 +58,7 @@ export const workersError = defineErrors("workers", {
     apiCode: 10215,
     message: "Secret edit failed. You attempted to modify a secret, but the latest version of your Worker is not deployed.",
   },
+  noVersions: { status: 400, apiCode: 10222, message: "This Worker has no uploaded versions." },
   assetsSession: { status: 400, apiCode: 10304, message: "The assets completion token is invalid or has expired." },
   assetsManifest: { status: 400, apiCode: 10301, message: "The asset manifest is invalid." },
   assetTooLarge: { status: 413, apiCode: 10302, message: "An asset exceeds the limit of 25 MiB." },

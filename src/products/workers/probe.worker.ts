@@ -22,16 +22,18 @@ const bases: [string, { prototype: object }][] = [
   ["workflow", WorkflowEntrypoint as unknown as { prototype: object }],
 ];
 
-function methods(prototype: object, until: object): string[] {
+/** Names of what can be called, of a class's prototype or of an object with the prototypes that it has. */
+function methods(from: object, until: object): string[] {
   const names = new Set<string>();
-  for (let level = prototype; level !== until && level !== Object.prototype && level !== null; level = Object.getPrototypeOf(level)) {
-    for (const name of Object.getOwnPropertyNames(level)) if (name !== "constructor") names.add(name);
+  for (let level = from; level !== until && level !== Object.prototype && level !== null; level = Object.getPrototypeOf(level)) {
+    for (const [name, { value, get }] of Object.entries(Object.getOwnPropertyDescriptors(level)))
+      if (name !== "constructor" && (typeof value === "function" || get !== undefined)) names.add(name);
   }
   return [...names];
 }
 
 function describe(name: string, value: unknown): Export | undefined {
-  if (typeof value === "object" && value !== null) return { name, type: "object", handlers: Object.keys(value) };
+  if (typeof value === "object" && value !== null) return { name, type: "object", handlers: methods(value, Object.prototype) };
   if (typeof value !== "function" || typeof value.prototype !== "object" || value.prototype === null) return undefined;
   const prototype = value.prototype as object;
   const base = bases.find(([, b]) => Object.prototype.isPrototypeOf.call(b.prototype, prototype));

@@ -2,19 +2,19 @@
 import { z } from "zod";
 import { parseJson, parseWith } from "../../kernel/api/body.ts";
 import { numberedPage } from "../../kernel/api/envelope.ts";
-import type { BindingConfig, RequestContext, Route } from "../../kernel/product.ts";
+import type { RequestContext, Route } from "../../kernel/product.ts";
 import { manifestSchema } from "./assets.ts";
-import { publicBinding, sealSecret } from "./bindings.ts";
 import { scriptContent } from "./content.ts";
 import { checkName } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
 import { callersOf, READ, type RouteDeps, removeScript, TAIL, WRITE } from "./route-deps.ts";
+import { secretRoutes } from "./secret-routes.ts";
 import { serviceRoutes } from "./service-routes.ts";
 import type { LiveScript } from "./store.ts";
 import { filtersSchema } from "./tails.ts";
 import { readUpload, tailConsumers, type Upload } from "./upload.ts";
-import { deploymentView, scriptSettingsView, scriptView, settingsView, versionSummary, versionView } from "./views.ts";
+import { deploymentView, scriptSettingsView, scriptView, settingsView, versionView } from "./views.ts";
 
 const SCRIPT = "/accounts/:account/workers/scripts/:name";
 /** Bytes of the form around the code: boundaries, names, metadata. */
@@ -32,9 +32,6 @@ const settingsSchema = z.object({
   tail_consumers: tailConsumers.nullish(),
   tags: z.array(z.string()).nullish(),
 });
-
-const secretSchema = z.object({ name: z.string().min(1), text: z.string(), type: z.literal("secret_text").default("secret_text") });
-const bulkSchema = z.object({ secrets: z.record(z.string(), secretSchema.nullable()) });
 
 export function workerRoutes(deps: RouteDeps): Route[] {
   const { kernel, store, deployer, assets, cron, tails, durableObjects } = deps;
@@ -162,7 +159,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
         const { script } = named(c);
         const all = await store.versions(script.id, 1000);
         const { result, resultInfo } = numberedPage(all, c.query, 1000, 10);
-        return { page: true, result: { items: result.map(versionSummary) }, resultInfo };
+        return { page: true, result: { items: result.map(versionView) }, resultInfo };
       },
     },
     {
@@ -214,74 +211,6 @@ export function workerRoutes(deps: RouteDeps): Route[] {
           source: sourceOf(c),
         });
         return live.deployment && deploymentView(live.deployment);
-      },
-    },
-  ];
-
-  const secrets: Route[] = [
-    {
-      op: "workers.secrets.list",
-      method: "GET",
-      path: `${SCRIPT}/secrets`,
-      permission: READ,
-      async handle(c) {
-        const latest = await store.latestVersion(named(c).script.id);
-        return (latest?.bindings ?? []).filter((b) => b.type === "secret_text").map(publicBinding);
-      },
-    },
-    {
-      op: "workers.secrets.put",
-      method: "PUT",
-      path: `${SCRIPT}/secrets`,
-      permission: WRITE,
-      async handle(c) {
-        const { name, text } = await c.json(secretSchema);
-        const sealed = sealSecret(kernel, name, text);
-        await deployer.editBindings(c.params.name as string, (old) => [...withoutSecrets(old, [name]), sealed]);
-        return publicBinding(sealed);
-      },
-    },
-    {
-      op: "workers.secrets.get",
-      method: "GET",
-      path: `${SCRIPT}/secrets/:key`,
-      permission: READ,
-      async handle(c) {
-        const latest = await store.latestVersion(named(c).script.id);
-        const found = latest?.bindings.find((b) => b.type === "secret_text" && b.name === c.params.key);
-        if (found === undefined) throw workersError("secretNotFound", `Binding '${c.params.key}' does not exist on this Worker.`);
-        return publicBinding(found);
-      },
-    },
-    {
-      op: "workers.secrets.delete",
-      method: "DELETE",
-      path: `${SCRIPT}/secrets/:key`,
-      permission: WRITE,
-      async handle(c) {
-        const { key } = c.params;
-        await deployer.editBindings(c.params.name as string, (old) => {
-          if (!old.some((b) => b.type === "secret_text" && b.name === key)) {
-            throw workersError("secretNotFound", `Binding '${key}' does not exist on this Worker.`);
-          }
-          return old.filter((b) => b.name !== key);
-        });
-        return null;
-      },
-    },
-    {
-      op: "workers.secrets.bulk",
-      method: "PATCH",
-      path: `${SCRIPT}/secrets-bulk`,
-      permission: WRITE,
-      async handle(c) {
-        const { secrets: change } = await c.json(bulkSchema);
-        const sealed = Object.entries(change).flatMap(([name, secret]) => (secret === null ? [] : [sealSecret(kernel, name, secret.text)]));
-        const version = await deployer.editBindings(c.params.name as string, (old) => [
-          ...withoutSecrets(old, Object.keys(change)),
-          ...sealed,
-        ]);
-        return version.bindings.filter((b) => b.type === "secret_text").map(publicBinding);
       },
     },
   ];
@@ -403,15 +332,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
     return uploaded(jwt, complete);
   }
 
-  return [...scripts, ...versions, ...secrets, ...triggers, ...assetRoutes, ...serviceRoutes(deps)];
-}
-
-/** The bindings without the secrets of these names; a binding of another type that has one of them is in the way. */
-function withoutSecrets(bindings: readonly BindingConfig[], names: readonly string[]): BindingConfig[] {
-  const taken = bindings.find((b) => b.type !== "secret_text" && names.includes(b.name));
-  if (taken !== undefined)
-    throw workersError("nameInUse", `Binding name '${taken.name}' already in use. Please use a different name and try again.`);
-  return bindings.filter((b) => !names.includes(b.name));
+  return [...scripts, ...versions, ...secretRoutes(deps), ...triggers, ...assetRoutes, ...serviceRoutes(deps)];
 }
 
 const scheduleView = (s: { cron: string; created_on: number; modified_on: number }) => ({

@@ -3,7 +3,7 @@
  * templates inside create-cloudflare); React Router's and Astro's starters are downloads, so their projects are written here.
  */
 import assert from "node:assert/strict";
-import { cp, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { launchBrowser, noBrowser } from "../../harness/browser.ts";
@@ -57,6 +57,23 @@ test("create-cloudflare's Workers with a Durable Object, with assets, and with a
   await run(queue, "wrangler", ["queues", "create", "my-queue"]);
   await run(queue, "wrangler", ["deploy"]);
   assert.equal(await text("starter-queue"), "Sent message to the queue");
+});
+
+test("Workers Sites still uploads its files to KV and serves them from there", { skip: noFrameworks }, async (t) => {
+  const cwd = await clientProject(t, "frameworks");
+  const config = { name: "sites", main: "index.js", compatibility_date: COMPATIBILITY_DATE, site: { bucket: "./public" } };
+  const handler = `import { getAssetFromKV } from "@cloudflare/kv-asset-handler";
+    import manifest from "__STATIC_CONTENT_MANIFEST";
+    export default { fetch: (request, env, ctx) => getAssetFromKV(
+      { request, waitUntil: (promise) => ctx.waitUntil(promise) },
+      { ASSET_NAMESPACE: env.__STATIC_CONTENT, ASSET_MANIFEST: JSON.parse(manifest) },
+    ) };`;
+  await mkdir(join(cwd, "public"));
+  await writeFile(join(cwd, "public", "index.html"), "<h1>From KV</h1>");
+  await writeFile(join(cwd, "index.js"), handler);
+  await writeFile(join(cwd, "wrangler.json"), JSON.stringify(config));
+  await run(cwd, "wrangler", ["deploy"]);
+  assert.equal(await text("sites"), "<h1>From KV</h1>");
 });
 
 test("Hono's starter answers beside its assets", { skip: noFrameworks }, async (t) => {
