@@ -28,6 +28,12 @@ export interface Zone {
   readonly createdOn: number;
 }
 
+/** Where the requests for a host name go when no Worker answers them. */
+export interface Origin {
+  /** An IP address or a host name. */
+  readonly address: string;
+}
+
 /** The account's domains. Every answer comes from memory. */
 export interface Zones {
   all(): Zone[];
@@ -35,6 +41,8 @@ export interface Zones {
   byName(name: string): Zone | undefined;
   /** The zone that a host name lies in: the longest name that it is or ends in. */
   ofHost(host: string): Zone | undefined;
+  /** The origin of a host name, by the DNS records of its zone. */
+  origin(host: string): Origin | undefined;
 }
 
 /** Copies of responses. */

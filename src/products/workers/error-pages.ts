@@ -24,7 +24,35 @@ export const errorPages = {
     title: "Worker threw exception",
     text: "The Worker could not be started. The platform's log has the details.",
   },
+  // The status is not documented.
+  loop: {
+    status: 508,
+    number: 1019,
+    name: "worker_loop_limit",
+    title: "Worker hit loop limit",
+    text: "The request went through Workers too many times: they call each other in a loop.",
+  },
   tooLarge: { status: 413, title: "Payload Too Large", text: "The request's body is larger than this platform accepts." },
   uriTooLong: { status: 414, title: "URI Too Long", text: "The request's URL is longer than 16 KB." },
   slow: { status: 408, title: "Request Timeout", text: "The request's body was not received in time." },
+} satisfies Record<string, ErrorPage>;
+
+/** Pages for an origin that does not answer (docs: Support, Troubleshooting, HTTP status codes). */
+export const originPages = {
+  prohibited: {
+    status: 403,
+    number: 1000,
+    name: "dns_points_to_prohibited_ip",
+    title: "DNS points to prohibited IP",
+    text: "The DNS record of this host name points to an address that may not be reached from here.",
+  },
+  dns: {
+    status: 530,
+    number: 1016,
+    name: "origin_dns_error",
+    title: "Origin DNS error",
+    text: "The address of this host name's origin could not be found.",
+  },
+  down: { status: 521, title: "Web server is down", text: "The origin of this host name refused the connection." },
+  timeout: { status: 522, title: "Connection timed out", text: "The origin of this host name could not be reached in time." },
 } satisfies Record<string, ErrorPage>;

@@ -16,6 +16,7 @@ import type { Exceeded } from "../../kernel/workerd/runtime.ts";
 import { errorPages } from "./error-pages.ts";
 import { EXCLUSIVE_DRAIN_MS, isUncaught } from "./links.ts";
 import type { Version } from "./model.ts";
+import type { Origins } from "./origins.ts";
 import { CF_HEADER, PROTO_HEADER } from "./process.ts";
 import type { Routing } from "./routing.ts";
 import type { Serving, VersionLease } from "./serving.ts";
@@ -32,7 +33,9 @@ const URL_MAX_BYTES = 16 * 1024;
 
 /** Client headers that only the platform may set. */
 const PLATFORM_HEADERS =
-  /^(?:cf-(?:connecting-ip|connecting-ipv6|ray|visitor|worker|ew-via|ipcountry)|x-real-ip|x-forwarded-proto|x-freehold-.*|true-client-ip)$/i;
+  /^(?:cf-(?:connecting-ip|connecting-ipv6|ray|visitor|worker|ipcountry)|x-real-ip|x-forwarded-proto|x-freehold-.*|true-client-ip)$/i;
+/** Invocations that are left (`subrequests.worker.ts`). */
+const VIA = /^([12]?\d|3[01])$/;
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
 const FRAMING_HEADERS = new Set([
   "connection",
@@ -76,6 +79,7 @@ export function workerHosts(
   pool: ConnectionPool,
   subdomain: () => string,
   routing: Routing,
+  origins: Origins,
   onExceeded: (killed: Killed) => void,
 ): HostRoute {
   const { config, log, clock } = kernel;
@@ -142,9 +146,14 @@ export function workerHosts(
 
   async function handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const found = find(params);
-    if (found === undefined) return notFoundPage(request, response);
+    if (found === undefined) {
+      const scheme = (request.socket as TLSSocket).encrypted === true ? "https" : "http";
+      if (params.script !== undefined && origins.has(hostOf(request))) return origins.pass(request, response, scheme);
+      return notFoundPage(request, response);
+    }
     const ray = newRay();
     if ((request.url as string).length > URL_MAX_BYTES) return sendErrorPage(request, response, errorPages.uriTooLong, ray);
+    if (Number(request.headers["cf-ew-via"]) < 0) return sendErrorPage(request, response, errorPages.loop, ray);
     const startedAt = clock.now();
     for (let attempt = 0; attempt < 3; attempt++) {
       let lease: VersionLease | undefined;
@@ -235,7 +244,8 @@ export function workerHosts(
     wholeHost: true,
     resolve(host, target, scheme) {
       const script = routing.find(host, target === undefined ? undefined : pathOf(target), scheme ?? "http");
-      return script === undefined ? undefined : { script: script ?? "" };
+      if (script === undefined && !origins.has(host)) return undefined;
+      return { script: script ?? "" };
     },
     handle,
     upgrade,
@@ -251,6 +261,9 @@ function overriddenVersion(header: string | string[] | undefined, name: string):
   }
   return undefined;
 }
+
+/** The host name that a request is for, without port. */
+const hostOf = (request: IncomingMessage): string => (request.headers.host ?? "").toLowerCase().replace(/:\d+$/, "");
 
 const pathOf = (target: string): string => {
   const end = target.search(/[?#]/);
@@ -275,6 +288,8 @@ function headersFor(request: IncomingMessage, ray: string): string {
     const first = lower.charCodeAt(0);
     // Only names that begin with c, t or x can be the platform's: spares most headers the test.
     if ((first === 99 || first === 116 || first === 120) && PLATFORM_HEADERS.test(lower)) continue;
+    // Of a Worker that called us by our host name. Anybody may say that fewer invocations are left than there are.
+    if (lower === "cf-ew-via" && !VIA.test(rawHeaders[i + 1] as string)) continue;
     lines += `${name}: ${rawHeaders[i + 1]}\r\n`;
   }
   // Without the header workerd takes the connection's own protocol, which is HTTP.

@@ -18,7 +18,8 @@ import { receiveTraces } from "./internal.ts";
 import { killedTrace } from "./killed.ts";
 import { openLinks } from "./links.ts";
 import { migrations } from "./migrations.ts";
-import type { PlanContext } from "./process.ts";
+import { openOrigins } from "./origins.ts";
+import { type PlanContext, PROTO_HEADER } from "./process.ts";
 import { rateLimits } from "./rate-limits.ts";
 import { workerRoutes } from "./routes.ts";
 import { openRouting } from "./routing.ts";
@@ -60,10 +61,16 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     cache: kernel.get("contentCache"),
     link: (destination) => links.open(destination),
   };
-  const serving = createServing(context, store, () => links);
+  const serving = createServing(
+    context,
+    store,
+    () => links,
+    (scriptId) => routing.zonesOf(scriptId),
+  );
   const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target) });
   const zones = kernel.get("zones");
-  const routing = await openRouting(kernel.meta, kernel.clock, zones);
+  const routing = await openRouting(kernel.meta, kernel.clock, zones, serving.rerouted);
+  const origins = openOrigins(kernel, zones);
   const deployer = createDeployer(context, store, serving, routing);
   const tails = createTails(kernel, store, serving);
   const events = createEvents(serving, kernel.log);
@@ -84,15 +91,18 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       ...routingRoutes(routing, zones, store),
       ...certificates.routes,
     ],
-    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing, onExceeded), tails.route],
+    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing, origins, onExceeded), tails.route],
     bindings: {
       ...workerBindings(kernel, store),
       service: serviceBinding(store),
       ratelimit: limits.binding,
       mtls_certificate: certificates.binding,
     },
-    internal: (claims, request, response) =>
-      claims.kind === "ratelimit" ? limits.serve(claims, request, response) : receiveTraces(claims, request, response, tails, stacks),
+    async internal(claims, request, response) {
+      if (claims.kind === "ratelimit") return limits.serve(claims, request, response);
+      if (claims.kind === "origin") return origins.pass(request, response, request.headers[PROTO_HEADER] === "https" ? "https" : "http");
+      return receiveTraces(claims, request, response, tails, stacks);
+    },
     offers: {
       dispatch: {
         ...events,
@@ -111,6 +121,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       await cron.stop();
       tails.close();
       await links.close();
+      await origins.close();
       pool.close();
     },
   };

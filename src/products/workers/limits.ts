@@ -29,6 +29,10 @@ export function cpuMsOf(version: Version, config: Config): number {
   return ownCpuMs(version) ?? (standard === 0 ? Number.POSITIVE_INFINITY : standard);
 }
 
+/** `limits.subrequests` of a version, if it has any. */
+export const subrequestsOf = ({ limits }: Version): number | undefined =>
+  (limits as z.infer<typeof limitsSchema> | undefined)?.subrequests ?? undefined;
+
 /** CPU time of a cron trigger whose next run is this far away; undefined: as any other invocation. */
 export const cronCpuMs = (version: Version, intervalMs: number): number | undefined =>
   ownCpuMs(version) === undefined && intervalMs >= HOUR_MS ? RARE_CRON_CPU_MS : undefined;

@@ -13,12 +13,14 @@ import type { ProcessPlan } from "../../kernel/workerd/runtime.ts";
 import type { Assets } from "./assets.ts";
 import { ASSETS_SERVICE } from "./bindings.ts";
 import type { Script, StoredModule, Version } from "./model.ts";
+import { countingModules } from "./subrequests.ts";
 
 /** Service name of the user's Worker in its process. */
 export const USER = "user";
 /** Socket of the trusted dispatcher. */
 export const EVENTS = "events";
 const CACHE = "freehold-cache";
+const OUTBOUND = "freehold-outbound";
 const OWN_COMPATIBILITY_DATE = "2026-01-01";
 /** Header that carries `request.cf` to workerd, which removes it. Clients cannot send it: `http.ts` drops the prefix. */
 export const CF_HEADER = "x-freehold-cf";
@@ -58,6 +60,8 @@ export interface PlanOptions {
   readonly entries: readonly Entry[];
   /** Whether traces of invocations are wanted. */
   readonly tailed: boolean;
+  /** Names of the zones that it has routes in: its fetch() reaches their origins. */
+  readonly zones: readonly string[];
   /** Tail Workers, with the sockets that reach them. */
   readonly consumers: readonly { readonly name: string; readonly path: string }[];
 }
@@ -107,14 +111,18 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   if (hasCode) {
     const code = await userCode(kernel, version);
     const exported = version.exports.map((e) => e.name);
-    const before = code.modules === undefined ? [] : await context.durableObjects.modules(script, version.main, exported);
+    const counting = countingModules(version);
+    const objectModules = code.modules && (await context.durableObjects.modules(script, counting?.main ?? version.main, exported));
+    const before = [...(objectModules ?? []), ...(counting?.modules ?? [])];
     services.push({
       name: USER,
       worker: {
         ...code,
         ...(code.modules !== undefined && { modules: [...before, ...code.modules] }),
+        compatibilityFlags: [...(code.compatibilityFlags ?? []), ...(counting?.flags ?? [])],
         bindings: parts.bindings,
         cacheApiOutbound: CACHE,
+        ...(options.zones.length > 0 && { globalOutbound: OUTBOUND }),
         ...(hasObjects && {
           durableObjectNamespaces: parts.durableObjectNamespaces ?? [],
           durableObjectStorage: context.durableObjects.storage.service,
@@ -123,6 +131,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
       },
     });
     services.push(dispatcher(), context.cache.service(CACHE, script.id));
+    if (options.zones.length > 0) services.push(...outboundServices(kernel, options.zones));
   }
   if (version.assets !== undefined) services.push(await assetsService(context, version, hasCode));
   const front = version.assets === undefined ? USER : ASSETS_SERVICE;
@@ -244,6 +253,22 @@ const dispatcher = (): Service => ({
     bindings: [{ name: "USER", service: USER }],
   },
 });
+
+const outboundServices = (kernel: KernelSlice, zones: readonly string[]): Service[] => [
+  kernel.mint.node("freehold-origins", { kind: "origin" }, { forwardedProtoHeader: PROTO_HEADER }),
+  {
+    name: OUTBOUND,
+    worker: {
+      modules: [{ name: "outbound.worker.js", esModule: workerModule(import.meta.url, "./outbound.worker.ts") }],
+      compatibilityDate: OWN_COMPATIBILITY_DATE,
+      compatibilityFlags: ["connect_pass_through"],
+      bindings: [
+        { name: "ORIGINS", service: "freehold-origins" },
+        { name: "ZONES", json: JSON.stringify(zones) },
+      ],
+    },
+  },
+];
 
 const tailServices = (kernel: KernelSlice, scriptId: string, versionId: string): Service[] => [
   kernel.mint.node("freehold-tail-sink", { kind: "tail", scriptId, versionId }),

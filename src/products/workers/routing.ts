@@ -70,13 +70,21 @@ export interface Routing {
   /** The Worker goes in this transaction; `forget` follows its commit. */
   removeScript(tx: MetaTransaction, scriptId: string): Promise<void>;
   forget(scriptId: string): void;
+  /** Names of the zones that the Worker has routes in, sorted. */
+  zonesOf(scriptId: string): readonly string[];
 }
 
 /** Documented limits of a zone. */
 const ROUTES_MAX = 1000;
 const DOMAINS_MAX = 100;
 
-export async function openRouting(meta: MetaStore, clock: Clock, zones: Zones): Promise<Routing> {
+/** `changed` hears of each Worker whose routes are others now. */
+export async function openRouting(
+  meta: MetaStore,
+  clock: Clock,
+  zones: Zones,
+  changed: (scriptId: string) => Promise<void>,
+): Promise<Routing> {
   let routes: RouteRow[] = await meta.all<RouteRow & Record<string, never>>(
     "SELECT id, zone_id, pattern, script_id FROM workers_routes LIMIT 1000000",
   );
@@ -148,6 +156,7 @@ export async function openRouting(meta: MetaStore, clock: Clock, zones: Zones): 
       await meta.transaction((tx) => insertRoute(tx, row));
       routes = [...routes, row];
       index();
+      if (scriptId !== null) await changed(scriptId);
       return row;
     },
     async changeRoute(id, text, scriptId) {
@@ -159,13 +168,16 @@ export async function openRouting(meta: MetaStore, clock: Clock, zones: Zones): 
       const row = { ...old, pattern, script_id: scriptId };
       routes = routes.map((other) => (other.id === id ? row : other));
       index();
+      for (const script of new Set([old.script_id, scriptId])) if (script !== null) await changed(script);
       return row;
     },
     async removeRoute(id) {
-      if (!routes.some((row) => row.id === id)) throw workersError("routeNotFound");
+      const old = routes.find((row) => row.id === id);
+      if (old === undefined) throw workersError("routeNotFound");
       await meta.run("DELETE FROM workers_routes WHERE id = ?", id);
       routes = routes.filter((row) => row.id !== id);
       index();
+      if (old.script_id !== null) await changed(old.script_id);
     },
     async setRoutes(scriptId, wanted) {
       const checked = new Map(wanted.map((route) => [route.pattern.trim(), checkedRoute(route)]));
@@ -186,6 +198,7 @@ export async function openRouting(meta: MetaStore, clock: Clock, zones: Zones): 
       });
       routes = [...routes.filter((row) => !gone.includes(row)), ...fresh];
       index();
+      await changed(scriptId);
       return routes.filter((row) => row.script_id === scriptId);
     },
     domains: () => [...domains],
@@ -259,6 +272,10 @@ export async function openRouting(meta: MetaStore, clock: Clock, zones: Zones): 
     async removeScript(tx, scriptId) {
       await tx.run("DELETE FROM workers_routes WHERE script_id = ?", scriptId);
       await tx.run("DELETE FROM workers_domains WHERE script_id = ?", scriptId);
+    },
+    zonesOf(scriptId) {
+      const names = routes.flatMap((row) => (row.script_id === scriptId ? (zones.byId(row.zone_id)?.name ?? []) : []));
+      return [...new Set(names)].sort();
     },
     forget(scriptId) {
       routes = routes.filter((row) => row.script_id !== scriptId);

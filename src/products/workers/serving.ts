@@ -25,6 +25,8 @@ export interface Serving {
   follow(name: string): Promise<LiveScript | undefined>;
   /** Replaces the script's processes, with or without traces. */
   setTailed(scriptId: string, tailed: boolean): Promise<void>;
+  /** Replaces the script's processes if its routes have moved to other zones. */
+  rerouted(scriptId: string): Promise<void>;
   /** Whether user code of the process can be seen by live tails now. */
   tailed(scriptId: string): boolean;
 }
@@ -44,6 +46,7 @@ interface Defined {
     /** Durable Object namespaces whose files the process owns. */
     readonly exclusive: readonly string[];
     readonly consumers: readonly string[];
+    readonly zones: readonly string[];
   };
 }
 
@@ -52,7 +55,13 @@ const WRAP_UP_MS = 1_000;
 
 export const processId = (version: Version): string => `w-${version.id}`;
 
-export function createServing(context: PlanContext, store: ScriptStore, links: () => Links): Serving {
+/** `zonesOf`: names of the zones that a script has routes in, sorted. */
+export function createServing(
+  context: PlanContext,
+  store: ScriptStore,
+  links: () => Links,
+  zonesOf: (scriptId: string) => readonly string[],
+): Serving {
   const { kernel, durableObjects } = context;
   const { runtime, log } = kernel;
   const tailedScripts = new Set<string>();
@@ -81,7 +90,8 @@ export function createServing(context: PlanContext, store: ScriptStore, links: (
     // A Worker with Durable Objects is tailed from the start: replacing its process for a tail would drop its WebSockets.
     const tailed = tailedScripts.has(script.id) || exclusive.length > 0 || observed(live);
     const consumers = script.settings.tail_consumers.map((consumer) => consumer.service).sort();
-    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, consumers };
+    const zones = zonesOf(script.id);
+    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, consumers, zones };
     const known = defined.get(id);
     if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return id;
     const spec: ProcessSpec = {
@@ -89,7 +99,7 @@ export function createServing(context: PlanContext, store: ScriptStore, links: (
       label: script.name,
       async plan(socket) {
         const paths = await Promise.all(consumers.map(async (name) => ({ name, path: await context.link(entryOfWorker(name, {})) })));
-        return planProcess(context, { script, version, entries, tailed, consumers: paths }, socket);
+        return planProcess(context, { script, version, entries, tailed, zones, consumers: paths }, socket);
       },
       ...(version.syntax !== "none" && { limits: { cpuMs: cpuMsOf(version, kernel.config), aliveSocket: EVENTS } }),
       ...(exclusive.length > 0 && {
@@ -188,6 +198,10 @@ export function createServing(context: PlanContext, store: ScriptStore, links: (
         await prewarm(live, version);
       }
       links().moved(live.script.name);
+    },
+    async rerouted(scriptId) {
+      const live = store.liveById(scriptId);
+      for (const version of live?.versions ?? []) if (defined.has(processId(version))) await define(live as LiveScript, version);
     },
     tailed: (scriptId) => tailedScripts.has(scriptId),
   };

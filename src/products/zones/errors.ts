@@ -6,4 +6,12 @@ export const zonesError = defineErrors("zones", {
   exists: { status: 400, apiCode: 1061, message: "The zone already exists." },
   notFound: { status: 404, apiCode: 1001, message: "Invalid zone identifier" },
   tooMany: { status: 400, apiCode: 1118, message: "You have exceeded the limit for adding zones." },
+  recordNotFound: { status: 404, apiCode: 81044, message: "Record does not exist." },
+  recordExists: { status: 400, apiCode: 81058, message: "An identical record already exists." },
+  recordConflict: { status: 400, apiCode: 81053, message: "An A, AAAA, or CNAME record with that host already exists." },
+  invalidRecordName: { status: 400, apiCode: 9000, message: "DNS name is invalid." },
+  invalidA: { status: 400, apiCode: 9005, message: "Content for A record must be a valid IPv4 address." },
+  invalidAaaa: { status: 400, apiCode: 9006, message: "Content for AAAA record must be a valid IPv6 address." },
+  invalidCname: { status: 400, apiCode: 9007, message: "Content for CNAME record is invalid." },
+  tooManyRecords: { status: 400, apiCode: 81045, message: "Record quota exceeded." },
 });

@@ -10,4 +10,21 @@ export const migrations: readonly Migration[] = [
         created_on INTEGER NOT NULL
       )`,
   },
+  {
+    name: "0002-records",
+    sql: `
+      CREATE TABLE zones_records (
+        id TEXT PRIMARY KEY,
+        zone_id TEXT NOT NULL REFERENCES zones_zones (id) ON DELETE CASCADE,
+        type TEXT NOT NULL,
+        name TEXT NOT NULL,
+        content TEXT NOT NULL,
+        ttl INTEGER NOT NULL,
+        proxied INTEGER NOT NULL,
+        comment TEXT,
+        created_on INTEGER NOT NULL,
+        modified_on INTEGER NOT NULL
+      );
+      CREATE INDEX zones_records_zone ON zones_records (zone_id)`,
+  },
 ];

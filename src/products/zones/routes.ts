@@ -4,6 +4,7 @@ import { numberedPage } from "../../kernel/api/envelope.ts";
 import { zoneResource } from "../../kernel/api/tokens.ts";
 import type { Zone } from "../../kernel/capabilities.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
+import type { RecordStore } from "./records.ts";
 import type { ZoneStore } from "./store.ts";
 
 export const READ = ["Zone Read", "Zone Write"] as const;
@@ -15,7 +16,7 @@ const createSchema = z.object({
   type: z.enum(["full", "partial", "secondary", "internal"]).optional(),
 });
 
-export function zoneRoutes(store: ZoneStore, account: { readonly id: string; readonly name: string }): Route[] {
+export function zoneRoutes(store: ZoneStore, records: RecordStore, account: { readonly id: string; readonly name: string }): Route[] {
   const view = ({ id, name, createdOn }: Zone) => {
     const at = new Date(createdOn).toISOString();
     return {
@@ -78,6 +79,7 @@ export function zoneRoutes(store: ZoneStore, account: { readonly id: string; rea
       async handle(c) {
         const { id } = named(c);
         await store.remove(id);
+        records.forget(id);
         return { id };
       },
     },

@@ -205,3 +205,88 @@ test("a top level that takes longer than the startup limit is refused with 10021
   assert.match(stderr + stdout, /Script startup exceeded CPU time limit\. \[code: 10021\]/);
   assert.equal((await get(project.url)).body, "old");
 });
+
+test("[workers-16] a caller cannot be deployed before what it binds; the 33rd invocation of a chain throws", async (t) => {
+  const caller = await workerProject(t, platform, {
+    files: {
+      "index.js": `export default { async fetch(request, env) {
+        const url = new URL(request.url);
+        const depth = Number(url.searchParams.get("depth") ?? 1);
+        url.searchParams.set("depth", String(depth + 1));
+        try { return await env.OTHER.fetch(url); } catch (error) { return Response.json({ depth, error: error.message }); }
+      } }`,
+    },
+    config: { name: "ping", services: [{ binding: "OTHER", service: "pong" }] },
+  });
+  const refused = await caller.wrangler(["deploy"], { code: 1 });
+  assert.match(
+    refused.stderr + refused.stdout,
+    /Could not resolve service binding 'OTHER'. Target script 'pong' not found. \[code: 10143\]/,
+  );
+  const target = await deployWorker(t, platform, {
+    files: { "index.js": `export default { fetch: () => new Response("alone") }` },
+    config: { name: "pong" },
+  });
+  await caller.deploy();
+  assert.equal(await (await platform.fetch(caller.url)).text(), "alone");
+  // Now each binds the other: a class here, an object there.
+  await target.write({
+    "index.js": `import { WorkerEntrypoint } from "cloudflare:workers";
+      export default class extends WorkerEntrypoint {
+        greet() { return "hello from " + this.constructor.name; }
+        async fetch(request) {
+          const url = new URL(request.url);
+          if (url.pathname === "/greet") return new Response(this.greet());
+          url.searchParams.set("depth", String(Number(url.searchParams.get("depth")) + 1));
+          return this.env.OTHER.fetch(new Request(url));
+        }
+      }`,
+    "wrangler.json": JSON.stringify({
+      name: "pong",
+      main: "index.js",
+      compatibility_date: "2026-11-01",
+      services: [{ binding: "OTHER", service: "ping" }],
+    }),
+  });
+  await target.deploy();
+  const { depth, error } = (await (await platform.fetch(caller.url)).json()) as { depth: number; error: string };
+  // The 32nd invocation is the other's: the innermost that can catch its exception is the 31st.
+  assert.equal(depth, 31);
+  assert.doesNotMatch(error, /undefined/);
+  assert.match(await (await platform.fetch(`${target.url}/greet`)).text(), /^hello from /);
+  // Many chains at once are counted each for itself.
+  const chains = await Promise.all(Array.from({ length: 8 }, async () => (await platform.fetch(caller.url)).json()));
+  assert.deepEqual(new Set(chains.map((chain) => (chain as { depth: number }).depth)), new Set([31]));
+});
+
+test("limits.subrequests counts what one invocation calls, and the next begins anew; a loop by host name is 1019", async (t) => {
+  const { id } = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "counted" })).body.result as { id: string };
+  const project = await deployWorker(t, platform, {
+    files: {
+      "index.js": `export default { async fetch(request, env) {
+        const outcome = { via: request.headers.get("cf-ew-via"), calls: 0 };
+        try { for (;;) { await (outcome.calls % 2 ? env.KV.get("x") : env.NEIGHBOUR.fetch("http://n/")); outcome.calls++; } }
+        catch (error) { return Response.json({ ...outcome, error: error.message }); }
+      } }`,
+    },
+    config: {
+      name: "counted",
+      limits: { subrequests: 7 },
+      kv_namespaces: [{ binding: "KV", id }],
+      services: [{ binding: "NEIGHBOUR", service: "neighbour" }],
+    },
+  });
+  for (const via of [null, "4"]) {
+    const seen = (await (await platform.fetch(project.url, { headers: { ...(via && { "cf-ew-via": via }) } })).json()) as Record<
+      string,
+      unknown
+    >;
+    assert.deepEqual([seen.via, seen.calls], [via, 7]);
+    assert.match(seen.error as string, /^Too many subrequests by single Worker invocation\./);
+  }
+  const looped = await get(project.url, { headers: { "cf-ew-via": "-1", accept: "application/json" } });
+  assert.deepEqual([looped.status, JSON.parse(looped.body).error_code], [508, 1019]);
+  assert.equal(JSON.parse((await get(project.url, { headers: { "cf-ew-via": "99" } })).body).via, null);
+  assert.equal((await get(`${project.url}/?${"x".repeat(16 * 1024)}`)).status, 414);
+  assert.equal((await get(project.url, { headers: { "x-long": "x".repeat(130 * 1024) } })).status, 431);
+});

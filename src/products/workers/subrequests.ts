@@ -1,0 +1,50 @@
+/**
+ * Which Workers have their subrequests counted, and the modules that do it (`subrequests.worker.ts`): those that set
+ * `limits.subrequests`, and those that can call Workers, since a chain of calls is limited to 32 invocations. All others
+ * run exactly as they were uploaded.
+ */
+import type { Module } from "../../kernel/workerd/config.ts";
+import { workerModule } from "../../kernel/workerd/module.ts";
+import { subrequestsOf } from "./limits.ts";
+import type { Version } from "./model.ts";
+import { serviceBindingsOf } from "./service-bindings.ts";
+
+const COUNTING_MODULE = "freehold-subrequests.js";
+/** The new main module. */
+const MAIN_MODULE = "freehold-counted.js";
+
+export interface Counting {
+  readonly main: string;
+  /** To be put before the user's modules, the main one first. */
+  readonly modules: readonly Module[];
+  /** Compatibility flags that they need. */
+  readonly flags: readonly string[];
+}
+
+/** Undefined for a Worker that is not counted. */
+export function countingModules(version: Version): Counting | undefined {
+  const own = subrequestsOf(version);
+  if (version.syntax !== "modules" || (own === undefined && serviceBindingsOf(version).length === 0)) return undefined;
+  const specifier = JSON.stringify(`./${version.main}`);
+  const lines = [
+    `import { entrypoint, handlers, limit } from "./${COUNTING_MODULE}";`,
+    `import * as user from ${specifier};`,
+    `export * from ${specifier};`,
+    ...(own === undefined ? [] : [`limit(${own});`]),
+  ];
+  for (const [i, { name, type }] of version.exports.entries()) {
+    if (name === "default") lines.push("export default handlers(user.default);");
+    // A local export takes precedence over the star's.
+    else if (type === "entrypoint" || type === "durable-object")
+      lines.push(`const class${i} = entrypoint(user[${JSON.stringify(name)}]);`, `export { class${i} as ${JSON.stringify(name)} };`);
+  }
+  const known = version.compatibilityFlags.some((flag) => /^nodejs_(als|compat|compat_v2)$/.test(flag));
+  return {
+    main: MAIN_MODULE,
+    modules: [
+      { name: MAIN_MODULE, esModule: `${lines.join("\n")}\n` },
+      { name: COUNTING_MODULE, esModule: workerModule(import.meta.url, "./subrequests.worker.ts") },
+    ],
+    flags: known ? [] : ["nodejs_als"],
+  };
+}

@@ -1,0 +1,140 @@
+/**
+ * Counts what one invocation calls, which open workerd does not: its subrequests, and how many invocations of Workers its
+ * request has gone through. It stands between workerd and the user's module (`subrequests.ts`): each handler runs in an
+ * asynchronous context of its own, and the fetch() of bindings and of the global scope is counted in it. RPC calls are not.
+ *
+ * The depth travels in the header CF-EW-Via, whose value is the number of invocations that are left, as documented
+ * (Workers, Observability, Errors and exceptions, "Loop limit").
+ */
+
+import { DurableObject, env, WorkerEntrypoint } from "cloudflare:workers";
+// @ts-expect-error The types of Workers do not know Node's modules.
+import { AsyncLocalStorage } from "node:async_hooks";
+
+interface Invocation {
+  /** Invocations that the request may still go through. */
+  readonly left: number;
+  subrequests: number;
+}
+
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+type Class = new (...args: never[]) => object;
+
+/** A request goes through at most 32 invocations by bindings (docs: Service bindings, Limits), and 16 by its host name. */
+const INVOCATIONS_MAX = 32;
+const LOOPS_MAX = 16;
+const VIA = "cf-ew-via";
+
+const current: { getStore(): Invocation | undefined; run<T>(invocation: Invocation, work: () => T): T } = new AsyncLocalStorage();
+const roots: ReadonlySet<object> = new Set([WorkerEntrypoint.prototype, DurableObject.prototype, Object.prototype]);
+let subrequestsMax = Number.POSITIVE_INFINITY;
+
+/** Sets the number of subrequests of one invocation. */
+export function limit(subrequests: number): void {
+  subrequestsMax = subrequests;
+}
+
+function run<T>(first: unknown, work: () => T): T {
+  // A method that another one of the same invocation calls.
+  if (current.getStore() !== undefined) return work();
+  const via = first instanceof Request ? first.headers.get(VIA) : null;
+  return current.run({ left: via === null ? INVOCATIONS_MAX - 1 : Number(via), subrequests: 0 }, work);
+}
+
+/** The method, counted in the invocation that calls it; errors are rejections, as of every asynchronous method. */
+function counted(method: Method, args: (given: unknown[], invocation: Invocation) => unknown[]): Method {
+  return function (this: unknown, ...given) {
+    const invocation = current.getStore();
+    if (invocation === undefined) return method.apply(this, given);
+    try {
+      if (++invocation.subrequests > subrequestsMax) {
+        throw new Error(
+          "Too many subrequests by single Worker invocation. To configure this limit, refer to https://developers.cloudflare.com/workers/wrangler/configuration/#limits",
+        );
+      }
+      return method.apply(this, args(given, invocation));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  };
+}
+
+/** The arguments of a fetch() with the number of invocations that are left after it. */
+function via(given: unknown[], left: number): unknown[] {
+  const request = new Request(...(given as [RequestInfo, RequestInit]));
+  request.headers.set(VIA, String(left));
+  return [request];
+}
+
+function throughBinding(given: unknown[], { left }: Invocation): unknown[] {
+  if (left <= 0) {
+    throw new Error(
+      "Subrequest depth limit exceeded. This request recursed through Workers too many times. This can happen e.g. if you have a Worker or Durable Object that calls other Workers or objects recursively.",
+    );
+  }
+  return via(given, left - 1);
+}
+
+const throughNetwork = (given: unknown[], { left }: Invocation): unknown[] => via(given, Math.min(left, LOOPS_MAX) - 1);
+const asGiven = (given: unknown[]): unknown[] => given;
+
+/** Operations of bindings that are subrequests, by the names of workerd's classes. */
+const operations: Readonly<Record<string, readonly string[]>> = {
+  KvNamespace: ["get", "getWithMetadata", "put", "delete", "list"],
+  R2Bucket: ["head", "get", "put", "delete", "list", "createMultipartUpload"],
+  WorkerQueue: ["send", "sendBatch"],
+  Cache: ["match", "put", "delete"],
+};
+
+const patched = new WeakSet<object>();
+
+function patch(value: unknown): void {
+  if (typeof value !== "object" || value === null) return;
+  for (let level = Object.getPrototypeOf(value); level !== null && !roots.has(level); level = Object.getPrototypeOf(level)) {
+    if (patched.has(level)) continue;
+    patched.add(level);
+    const name = level.constructor.name as string;
+    if (name === "Fetcher") level.fetch = counted(level.fetch, throughBinding);
+    for (const operation of operations[name] ?? []) level[operation] = counted(level[operation], asGiven);
+  }
+}
+
+for (const binding of Object.values(env)) patch(binding);
+patch(caches.default);
+globalThis.fetch = counted(globalThis.fetch as Method, throughNetwork) as typeof fetch;
+
+/** The default export: an object of handlers, or a class. */
+export function handlers(main: unknown): unknown {
+  if (typeof main === "function") return entrypoint(main as unknown as Class);
+  if (typeof main !== "object" || main === null) return main;
+  const wrapped = Object.create(main) as object;
+  for (const [name, handler] of Object.entries(main as Record<string, unknown>)) {
+    if (typeof handler !== "function") continue;
+    Object.defineProperty(wrapped, name, {
+      value: (...args: unknown[]) => run(args[0], () => handler.apply(main, args)),
+      enumerable: true,
+    });
+  }
+  return wrapped;
+}
+
+/** The class with the same name, each of whose methods runs in a context of its own. */
+export function entrypoint(base: Class): Class {
+  const { [base.name]: named } = { [base.name]: class extends base {} } as Record<string, Class>;
+  const { prototype } = named as Class;
+  for (let level = base.prototype as object; !roots.has(level); level = Object.getPrototypeOf(level) as object) {
+    for (const name of Object.getOwnPropertyNames(level)) {
+      if (Object.hasOwn(prototype, name)) continue;
+      const property = Object.getOwnPropertyDescriptor(level, name) as PropertyDescriptor;
+      const method = property.value as unknown;
+      if (typeof method !== "function") continue;
+      Object.defineProperty(prototype, name, {
+        ...property,
+        value(this: object, ...args: unknown[]) {
+          return run(args[0], () => method.apply(this, args));
+        },
+      });
+    }
+  }
+  return named as Class;
+}
