@@ -9,7 +9,7 @@ export interface BenchResult {
   /** "journal.append_1KB_c64": stable, so that runs can be compared. */
   readonly name: string;
   readonly value: number;
-  /** "1/s", "MB/s" (10^6 bytes), "ms", or "ratio". */
+  /** "1/s", "MB/s" and "MB" (10^6 bytes), "ms", "failed", or "ratio". */
   readonly unit: string;
   readonly note?: string;
   /** The least (for times and sizes: the most) that the design asks for. */
@@ -25,3 +25,6 @@ export async function inBenchDirectory<T>(work: (directory: string) => Promise<T
     await rm(directory, { recursive: true, force: true });
   }
 }
+
+/** The value in the middle; of an even number the upper one. */
+export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;

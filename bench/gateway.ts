@@ -5,14 +5,15 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { FormData } from "undici";
 import { startPlatform, type TestPlatform } from "../test/harness/platform.ts";
-import { type BenchResult, inBenchDirectory } from "./bench.ts";
+import { type BenchResult, inBenchDirectory, median } from "./bench.ts";
 import { httpLoad } from "./http-load.ts";
+import { privateMegabytes } from "./process.ts";
+import { uploadWorker } from "./upload.ts";
 
 const SOURCE = `export default { fetch: () => new Response("Hello World!") };`;
 const ROUNDS = 5;
@@ -36,7 +37,7 @@ interface Side {
 
 async function measure(directory: string, after: (end: () => Promise<void>) => void): Promise<BenchResult[]> {
   const platform = await startPlatform({ after }, { config: { "runtime.idle_timeout_s": 1, "log.level": "info" } });
-  const host = await upload(platform, "hello");
+  const host = await uploadWorker(platform, "hello", { modules: { "index.js": SOURCE } });
   const through: Side = { port: Number(new URL(platform.ready.gateway).port), host };
   const bare = await startBare(directory, after);
   const dev = await startWranglerDev(directory, after);
@@ -54,7 +55,7 @@ async function measure(directory: string, after: (end: () => Promise<void>) => v
   for (let i = 0; i < STARTS; i++) {
     await (await platform.fetch(`http://${host}/`)).text();
     const pid = serving(platform);
-    memory.push(await privateMegabytes(pid));
+    memory.push(privateMegabytes(pid));
     await stopped(platform, pid);
     const started = performance.now();
     await (await platform.fetch(`http://${host}/`)).text();
@@ -80,25 +81,6 @@ async function measure(directory: string, after: (end: () => Promise<void>) => v
 async function rate({ port, host }: Side): Promise<number> {
   const { requests, seconds } = await httpLoad({ port, host, path: "/", connections: CONNECTIONS, durationMs: ROUND_MS, bodies: [] });
   return requests / seconds;
-}
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
-
-async function upload(platform: TestPlatform, name: string): Promise<string> {
-  const scripts = `/accounts/${platform.ready.account_id}/workers/scripts/${name}`;
-  const form = new FormData();
-  form.append("metadata", JSON.stringify({ main_module: "index.js", compatibility_date: "2026-11-01" }));
-  form.append("index.js", new Blob([SOURCE], { type: "application/javascript+module" }), "index.js");
-  const answer = await platform.fetch(`/client/v4${scripts}`, {
-    method: "PUT",
-    headers: { authorization: `Bearer ${platform.ready.api_token}` },
-    body: form,
-  });
-  if (answer.status !== 200) throw new Error(await answer.text());
-  await answer.body?.cancel();
-  await platform.rest("POST", `${scripts}/subdomain`, { enabled: true });
-  const url = new URL(platform.host("workers", { worker: name, subdomain: "dev" }));
-  return url.host;
 }
 
 /** The same Worker on workerd alone. */
@@ -172,9 +154,4 @@ async function stopped(platform: TestPlatform, pid: number): Promise<void> {
     if (Date.now() > deadline) throw new Error(`process ${pid} did not stop as idle`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-async function privateMegabytes(pid: number): Promise<number> {
-  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, "utf8");
-  return [...rollup.matchAll(/^Private_\w+:\s+(\d+) kB/gm)].reduce((sum, [, kb]) => sum + Number(kb), 0) / 1000;
 }

@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { startPlatform } from "../test/harness/platform.ts";
-import { type BenchResult, inBenchDirectory } from "./bench.ts";
+import { type BenchResult, inBenchDirectory, median } from "./bench.ts";
 import { event, eventFields } from "./events.ts";
 import { httpLoad, type LoadResult } from "./http-load.ts";
 import { cpuSeconds } from "./process.ts";
@@ -98,4 +98,3 @@ const perRequest = (seconds: number, results: readonly LoadResult[]): number =>
   (seconds * 1e6) / results.reduce((sum, result) => sum + result.requests, 0);
 
 const round = (value: number): number => Math.round(value * 1000) / 1000;
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
