@@ -135,12 +135,14 @@ export function createCron(deps: { meta: MetaStore; clock: Clock; log: Log; stor
       ),
     async replace(scriptId, crons) {
       const unique = [...new Set(crons)];
+      const twice = crons.find((cron, i) => crons.indexOf(cron) !== i);
+      if (twice !== undefined) throw workersError("invalidCron", `duplicate cron found: ${twice}`);
       if (unique.length > CRONS_MAX) throw workersError("tooManyCrons");
       for (const cron of unique) {
         try {
           parse(cron);
         } catch (cause) {
-          throw workersError("invalidCron", `The cron expression '${cron}' is invalid: ${(cause as Error).message}`, { cause });
+          throw workersError("invalidCron", `invalid cron string: ${cron} (${(cause as Error).message})`, { cause });
         }
       }
       const now = clock.now();

@@ -39,6 +39,8 @@ export interface UploadOptions {
 /** Compatibility date of an upload without one, as documented. */
 const DEFAULT_COMPATIBILITY_DATE = "2021-11-02";
 const VARIABLES_MAX = 128;
+/** Events that a script in service-worker syntax may listen to. */
+const EVENTS: ReadonlySet<string> = new Set(["fetch", "scheduled", "queue", "email", "tail", "trace", "alarm"]);
 const NAME = /^[a-z0-9_][a-z0-9_-]{0,62}$/;
 
 /** Throws `workers.invalidName`. */
@@ -217,6 +219,8 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
     // An object is an entrypoint by its handlers; a class is one as it is.
     const usable = exports.some((e) => e.handlers.length > 0 || (e.name !== "default" && e.type !== "object"));
     if (!usable) throw workersError("noHandlers");
+    const foreign = content.syntax === "service-worker" ? (main?.handlers ?? []).filter((name) => !EVENTS.has(name)) : [];
+    if (foreign.length > 0) throw workersError("unsupportedHandlers", `Event handlers that are not supported: ${foreign.join(", ")}`);
     return { ...content, exports, handlers: main?.handlers ?? [], startupTimeMs };
   }
 

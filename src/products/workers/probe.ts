@@ -75,6 +75,7 @@ export async function probe(
     }
   } catch (error) {
     if (error instanceof PlatformError && error.code === "runtime.startFailed") {
+      if (/No event handlers were registered/.test(error.message)) throw workersError("noHandlers", undefined, { cause: error });
       throw workersError("validation", validationText(error.message), { cause: error });
     }
     throw error;
