@@ -1,6 +1,7 @@
 /** The one list of pages: the shell's own and each product's. */
 import { createRouter } from "@tanstack/react-router";
 import { d1Routes } from "./products/d1/routes.ts";
+import { durableObjectsRoutes } from "./products/durable-objects/routes.ts";
 import { kvRoutes } from "./products/kv/routes.ts";
 import { pipelinesRoutes } from "./products/pipelines/routes.ts";
 import { queuesRoutes } from "./products/queues/routes.ts";
@@ -12,7 +13,16 @@ import { signInRoute } from "./shell/sign-in.tsx";
 
 const routeTree = rootRoute.addChildren([
   signInRoute,
-  shellRoute.addChildren([overviewRoute, ...d1Routes, ...kvRoutes, ...pipelinesRoutes, ...queuesRoutes, ...r2Routes, ...workersRoutes]),
+  shellRoute.addChildren([
+    overviewRoute,
+    ...d1Routes,
+    ...durableObjectsRoutes,
+    ...kvRoutes,
+    ...pipelinesRoutes,
+    ...queuesRoutes,
+    ...r2Routes,
+    ...workersRoutes,
+  ]),
 ]);
 
 export const router = createRouter({ routeTree, scrollRestoration: true });

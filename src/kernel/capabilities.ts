@@ -261,6 +261,8 @@ export interface DurableObjects {
    * object's code was updated. `socket` gives the path of the process's sockets.
    */
   reset(socket: (name: string) => string): Promise<void>;
+  /** Registers who reaches the process that serves a script's objects, for what the platform itself does in them. */
+  reachedBy(lease: (script: string) => Promise<{ socket(name: string): string; release(): void }>): void;
   /** Tag of the last migration that was applied. */
   migrationTag(script: ScriptRef): Promise<string | undefined>;
   /** Directory service in which the objects live, for `durableObjectStorage`. */

@@ -234,6 +234,8 @@ export interface RequestContext {
   readonly query: URLSearchParams;
   readonly headers: Headers;
   readonly principal: Principal;
+  /** Address of the client; empty when it is not known. */
+  readonly ip: string;
   /** The request itself, for bodies that stream. */
   readonly request: Request;
   /** Notes a change of configuration for the audit log; it is recorded when the handler has succeeded. */

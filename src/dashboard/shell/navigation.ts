@@ -8,7 +8,13 @@ export interface NavigationItem {
 }
 
 export const navigation: readonly { readonly heading: string; readonly items: readonly NavigationItem[] }[] = [
-  { heading: "Compute", items: [{ label: "Workers", to: "/workers", icon: "worker" }] },
+  {
+    heading: "Compute",
+    items: [
+      { label: "Workers", to: "/workers", icon: "worker" },
+      { label: "Durable Objects", to: "/durable-objects", icon: "object" },
+    ],
+  },
   {
     heading: "Storage",
     items: [

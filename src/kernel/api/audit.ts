@@ -1,7 +1,7 @@
 /**
  * The audit log: who changed the account's configuration, when, and what. A handler says what it changed
  * (`RequestContext.audit`, or `kernel.audit` on doors that are not REST); the entry is on disk before the caller learns
- * that the change was made. Access to data is not logged. https://developers.cloudflare.com/r2/platform/audit-logs/
+ * that the change was made. Access to data is logged where the real service does. https://developers.cloudflare.com/r2/platform/audit-logs/
  */
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../clock.ts";
@@ -30,12 +30,12 @@ export const auditMigrations: readonly Migration[] = [
   },
 ];
 
-/** A change of configuration. */
+/** A change of configuration, or one of the two entries about a query that an operator ran in a Durable Object. */
 export interface Change {
   /** The operation's documented name: "CreateBucket". */
   readonly info: string;
   /** What kind of change: "create". */
-  readonly type: "create" | "update" | "delete";
+  readonly type: "create" | "update" | "delete" | "query executed" | "query completed";
   readonly resource: { readonly type: string; readonly id: string };
   /** The zone that was changed, for what belongs to one. */
   readonly zone?: string;

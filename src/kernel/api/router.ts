@@ -49,7 +49,9 @@ export function createApi(options: ApiOptions): Api {
       try {
         const principal = route.permission === "public" ? anonymous : await authorize(route, c.req.param(), c.req.raw, c.env.principal);
         const changes: Change[] = [];
-        const value = await route.handle(context(c.req.raw, c.req.param() as Record<string, string>, principal, changes));
+        const value = await route.handle(
+          context(c.req.raw, c.req.param() as Record<string, string>, { principal, ip: c.env.ip ?? "" }, changes),
+        );
         await options.audit.record({ principal, ip: c.env.ip ?? "" }, changes);
         return value instanceof Response ? value : success(value);
       } catch (error) {
@@ -84,14 +86,14 @@ export function createApi(options: ApiOptions): Api {
     return principal;
   }
 
-  function context(request: Request, params: Record<string, string>, principal: Principal, changes: Change[]): RequestContext {
+  function context(request: Request, params: Record<string, string>, actor: Required<Caller>, changes: Change[]): RequestContext {
     const idleTimeoutMs = options.config["gateway.body_idle_timeout_ms"];
     const bytes = (maxBytes: number) => readBody(request.body, { maxBytes, idleTimeoutMs });
     return {
       params,
       query: new URL(request.url).searchParams,
       headers: request.headers,
-      principal,
+      ...actor,
       request,
       audit: (change) => void changes.push(change),
       bytes,

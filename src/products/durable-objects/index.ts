@@ -10,6 +10,7 @@ import { durableObjectsError } from "./errors.ts";
 import { objectIds } from "./files.ts";
 import { migrations } from "./migrations.ts";
 import { type NamespaceRow, openNamespaces } from "./namespaces.ts";
+import { queryRoute } from "./query-routes.ts";
 
 export const durableObjects = {
   name: "durable-objects",
@@ -22,7 +23,7 @@ export const durableObjects = {
 async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const namespaces = await openNamespaces(kernel);
   return {
-    routes: routes(kernel, namespaces.capability.storage.path),
+    routes: [...routes(kernel, namespaces.capability.storage.path), queryRoute(kernel, namespaces, `${NAMESPACES}/:id/query`)],
     bindings: { durable_object_namespace: objectBinding(namespaces) },
     offers: { durableObjects: namespaces.capability },
     stop: async () => undefined,

@@ -21,12 +21,19 @@ export function limitingModules(
   classes: readonly { readonly className: string; readonly sqlite: boolean }[],
   limits: StorageLimits,
 ): Module[] {
-  const own = workerModules(import.meta.url, "./limits.worker.ts", "./reset.worker.ts", "./remote-protocol.worker.ts");
-  const [limiting, resetting] = own.map(({ name }) => JSON.stringify(`./${name}`));
+  const own = workerModules(
+    import.meta.url,
+    "./limits.worker.ts",
+    "./reset.worker.ts",
+    "./queries.worker.ts",
+    "./remote-protocol.worker.ts",
+  );
+  const [limiting, resetting, querying] = own.map(({ name }) => JSON.stringify(`./${name}`));
   const specifier = JSON.stringify(`./${main}`);
   const lines = [
     `import { limited } from ${limiting};`,
     `import { Alive, resettable } from ${resetting};`,
+    `import { queryable } from ${querying};`,
     `import * as user from ${specifier};`,
     `export * from ${specifier};`,
     `export { Alive as ${JSON.stringify(ALIVE_ENTRYPOINT)} };`,
@@ -36,7 +43,7 @@ export function limitingModules(
     if (!exported.includes(className)) continue;
     const options = JSON.stringify({ legacy: !sqlite, ...limits });
     for (const [i, { className: part }] of namespaceParts("", className, sqlite).entries()) {
-      const wrapped = `resettable(limited(user.${className}, ${options}), ${JSON.stringify(part)})`;
+      const wrapped = `resettable(queryable(limited(user.${className}, ${options})), ${JSON.stringify(part)})`;
       // A local export takes precedence over the star's. Names of parts are no identifiers.
       if (i === 0) lines.push(`export const ${className} = ${wrapped};`);
       else lines.push(`const ${className}_part${i} = ${wrapped};`, `export { ${className}_part${i} as ${JSON.stringify(part)} };`);

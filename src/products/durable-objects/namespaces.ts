@@ -2,6 +2,7 @@
  * Namespaces: which class of which script they belong to, and under which stable id their objects lie. The rows change
  * only inside the transaction that makes a version current.
  */
+import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -29,6 +30,8 @@ export interface Namespaces {
   /** The namespace of a class by its name in the script, or by a name that it had there before. */
   find(scriptName: string, className: string): Promise<NamespaceRow | undefined>;
   byId(id: string): Promise<NamespaceRow | undefined>;
+  /** Runs `work` with the sockets of the process that has the namespace's objects, started if needed. */
+  inside<T>(row: NamespaceRow, work: (socket: (name: string) => string) => Promise<T>): Promise<T>;
 }
 
 /** Name of the disk service that holds the objects, in every process that has some. */
@@ -91,6 +94,8 @@ export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
       await meta.run("DELETE FROM durable_objects_namespaces WHERE id = ?", id);
     }
   }
+
+  let reach: Parameters<DurableObjects["reachedBy"]>[0] | undefined;
 
   // What a crash left undone; no process of a Worker runs yet.
   await sweepWhere("1 = 1");
@@ -203,6 +208,9 @@ export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
       return classes.length === 0 ? [] : limitingModules(main, exported, classes, limits);
     },
     reset: (socket) => resetObjects(socket, RESET_TIMEOUT_MS),
+    reachedBy(lease) {
+      reach = lease;
+    },
     migrationTag: (script) => tagOf(meta, script),
     async nextAlarm(script) {
       const alarms = await Promise.all((await rowsOf(meta, script)).map((row) => earliestAlarm(directory, row.id)));
@@ -224,6 +232,15 @@ export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
     find,
     byId: (id) =>
       meta.get<NamespaceRow & Record<string, never>>("SELECT * FROM durable_objects_namespaces WHERE id = ? AND deleted_on IS NULL", id),
+    async inside(row, work) {
+      assert(reach !== undefined, "requests come when every product has started");
+      const lease = await reach(row.script_name);
+      try {
+        return await work(lease.socket);
+      } finally {
+        lease.release();
+      }
+    },
   };
 }
 

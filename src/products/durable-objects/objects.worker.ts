@@ -4,7 +4,18 @@
  * speaks to it.
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
-import { type LiveObject, OBJECT_HEADER, type ObjectName, RESET_HEADER, RESET_METHOD } from "./remote-protocol.worker.ts";
+import {
+  isOwnName,
+  type LiveObject,
+  OBJECT_HEADER,
+  type ObjectName,
+  type ObjectQuery,
+  QUERY_METHOD,
+  RESET_HEADER,
+  RESET_METHOD,
+  type Statement,
+  type StatementResult,
+} from "./remote-protocol.worker.ts";
 import type { Alive } from "./reset.worker.ts";
 
 type Stub = DurableObjectStub & Record<string, (...args: unknown[]) => unknown>;
@@ -17,10 +28,12 @@ export class Objects extends WorkerEntrypoint<Record<string, DurableObjectNamesp
   }
 
   call(object: ObjectName, method: string, args: unknown[]): unknown {
+    if (isOwnName(method)) throw new TypeError(`The RPC receiver does not implement the method "${method}".`);
     return (this.#stub(object)[method] as (...args: unknown[]) => unknown)(...args);
   }
 
   property(object: ObjectName, name: string): unknown {
+    if (isOwnName(name)) throw new TypeError(`The RPC receiver does not implement the method "${name}".`);
     return this.#stub(object)[name];
   }
 
@@ -28,7 +41,37 @@ export class Objects extends WorkerEntrypoint<Record<string, DurableObjectNamesp
     const headers = new Headers(request.headers);
     const object = JSON.parse(decodeURIComponent(headers.get(OBJECT_HEADER) as string)) as ObjectName;
     headers.delete(OBJECT_HEADER);
+    headers.delete(RESET_HEADER);
     return this.#stub(object).fetch(new Request(request, { headers }));
+  }
+}
+
+/** Runs SQL in one object. Asked by the platform, on a socket of its own. */
+export class Queries extends WorkerEntrypoint<Record<string, DurableObjectNamespace>> {
+  override async fetch(request: Request): Promise<Response> {
+    const query = (await request.json()) as ObjectQuery;
+    try {
+      const object = this.#find(query);
+      const stub = object.namespace.get(object.id) as Stub;
+      const run = stub[QUERY_METHOD] as unknown as (statements: readonly Statement[]) => Promise<StatementResult[]>;
+      return Response.json({ id: object.id.toString(), results: await run(query.queries) });
+    } catch (error) {
+      return Response.json({ error: error instanceof Error ? error.message : String(error) }, { status: 400 });
+    }
+  }
+
+  #find({ parts, id, name }: ObjectQuery): { readonly namespace: DurableObjectNamespace; readonly id: DurableObjectId } {
+    const namespaces = parts.map((part) => this.env[part] as DurableObjectNamespace);
+    let failure: unknown;
+    for (const namespace of namespaces) {
+      try {
+        return { namespace, id: id === undefined ? namespace.idFromName(name as string) : namespace.idFromString(id) };
+      } catch (error) {
+        // An id of another jurisdiction, or of another namespace altogether: then the first part's words stand.
+        failure ??= error;
+      }
+    }
+    throw failure;
   }
 }
 

@@ -23,4 +23,28 @@ export interface LiveObject {
 /** Entrypoint of the user's Worker that lists live objects, and what resets one; no user can write them as names in a class. */
 export const ALIVE_ENTRYPOINT = "@alive";
 export const RESET_METHOD = "@reset";
+export const QUERY_METHOD = "@query";
+/** Names that only the platform calls: who binds another Worker's objects does not. */
+export const isOwnName = (name: string): boolean => name.startsWith("@");
 export const RESET_HEADER = "x-freehold-reset";
+
+/** One SQL statement for an object. Bytes are lists of numbers. */
+export interface Statement {
+  readonly sql: string;
+  readonly params?: readonly SqlParameter[] | undefined;
+}
+export type SqlParameter = string | number | boolean | null | readonly number[];
+
+export interface StatementResult {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly (string | number | null | readonly number[])[])[];
+  readonly meta: { readonly rows_read: number; readonly rows_written: number };
+}
+
+/** What the platform asks of one object: the first of the parts whose ids the id is one of, or the first part's object of a name. */
+export interface ObjectQuery {
+  readonly parts: readonly string[];
+  readonly id?: string | undefined;
+  readonly name?: string | undefined;
+  readonly queries: readonly Statement[];
+}

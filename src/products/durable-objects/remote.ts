@@ -7,11 +7,13 @@ import { Client } from "undici";
 import type { Destination, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Service } from "../../kernel/workerd/config.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
+import { durableObjectsError } from "./errors.ts";
 import { namespaceBinding, namespaceParts } from "./jurisdictions.ts";
-import { ALIVE_ENTRYPOINT } from "./remote-protocol.worker.ts";
+import { ALIVE_ENTRYPOINT, type ObjectQuery, type StatementResult } from "./remote-protocol.worker.ts";
 
 const COMPATIBILITY_DATE = "2026-01-01";
 const RESET_SOCKET = "reset-objects";
+const QUERIES_SOCKET = "query-objects";
 const OBJECTS_SERVICE = "durable-objects:objects";
 
 const socketOf = (namespaceId: string): string => `o${createHash("sha256").update(namespaceId).digest("hex").slice(0, 12)}`;
@@ -38,6 +40,7 @@ export function objectsParts(
     services: [service],
     sockets: [
       { name: RESET_SOCKET, service: { name: OBJECTS_SERVICE, entrypoint: "Reset" } },
+      { name: QUERIES_SOCKET, service: { name: OBJECTS_SERVICE, entrypoint: "Queries" } },
       ...namespaces.map(({ id }) => ({
         name: socketOf(id),
         service: { name: OBJECTS_SERVICE, entrypoint: "Objects", props: { binding: id } },
@@ -52,6 +55,23 @@ export async function resetObjects(socket: (name: string) => string, timeoutMs: 
   try {
     const answer = await client.request({ method: "POST", path: "/" });
     await answer.body.dump();
+  } finally {
+    await client.destroy();
+  }
+}
+
+/** Runs SQL in an object of the process. Rejects with `durableObjects.queryFailed` and SQLite's words. */
+export async function queryObject(
+  socket: (name: string) => string,
+  query: ObjectQuery,
+  timeoutMs: number,
+): Promise<{ readonly id: string; readonly results: readonly StatementResult[] }> {
+  const client = new Client("http://objects", { socketPath: socket(QUERIES_SOCKET), bodyTimeout: timeoutMs, headersTimeout: timeoutMs });
+  try {
+    const answer = await client.request({ method: "POST", path: "/", body: JSON.stringify(query) });
+    const body = (await answer.body.json()) as { error?: string; id: string; results: readonly StatementResult[] };
+    if (body.error !== undefined) throw durableObjectsError("queryFailed", body.error);
+    return body;
   } finally {
     await client.destroy();
   }

@@ -68,6 +68,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     (scriptId) => routing.zonesOf(scriptId),
   );
   const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target) });
+  durableObjects.reachedBy((script) => serving.lease(script));
   const zones = kernel.get("zones");
   const routing = await openRouting(kernel.meta, kernel.clock, zones, serving.rerouted);
   const origins = openOrigins(kernel, zones);

@@ -1,5 +1,6 @@
 /** D1 in the REST API. */
 import { onAccount } from "../../platform/rest.ts";
+import type { Value } from "../../platform/sql.ts";
 
 export const DATABASES = "/d1/database";
 
@@ -11,8 +12,6 @@ export interface Database {
   readonly num_tables?: number;
 }
 
-export type Value = string | number | null | readonly number[];
-
 export interface Result {
   readonly results: { readonly columns: readonly string[]; readonly rows: readonly (readonly Value[])[] };
   readonly meta: { readonly duration: number; readonly rows_read: number; readonly rows_written: number; readonly changes: number };
@@ -23,6 +22,3 @@ export const databasePath = (uuid: string): string => `${DATABASES}/${uuid}`;
 /** One result for each statement. Throws `ApiFailure` with SQLite's words. */
 export const query = async (uuid: string, sql: string, params: readonly string[] = [], signal?: AbortSignal): Promise<Result[]> =>
   (await onAccount<Result[]>(`${databasePath(uuid)}/raw`, { method: "POST", body: { sql, params }, ...(signal && { signal }) })).result;
-
-/** A name inside SQL. */
-export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;

@@ -4,11 +4,11 @@ import { type KeyboardEvent, useState } from "react";
 import { Button } from "../../components/button.tsx";
 import { CodeField } from "../../components/form.tsx";
 import { Failure } from "../../components/page.tsx";
+import { Rows } from "../../components/sql-rows.tsx";
 import { counted } from "../../platform/format.ts";
 import { useAction } from "../../platform/queries.ts";
 import { databasePath, query } from "./api.ts";
 import { databaseRoute } from "./database.tsx";
-import { Rows } from "./rows.tsx";
 
 export const consoleRoute = createRoute({ getParentRoute: () => databaseRoute, path: "console", component: Console });
 

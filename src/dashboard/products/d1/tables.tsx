@@ -4,10 +4,11 @@ import { createRoute, Link } from "@tanstack/react-router";
 import { linkShape } from "../../components/button.tsx";
 import { SelectField } from "../../components/form.tsx";
 import { Empty, Failure, Loading } from "../../components/page.tsx";
+import { Rows } from "../../components/sql-rows.tsx";
 import { count } from "../../platform/format.ts";
-import { databasePath, query, quoted } from "./api.ts";
+import { quoted, TABLES } from "../../platform/sql.ts";
+import { databasePath, query } from "./api.ts";
 import { databaseRoute } from "./database.tsx";
-import { Rows } from "./rows.tsx";
 
 export const tablesRoute = createRoute({
   getParentRoute: () => databaseRoute,
@@ -20,9 +21,6 @@ export const tablesRoute = createRoute({
 });
 
 const PAGE = 50;
-/** Tables of users; those of SQLite and of the engine itself begin with these. */
-const TABLES =
-  "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_cf\\_%' ESCAPE '\\' ORDER BY name";
 
 function Tables() {
   const { database } = databaseRoute.useParams();

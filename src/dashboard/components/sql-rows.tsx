@@ -1,19 +1,32 @@
-/** Rows of a result as a table. NULL and bytes look different from text that says so. */
-import { Table } from "../../components/table.tsx";
-import type { Value } from "./api.ts";
+/** Rows of an SQL result as a table. NULL and bytes look different from text that says so. */
+import type { ReactNode } from "react";
+import type { Value } from "../platform/sql.ts";
+import { Table } from "./table.tsx";
 
 interface Row {
   readonly id: string;
   readonly values: readonly Value[];
 }
 
-export function Rows({ label, columns, rows }: { label: string; columns: readonly string[]; rows: readonly (readonly Value[])[] }) {
+export function Rows({
+  label,
+  columns,
+  rows,
+  actions,
+}: {
+  label: string;
+  columns: readonly string[];
+  rows: readonly (readonly Value[])[];
+  /** Buttons at the end of the row with this place. */
+  actions?: (index: number) => ReactNode;
+}) {
   return (
     <Table
       label={label}
       rows={rows.map((values, i): Row => ({ id: String(i), values }))}
       id={({ id }) => id}
       columns={columns.map((title, i) => ({ title, key: String(i), cell: (row: Row) => <Cell value={row.values[i] ?? null} /> }))}
+      {...(actions && { actions: ({ id }: Row) => actions(Number(id)) })}
     />
   );
 }
