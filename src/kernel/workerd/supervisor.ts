@@ -20,6 +20,7 @@ export interface SupervisorOptions {
   readonly drainTimeoutMs: number;
   readonly memoryMb: number;
   readonly processesMax: number;
+  readonly pyodideDirectory?: string;
 }
 
 interface Running {
@@ -93,6 +94,7 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
       config: { ...config, v8Flags: [...(config.v8Flags ?? []), `--max-old-space-size=${options.memoryMb}`] },
       environment,
       startTimeoutMs: options.startTimeoutMs,
+      ...(options.pyodideDirectory !== undefined && { pyodideDirectory: options.pyodideDirectory }),
       ...(spec.limits?.startCpuMs !== undefined && { startCpuMs: spec.limits.startCpuMs }),
       output: (stream, line) => {
         // It is dying, but would first print where.

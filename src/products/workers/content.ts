@@ -11,6 +11,8 @@ const MIME: Readonly<Record<ModuleKind, string>> = {
   text: "text/plain",
   data: "application/octet-stream",
   json: "application/json",
+  python: "text/x-python",
+  "python-requirement": "text/x-python-requirement",
   "source-map": "application/source-map",
 };
 

@@ -150,6 +150,8 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
       }
     }
     checkSize(upload.modules);
+    if (config["runtime.pyodide_directory"] === "" && upload.modules.some(({ kind }) => kind === "python"))
+      throw platformError("notImplemented", "Python Workers need Pyodide: runtime.pyodide_directory names no directory with its bundles");
     const live = store.live(name);
     if (live === undefined && store.all().length >= config["workers.count_max"]) throw workersError("tooMany");
     const script = { id: live?.script.id ?? randomBytes(16).toString("hex"), name };
@@ -175,7 +177,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
       }
       const code = modules.filter((module) => module.kind !== "source-map");
       const content: VersionContent = {
-        syntax: code.length === 0 ? "none" : metadata.main_module === undefined ? "service-worker" : "modules",
+        syntax: syntaxOf(code, metadata.main_module),
         main: code[0]?.name ?? "",
         modules,
         compatibilityDate: metadata.compatibility_date ?? DEFAULT_COMPATIBILITY_DATE,
@@ -376,6 +378,12 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
         for (const { blob } of rows) await leases.discard(blob);
       }),
   };
+}
+
+function syntaxOf(code: readonly StoredModule[], mainModule: string | undefined): VersionContent["syntax"] {
+  if (code[0] === undefined) return "none";
+  if (mainModule === undefined) return "service-worker";
+  return code[0].kind === "python" ? "python" : "modules";
 }
 
 interface Prepared {

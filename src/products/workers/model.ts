@@ -5,7 +5,7 @@
 import type { BlobId } from "../../kernel/blobs/blobs.ts";
 import type { BindingConfig } from "../../kernel/product.ts";
 
-export type ModuleKind = "esm" | "commonjs" | "wasm" | "text" | "data" | "json" | "source-map";
+export type ModuleKind = "esm" | "commonjs" | "wasm" | "text" | "data" | "json" | "python" | "python-requirement" | "source-map";
 
 /** One file of an upload, stored as a blob. */
 export interface StoredModule {
@@ -44,7 +44,7 @@ export interface Annotations {
 /** The part of a version that is stored as JSON. */
 export interface VersionContent {
   /** "none": a Worker of assets alone. */
-  readonly syntax: "modules" | "service-worker" | "none";
+  readonly syntax: "modules" | "service-worker" | "python" | "none";
   /** Name of the main module; empty for "none". */
   readonly main: string;
   readonly modules: readonly StoredModule[];

@@ -13,6 +13,7 @@ import type { ProcessSpec } from "../../kernel/workerd/runtime.ts";
 import { workersError } from "./errors.ts";
 import type { ExportInfo, Script, Version } from "./model.ts";
 import { compileBindings, internet, type PlanContext, userCode } from "./process.ts";
+import { pythonExports } from "./python.ts";
 
 export interface ProbeResult {
   readonly exports: readonly ExportInfo[];
@@ -37,7 +38,12 @@ export async function probe(
   const spec: ProcessSpec = {
     id,
     label: script.name,
-    limits: { cpuMs: Number.POSITIVE_INFINITY, startCpuMs: kernel.config["workers.startup_cpu_ms"], aliveSocket: "http" },
+    limits: {
+      cpuMs: Number.POSITIVE_INFINITY,
+      // Pyodide's own start takes more than is allowed to a Worker's.
+      ...(version.syntax !== "python" && { startCpuMs: kernel.config["workers.startup_cpu_ms"] }),
+      aliveSocket: "http",
+    },
     plan: async (socket) => {
       const parts = await compileBindings(context, { script, version });
       const config: WorkerdConfig = {
@@ -68,7 +74,8 @@ export async function probe(
     const lease = await runtime.lease(id);
     const startupTimeMs = Math.max(1, clock.now() - startedAt);
     try {
-      const exports = version.syntax === "modules" ? await askExports(lease.socket("http")) : await serviceWorkerExports(kernel, version);
+      const exports =
+        version.syntax === "modules" ? await askExports(lease.socket("http")) : exportsIn(await mainSource(kernel, version), version);
       return { exports, startupTimeMs };
     } finally {
       lease.release();
@@ -105,10 +112,15 @@ async function askExports(socketPath: string): Promise<ExportInfo[]> {
   }
 }
 
-/** In service-worker syntax handlers are registered by call; their names are read from the source. */
-async function serviceWorkerExports(kernel: KernelSlice, version: Version): Promise<ExportInfo[]> {
+async function mainSource(kernel: KernelSlice, version: Version): Promise<string> {
   const blob = version.modules[0]?.blob;
-  const source = blob === undefined ? "" : Buffer.from(await kernel.blobs.bytes(blob)).toString("utf8");
+  return blob === undefined ? "" : Buffer.from(await kernel.blobs.bytes(blob)).toString("utf8");
+}
+
+/** What code exports that no module can import and ask: read from the source. */
+function exportsIn(source: string, { syntax }: Version): ExportInfo[] {
+  if (syntax === "python") return pythonExports(source);
+  // Handlers are registered by call.
   const handlers = new Set([...source.matchAll(/addEventListener\(\s*["'`](\w+)["'`]/g)].map((match) => match[1] as string));
   return [{ name: "default", type: "object", handlers: [...handlers] }];
 }
@@ -118,6 +130,8 @@ function validationText(words: string): string {
   const lines = words.split("\n").map((line) => line.replace(/^service user: /, ""));
   const told = lines.filter((line) => line.trim() !== "" && !/^workerd\/|config\.capnp|warning:/.test(line));
   const text = (told.length > 0 ? told : lines).join("\n").replaceAll(`imported from "${PROBE_MODULE}"`, "").trim();
+  const bundle = /Pyodide bundle failed; url = \S*?(pyodide_[\w.-]+?\.capnp\.bin)/.exec(words)?.[1];
+  if (bundle !== undefined) return `This Python Worker needs ${bundle} in the directory that runtime.pyodide_directory names.`;
   if (/did not serve within/.test(text)) return "Script startup exceeded CPU time limit.";
   return text;
 }

@@ -112,8 +112,9 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
     const code = await userCode(kernel, version);
     const exported = version.exports.map((e) => e.name);
     const counting = countingModules(version);
-    const objectModules = code.modules && (await context.durableObjects.modules(script, counting?.main ?? version.main, exported));
-    const before = [...(objectModules ?? []), ...(counting?.modules ?? [])];
+    const objectModules =
+      version.syntax === "modules" && (await context.durableObjects.modules(script, counting?.main ?? version.main, exported));
+    const before = [...(objectModules || []), ...(counting?.modules ?? [])];
     services.push({
       name: USER,
       worker: {
@@ -197,6 +198,10 @@ async function moduleOf(kernel: KernelSlice, module: StoredModule): Promise<Modu
       return { name, text: source };
     case "json":
       return { name, json: source };
+    case "python":
+      return { name, pythonModule: source };
+    case "python-requirement":
+      return { name, pythonRequirement: "" };
     default:
       return { name, data: source };
   }

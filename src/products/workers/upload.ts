@@ -83,6 +83,8 @@ const KINDS: Readonly<Record<string, ModuleKind>> = {
   "text/plain": "text",
   "application/octet-stream": "data",
   "application/json": "json",
+  "text/x-python": "python",
+  "text/x-python-requirement": "python-requirement",
   "application/source-map": "source-map",
 };
 
@@ -183,7 +185,6 @@ function kindOf(name: string, type: string): ModuleKind {
   const mime = (type.split(";")[0] as string).trim().toLowerCase();
   const kind = KINDS[mime];
   if (kind !== undefined) return kind;
-  if (mime.startsWith("text/x-python")) throw workersError("validation", "Python Workers are not implemented by this version of Freehold");
   throw workersError("validation", `Module "${name}" has the unknown type "${type}".`);
 }
 

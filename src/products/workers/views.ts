@@ -28,7 +28,7 @@ export function scriptView({ script, versions }: LiveScript, migrationTag: strin
     deployment_id: version?.id.replaceAll("-", ""),
     migration_tag: migrationTag ?? "",
     has_assets: version?.assets !== undefined,
-    has_modules: version?.syntax === "modules",
+    has_modules: version?.syntax === "modules" || version?.syntax === "python",
     logpush: script.settings.logpush,
     observability: script.settings.observability,
     tail_consumers: script.settings.tail_consumers,
