@@ -71,6 +71,7 @@ export const configKeys = {
   "kv.namespaces_max": key(1000, "Namespaces of the account", positive),
   "durable_objects.object_max_bytes": key(10 * 1024 ** 3, "Largest database of a Durable Object", positive),
   "durable_objects.value_max_bytes": key(2 * 1024 ** 2, "Largest value, bound parameters of a statement together", positive),
+  "d1.database_max_bytes": key(10 * 1024 ** 3, "Largest database", positive),
   "d1.databases_max": key(50_000, "Databases of the account", positive),
   "queues.queues_max": key(10_000, "Queues of the account", positive),
   "queues.messages_per_s_max": key(0, "Messages a second that one queue takes before 429; the real service has 5,000, 0 = unlimited"),

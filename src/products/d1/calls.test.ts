@@ -23,7 +23,7 @@ function open(engine: Engine, time = { now: 0 }): { calls: Calls; batches: strin
     return { status, bytes: async () => Buffer.from(text) } as unknown as SystemResponse;
   };
   const count = (): void => void counted++;
-  return { calls: openCalls(system, () => time.now, count), batches, counted: () => counted, time };
+  return { calls: openCalls({ system, now: () => time.now, count, sizeMax: 1e9 }), batches, counted: () => counted, time };
 }
 
 const call = (text: string) => ({ kind: "rows", body: Buffer.from(text), bookmarked: false, readOnly: false }) as const;
@@ -61,6 +61,21 @@ test("a lost engine fails what was on its way, not what comes later", async () =
   assert.equal(await failure(calls.submit("one", call("a"))), "failed: Network connection lost.");
   lost = false;
   assert.equal(await failure(calls.submit("one", call("b"))), "b");
+});
+
+test("a read is sent again when the engine is lost, twice at most, and never what writes", async () => {
+  let losses = 2;
+  const { calls, batches } = open(async (bodies) => {
+    if (losses-- > 0) throw platformError("engineLost");
+    return answered(bodies);
+  });
+  const read = '{"sql":"SELECT 1"}';
+  const writes = ['{"sql":"INSERT INTO t VALUES (1)"}', '[{"sql":"SELECT 1"},{"sql":"DELETE FROM t"}]', '{"sql":"PRAGMA optimize"}'];
+  const outcomes = await Promise.all([read, ...writes].map((text) => failure(calls.submit("one", call(text)))));
+  assert.deepEqual(outcomes, [read, ...Array(3).fill("failed: Network connection lost.")]);
+  assert.deepEqual(batches, [[read, ...writes], [read], [read]]);
+  losses = 3;
+  assert.equal(await failure(calls.submit("one", call(read))), "failed: Network connection lost.");
 });
 
 test("[d1-32] a flooded database refuses with the documented texts and recovers", async () => {

@@ -3,11 +3,13 @@
  * the system workerd costs about 250 microseconds there and a commit about as much, whatever they carry. Under no load a
  * call goes out at once. Each call succeeds or fails by itself.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import type { AnswerHead, CallHead, Usage } from "./protocol.worker.ts";
+import { splitStatements, startsReadOnly } from "./statements.worker.ts";
 
-export interface Call extends CallHead {
+export interface Call extends Pick<CallHead, "kind" | "bookmarked" | "readOnly"> {
   /** JSON text. */
   readonly body: Uint8Array;
 }
@@ -35,18 +37,31 @@ const NOT_COMMITTED = 409;
 interface Waiting {
   readonly call: Call;
   readonly since: number;
+  /** How often it was sent and the engine lost. */
+  lost: number;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
 }
 
+/** docs/d1: a read is tried up to two more times. */
+const ATTEMPTS_MAX = 3;
+const RETRY_PAUSE_MS = 100;
 const BATCH_MAX_CALLS = 128;
 const BATCH_MAX_BYTES = 4 * 1024 * 1024;
 const WAITING_MAX = 5_000;
 const WAIT_MAX_MS = 30_000;
 const NEWLINE = 0x0a;
 
-/** `count` is told what each answered call used. */
-export function openCalls(system: KernelSlice["system"], now: () => number, count: (database: string, usage: Usage) => void): Calls {
+export interface CallsOptions {
+  readonly system: KernelSlice["system"];
+  readonly now: () => number;
+  /** Told what each answered call used. */
+  readonly count: (database: string, usage: Usage) => void;
+  /** Bytes past which a database takes nothing more. */
+  readonly sizeMax: number;
+}
+
+export function openCalls({ system, now, count, sizeMax }: CallsOptions): Calls {
   /** Databases with calls waiting or on their way. */
   const queues = new Map<string, Waiting[]>();
 
@@ -60,10 +75,22 @@ export function openCalls(system: KernelSlice["system"], now: () => number, coun
         for (const [i, answer] of answers.entries()) (batch[i] as Waiting).resolve(answer);
       } catch (error) {
         if (error instanceof NotCommitted && batch.length > 1) await eachAlone(database, batch);
-        else for (const { reject } of batch) reject(outcomeOf(error));
+        else {
+          const again = batch.filter((one) => !failed(one, error));
+          queue.unshift(...again);
+          // A lost engine is gone before that is known: at once, all attempts would end the same way.
+          if (again.length > 0) await delay(RETRY_PAUSE_MS);
+        }
       }
     }
     queues.delete(database);
+  }
+
+  /** Tells the caller, unless the call only reads and can be sent again (docs/d1/best-practices/retry-queries). */
+  function failed(one: Waiting, error: unknown): boolean {
+    if (isLost(error) && ++one.lost < ATTEMPTS_MAX && onlyReads(one.call.body)) return false;
+    one.reject(outcomeOf(error));
+    return true;
   }
 
   /** Nothing of the batch was written, because of one of its calls perhaps: only that one is to fail. */
@@ -79,7 +106,16 @@ export function openCalls(system: KernelSlice["system"], now: () => number, coun
   }
 
   async function send(database: string, batch: readonly Waiting[]): Promise<Answer[]> {
-    const heads = batch.map(({ call: { kind, bookmarked, readOnly } }) => ({ kind, bookmarked, readOnly }));
+    const heads = batch.map(
+      ({ call: { kind, bookmarked, readOnly }, lost }): CallHead => ({
+        kind,
+        bookmarked,
+        // What writes after all, of a call that was taken for a reading one, is undone.
+        readOnly: readOnly || lost > 0,
+        attempt: lost + 1,
+        sizeMax,
+      }),
+    );
     const lines: Uint8Array[] = [Buffer.from(JSON.stringify(heads))];
     for (const { call } of batch) lines.push(LINE_END, oneLine(call.body));
     const response = await system({ database, role: "platform" }, { method: "POST", path: "/calls", body: Buffer.concat(lines) });
@@ -96,7 +132,7 @@ export function openCalls(system: KernelSlice["system"], now: () => number, coun
   return {
     submit: (database, call) =>
       new Promise<Answer>((resolve, reject) => {
-        const waiting: Waiting = { call, since: now(), resolve, reject };
+        const waiting: Waiting = { call, since: now(), lost: 0, resolve, reject };
         const queue = queues.get(database);
         if (queue !== undefined) {
           if (queue.length >= WAITING_MAX) reject(new CallFailed("D1 DB is overloaded. Too many requests queued."));
@@ -111,10 +147,25 @@ export function openCalls(system: KernelSlice["system"], now: () => number, coun
   };
 }
 
+const isLost = (cause: unknown): boolean => cause instanceof PlatformError && cause.code === "platform.engineLost";
+
+/** Whether each statement of a call begins with a word that reads. A pragma may set something, so it does not count. */
+function onlyReads(body: Uint8Array): boolean {
+  let parsed: { readonly batch?: readonly { sql: string }[]; readonly sql?: string };
+  try {
+    parsed = JSON.parse(Buffer.from(body).toString("utf8"));
+  } catch {
+    // No JSON: the engine would say so; what it is not is a read.
+    return false;
+  }
+  const queries = Array.isArray(parsed) ? (parsed as { sql: string }[]) : (parsed.batch ?? [{ sql: parsed.sql ?? "" }]);
+  return queries.flatMap(({ sql }) => splitStatements(sql)).every((text) => startsReadOnly(text) && !/^\s*pragma\b/i.test(text));
+}
+
 /** What a call is told when its batch failed. */
 function outcomeOf(cause: unknown): Error {
   if (cause instanceof NotCommitted) return new CallFailed(cause.message, { cause });
-  if (cause instanceof PlatformError && cause.code === "platform.engineLost") return new CallFailed("Network connection lost.", { cause });
+  if (isLost(cause)) return new CallFailed("Network connection lost.", { cause });
   return new Error("run D1 queries", { cause });
 }
 

@@ -43,6 +43,7 @@ class QueryError extends Error {
   }
 }
 
+const SHRINKS = /^\s*(delete|drop)\b/i;
 const NO_STATEMENTS = "No SQL statements detected.";
 const READ_ONLY = "This token may only read";
 
@@ -100,7 +101,8 @@ export class D1Database extends DurableObject {
   override async fetch(request: Request): Promise<Response> {
     const url = new URL(request.url);
     while (this.#exclusive !== undefined) await this.#exclusive;
-    if (url.pathname === "/import") return Response.json(await this.#alone(this.#import(request)));
+    if (url.pathname === "/import")
+      return Response.json(await this.#alone(this.#import(request, Number(url.searchParams.get("size_max")))));
     const options = {
       tables: url.searchParams.getAll("table"),
       schema: url.searchParams.get("schema") !== "0",
@@ -118,7 +120,7 @@ export class D1Database extends DurableObject {
       const rest = call.kind === "rest-objects" || call.kind === "rest-rows";
       const queries = rest ? restQueries(body) : Array.isArray(body) ? (body as Query[]) : [body as Query];
       if (call.kind === "objects" && Array.isArray(body)) lines = queries;
-      const results = this.#atomically(queries, call.readOnly, usage);
+      const results = this.#atomically(queries, call, usage);
       const asObjects = call.kind === "objects" || call.kind === "rest-objects";
       const answers = results.map(({ columns, rows, meta }) => ({
         results: asObjects ? objects(columns, rows) : { columns, rows },
@@ -137,7 +139,7 @@ export class D1Database extends DurableObject {
     }
   }
 
-  #atomically(queries: readonly Query[], readOnly: boolean, usage: Writable<Usage>): Result[] {
+  #atomically(queries: readonly Query[], { readOnly, attempt, sizeMax }: CallHead, usage: Writable<Usage>): Result[] {
     const work = queries.map((query, index) => ({ query, index, end: statementEnd(query.sql) })).filter(({ end }) => end > 0);
     if (work.length === 0) throw new Error(NO_STATEMENTS);
     const runAll = () =>
@@ -145,7 +147,8 @@ export class D1Database extends DurableObject {
         try {
           const text = query.sql.slice(0, end);
           if (readOnly && !startsReadOnly(text)) throw new Error(READ_ONLY);
-          const result = this.#statement(text, query.params ?? []);
+          this.#checkRoom(text, sizeMax);
+          const result = this.#statement(text, query.params ?? [], attempt);
           if (readOnly && result.writes) throw new Error(READ_ONLY);
           return result;
         } catch (error) {
@@ -165,7 +168,13 @@ export class D1Database extends DurableObject {
     return results;
   }
 
-  #statement(text: string, params: readonly unknown[]): Result {
+  /** A full database takes only what reads and what makes it smaller. */
+  #checkRoom(text: string, sizeMax: number): void {
+    if (startsReadOnly(text) || SHRINKS.test(text)) return;
+    if ((this.#totals?.size ?? this.#sql.databaseSize) >= sizeMax) throw new Error("Exceeded maximum DB size.");
+  }
+
+  #statement(text: string, params: readonly unknown[], attempt: number): Result {
     const before = this.#totals ?? this.#readTotals();
     const start = performance.now();
     const cursor = this.#sql.exec(text, ...params.map(bindable));
@@ -205,7 +214,7 @@ export class D1Database extends DurableObject {
         size_after: after.size,
         rows_read: rowsRead,
         rows_written: rowsWritten,
-        total_attempts: 1,
+        total_attempts: attempt,
       },
     };
   }
@@ -241,7 +250,7 @@ export class D1Database extends DurableObject {
     }
   }
 
-  async #import(request: Request): Promise<unknown> {
+  async #import(request: Request, sizeMax: number): Promise<unknown> {
     const started = performance.now();
     const usage = { rowsRead: 0, rowsWritten: 0, queries: 0 };
     const before = this.#readTotals();
@@ -253,6 +262,7 @@ export class D1Database extends DurableObject {
         let turn = performance.now();
         const runAll = async (statements: readonly string[]) => {
           for (const statement of statements) {
+            this.#checkRoom(statement, sizeMax);
             const cursor = this.#sql.exec(statement.slice(0, statementEnd(statement)));
             // Stepped to its end: a statement runs only as far as its rows are read.
             const steps = cursor.raw();

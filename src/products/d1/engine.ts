@@ -24,7 +24,8 @@ export interface Engine {
   import(uuid: DatabaseId, file: Readable): Promise<ImportOutcome>;
 }
 
-export function openEngine(system: KernelSlice["system"], calls: Calls): Engine {
+/** `sizeMax`: bytes past which a database takes nothing more. */
+export function openEngine(system: KernelSlice["system"], calls: Calls, sizeMax: number): Engine {
   const request = (database: string, method: string, path: string, body?: string | AsyncIterable<Uint8Array>): Promise<SystemResponse> =>
     system({ database, role: "platform" }, { method, path, ...(body !== undefined && { body }) });
 
@@ -58,7 +59,7 @@ export function openEngine(system: KernelSlice["system"], calls: Calls): Engine 
       if (response.status !== 200) throw queryError((await response.json<{ error: string }>()).error);
       return response.body;
     },
-    import: (uuid, file) => json(request(uuid, "POST", "/import", file)),
+    import: (uuid, file) => json(request(uuid, "POST", `/import?size_max=${sizeMax}`, file)),
   };
 }
 

@@ -53,8 +53,9 @@ export const d1 = {
   async start({ meta, blobs, leases, clock, config, log, mint, system, urls }) {
     const databases = openDatabases(meta, clock, config["d1.databases_max"]);
     const usage = openUsage(meta, clock, log);
-    const calls = openCalls(system, () => clock.now(), usage.count);
-    const engine = openEngine(system, calls);
+    const sizeMax = config["d1.database_max_bytes"];
+    const calls = openCalls({ system, now: () => clock.now(), count: usage.count, sizeMax });
+    const engine = openEngine(system, calls, sizeMax);
     const transfers = openTransfers(meta, blobs, leases, clock, urls.gateway);
     const jobs = openJobs(databases, engine, transfers, clock, log);
     const housekeeping = startHousekeeping(meta, engine, transfers, log);

@@ -22,6 +22,10 @@ export interface CallHead {
   readonly bookmarked: boolean;
   /** Refuse what writes, and undo it. */
   readonly readOnly: boolean;
+  /** How often it has been sent, this time included. */
+  readonly attempt: number;
+  /** Bytes past which the database takes nothing more. */
+  readonly sizeMax: number;
 }
 
 export interface AnswerHead {

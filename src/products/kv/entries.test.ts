@@ -97,7 +97,7 @@ test("a pair reads as absent from the second it expires, before any sweep", asyn
 
 test("a deleted namespace is emptied, and a write that was under way with it", async (t) => {
   const { meta, clock, time, entries, sweeper, count } = await open(t);
-  const namespaces = await openNamespaces(meta, clock, 10);
+  const namespaces = await openNamespaces(meta, clock, 10, async () => () => undefined);
   const { id } = await namespaces.create("doomed", null);
   const { id: kept } = await namespaces.create("kept", null);
   for (let i = 0; i < 1200; i++) await entries.write(id, key(`k${i}`), await entries.holdBytes(key("v")), plain);
@@ -109,7 +109,7 @@ test("a deleted namespace is emptied, and a write that was under way with it", a
   time.now += 61_000;
   await sweeper.sweep();
   assert.deepEqual([await count("kv_entries"), await count("kv_purges")], [1, 0]);
-  assert.equal((await openNamespaces(meta, clock, 10)).has(kept), true);
+  assert.equal((await openNamespaces(meta, clock, 10, async () => () => undefined)).has(kept), true);
 });
 
 test("a prefix's range ends at its successor", () => {

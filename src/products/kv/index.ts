@@ -9,7 +9,7 @@ import type { KvEngine } from "./engine.ts";
 import { openEntries } from "./entries.ts";
 import { kvError } from "./errors.ts";
 import { migrations } from "./migrations.ts";
-import { openNamespaces } from "./namespaces.ts";
+import { namespaceEvents, openNamespaces } from "./namespaces.ts";
 import { serveBinding } from "./protocol.ts";
 import { kvRoutes } from "./routes.ts";
 import { startSweeper } from "./sweeper.ts";
@@ -18,14 +18,17 @@ export const kv = {
   name: "kv",
   status: "beta",
   migrations,
+  needs: ["queueSender"],
   permissions: [
     { id: "8b47d2786a534c08a1f94ee8f9f599ef", name: "Workers KV Storage Read", scopes: ["com.cloudflare.api.account"] },
     { id: "f7f0eda5697f475c90846e879bab8666", name: "Workers KV Storage Write", scopes: ["com.cloudflare.api.account"] },
   ],
-  async start({ meta, blobs, leases, clock, config, log, mint }) {
+  async start({ meta, blobs, leases, clock, config, log, mint, get }) {
+    const queues = get("queueSender");
+    queues.addEventSource("kv", namespaceEvents);
     const engine: KvEngine = {
       entries: openEntries(meta, blobs, leases, clock),
-      namespaces: await openNamespaces(meta, clock, config["kv.namespaces_max"]),
+      namespaces: await openNamespaces(meta, clock, config["kv.namespaces_max"], queues.announce),
       blobs,
       clock,
       rate: writeRate(config["kv.write_per_key_per_s"], clock, () => kvError("tooManyRequests")),

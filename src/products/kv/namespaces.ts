@@ -3,6 +3,7 @@
  * namespace still exists. All changes go through this object, so the mirror is the table.
  */
 import { randomBytes } from "node:crypto";
+import type { QueueSender } from "../../kernel/capabilities.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
 import { kvError } from "./errors.ts";
@@ -32,8 +33,11 @@ export interface Namespaces {
 
 const TITLE_MAX_BYTES = 512;
 
-/** Loads the namespaces; `max` bounds their number. */
-export async function openNamespaces(meta: MetaStore, clock: Clock, max: number): Promise<Namespaces> {
+/** What subscribed queues hear of (docs/kv/platform/event-subscriptions). */
+export const namespaceEvents = ["namespace.created", "namespace.deleted"] as const;
+
+/** Loads the namespaces; `max` bounds their number. Subscribers are told of changes in the transaction that makes them. */
+export async function openNamespaces(meta: MetaStore, clock: Clock, max: number, announce: QueueSender["announce"]): Promise<Namespaces> {
   const byId = new Map<string, Namespace>();
   for (const row of await meta.all<Namespace>("SELECT id, title, jurisdiction, created_at FROM kv_namespaces"))
     byId.set(row.id, { ...row });
@@ -71,17 +75,22 @@ export async function openNamespaces(meta: MetaStore, clock: Clock, max: number)
       checkTitle(title);
       if (byId.size >= max) throw kvError("tooManyNamespaces");
       const created: Namespace = { id: randomBytes(16).toString("hex") as NamespaceId, title, jurisdiction, created_at: clock.now() };
-      await unique(
-        meta.run(
-          "INSERT INTO kv_namespaces (id, title, jurisdiction, created_at) VALUES (?, ?, ?, ?)",
-          created.id,
-          title,
-          jurisdiction,
-          created.created_at,
-        ),
+      const { id, created_at } = created;
+      const announced = await unique(
+        meta.transaction(async (tx) => {
+          await tx.run(
+            "INSERT INTO kv_namespaces (id, title, jurisdiction, created_at) VALUES (?, ?, ?, ?)",
+            id,
+            title,
+            jurisdiction,
+            created_at,
+          );
+          return announce(tx, { type: "kv" }, "namespace.created", { id, name: title });
+        }),
         title,
       );
-      byId.set(created.id, created);
+      byId.set(id, created);
+      announced();
       return created;
     },
     async rename(id, title) {
@@ -96,10 +105,12 @@ export async function openNamespaces(meta: MetaStore, clock: Clock, max: number)
       // Refused to bindings first: a write that starts now must not outlive the purge.
       byId.delete(id);
       try {
-        await meta.transaction(async (tx) => {
+        const announced = await meta.transaction(async (tx) => {
           await tx.run("DELETE FROM kv_namespaces WHERE id = ?", id);
           await tx.run("INSERT INTO kv_purges (namespace, deleted_at) VALUES (?, ?)", id, clock.now());
+          return announce(tx, { type: "kv" }, "namespace.deleted", { id, name: removed.title });
         });
+        announced();
       } catch (error) {
         byId.set(id, removed);
         throw error;
