@@ -5,6 +5,7 @@ import { d1 } from "./products/d1/index.ts";
 import { dashboard } from "./products/dashboard/index.ts";
 import { durableObjects } from "./products/durable-objects/index.ts";
 import { kv } from "./products/kv/index.ts";
+import { observability } from "./products/observability/index.ts";
 import { pipelines } from "./products/pipelines/index.ts";
 import { queues } from "./products/queues/index.ts";
 import { r2 } from "./products/r2/index.ts";
@@ -19,6 +20,7 @@ export const products: readonly Product[] = [
   dashboard,
   durableObjects,
   kv,
+  observability,
   pipelines,
   queues,
   r2,

@@ -5,6 +5,7 @@
 import type { Readable } from "node:stream";
 import type { Principal } from "./api/tokens.ts";
 import type { BlobId } from "./blobs/blobs.ts";
+import type { InvocationRecord } from "./invocation-record.ts";
 import type { MetaTransaction } from "./meta/meta.ts";
 import type { BindingConfig, WorkerdParts } from "./product.ts";
 import type { DurableObjectNamespace, Module, Service as WorkerdService } from "./workerd/config.ts";
@@ -16,6 +17,7 @@ export interface Capabilities {
   readonly durableObjects: DurableObjects;
   readonly contentCache: ContentCache;
   readonly queueSender: QueueSender;
+  readonly telemetry: Telemetry;
   readonly zones: Zones;
 }
 
@@ -222,6 +224,36 @@ export interface QueueSender {
   allows(principal: Principal): boolean;
   /** Registers who asks for the producers of a queue: a product names those of its resources that write to it. */
   addProducers(producersOf: (queueId: string) => Promise<readonly { readonly type: "r2_bucket"; readonly bucket_name: string }[]>): void;
+}
+
+/** Logs and traces of Workers, kept as their settings say. */
+export interface Telemetry {
+  /** What is to be gathered of a Worker with these `observability` settings; undefined when nothing is. */
+  plan(settings: unknown): TelemetryRates | undefined;
+  /**
+   * Takes what invocations did. Durable soon after, not when it returns: like the real service it promises nothing for
+   * what happened in the last moment before a crash. Never throws; what does not fit is left out and counted.
+   */
+  record(worker: ObservedWorker, invocations: readonly MeteredInvocation[]): void;
+}
+
+/** Shares of invocations, from 0 to 1, decided as each begins. */
+export interface TelemetryRates {
+  readonly logs: number;
+  readonly traces: number;
+}
+
+export interface ObservedWorker {
+  readonly scriptName: string;
+  readonly versionId: string;
+  readonly versionTag?: string | undefined;
+  /** The Worker's `observability` settings. */
+  readonly settings: unknown;
+}
+
+export interface MeteredInvocation extends InvocationRecord {
+  /** Milliseconds; 0 where it is not known. */
+  readonly cpuTimeMs: number;
 }
 
 /** A script, by the name that users know and the id that stays. */

@@ -176,6 +176,8 @@ export interface Health {
 export interface Dataset {
   /** What the facts are, in a sentence: shown by introspection. */
   readonly description: string;
+  /** Answered in groups although its name does not say so. */
+  readonly grouped?: true;
   /** Names of permission groups of which the token needs one. */
   readonly permission: readonly string[];
   /** Dimensions besides those of time. */

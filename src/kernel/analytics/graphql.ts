@@ -97,7 +97,7 @@ async function rowsOf(field: Field, scope: JsonObject, principal: Principal, { d
   const { filter: given, limit, orderBy } = argumentsOf(field, scope);
   const filter = isObject(given) ? given : {};
   const shape = shapeOf(name, dataset);
-  const grouped = isGrouped(name);
+  const grouped = isGrouped(name, dataset);
   checkFilter(filter, dataset);
   checkSelection(selection, shape);
   const keys = orderKeys(orderBy, shape);

@@ -64,7 +64,8 @@ function quantile(facts: readonly Fact[], name: string): number {
   const values = facts
     .map(({ sum, count = 1 }) => ({ value: (sum?.[metric] ?? 0) / Math.max(1, count), count }))
     .sort((a, b) => a.value - b.value);
-  const wanted = (values.reduce((total, { count }) => total + count, 0) * Number(percent)) / 100;
+  const share = Number(percent) > 100 ? Number(percent) / 1_000 : Number(percent) / 100;
+  const wanted = values.reduce((total, { count }) => total + count, 0) * share;
   let seen = 0;
   for (const { value, count } of values) {
     seen += count;

@@ -7,9 +7,10 @@ export interface Shape {
   readonly [field: string]: Scalar | Shape;
 }
 
-const PERCENTS = [50, 90, 99] as const;
+/** In names of quantiles; past 100 in tenths: P999 is 99.9%. */
+const PERCENTS = [25, 50, 75, 90, 99, 999] as const;
 
-export const isGrouped = (name: string): boolean => name.endsWith("Groups");
+export const isGrouped = (name: string, dataset: Dataset): boolean => dataset.grouped ?? name.endsWith("Groups");
 
 const each = (names: readonly string[], type: Scalar): Shape => Object.fromEntries(names.map((name) => [name, type]));
 
@@ -20,7 +21,7 @@ export function dimensionsOf(dataset: Dataset): Readonly<Record<string, Scalar>>
 
 export function shapeOf(name: string, dataset: Dataset): Shape {
   const dimensions = dimensionsOf(dataset);
-  if (!isGrouped(name)) return dimensions;
+  if (!isGrouped(name, dataset)) return dimensions;
   const { sum, max, avg, quantiles } = dataset;
   return {
     count: "uint64",

@@ -78,6 +78,8 @@ export interface WorkerService {
   /** Name of the disk service that holds the objects, or memory for objects that store nothing. */
   readonly durableObjectStorage?: string | { readonly inMemory: true };
   readonly tails?: readonly ServiceDesignator[];
+  /** Tail Workers that see each event of an invocation as it happens, spans included. */
+  readonly streamingTails?: readonly ServiceDesignator[];
 }
 
 /** How connections of a network service trust and show certificates; all in PEM. */
@@ -277,6 +279,7 @@ function worker(value: WorkerService): string {
       some(value.durableObjectStorage, (at) => struct([typeof at === "string" ? ["localDisk", text(at)] : ["inMemory", "void"]])),
     ],
     ["tails", some(value.tails, (tails) => list(tails, designator))],
+    ["streamingTails", some(value.streamingTails, (tails) => list(tails, designator))],
   ]);
 }
 

@@ -6,6 +6,7 @@ import { Client } from "undici";
 import type { QueueBatch, QueueBatchResult } from "../../kernel/capabilities.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Exceeded } from "../../kernel/workerd/runtime.ts";
+import type { InvocationStatus, Invocations } from "./invocations.ts";
 import { cronCpuMs } from "./limits.ts";
 import type { Serving } from "./serving.ts";
 
@@ -24,16 +25,28 @@ const HANDLER_TIMEOUT_MS = 15 * 60_000;
 
 const failed: QueueBatchResult = { outcome: "exception", ackAll: false, retryBatch: { retry: false }, explicitAcks: [], retryMessages: [] };
 
-export function createEvents(serving: Serving, log: Log): Events {
+export function createEvents(serving: Serving, log: Log, invocations: Invocations): Events {
   /** The answer, the limit that the event passed, or undefined when the process broke the event off. Rejects when there is no process to send it to. */
-  async function post<T>(scriptName: string, path: string, body: unknown, intervalMs = 0): Promise<T | Exceeded | undefined> {
+  async function post<T extends { outcome: string }>(
+    scriptName: string,
+    path: string,
+    body: unknown,
+    intervalMs = 0,
+  ): Promise<T | Exceeded | undefined> {
     const lease = await serving.lease(scriptName);
     const cpuMs = cronCpuMs(lease.version, intervalMs);
     if (cpuMs !== undefined) lease.allowCpuMs(cpuMs);
+    const begun = invocations.begin(lease.version.id);
+    let status: InvocationStatus = "exceededResources";
     const client = new Client("http://events", { socketPath: lease.socket("events"), headersTimeout: HANDLER_TIMEOUT_MS });
     try {
       const answer = await client.request({ method: "POST", path, body: JSON.stringify(body) });
-      if (answer.statusCode === 200) return (await answer.body.json()) as T;
+      if (answer.statusCode === 200) {
+        const result = (await answer.body.json()) as T;
+        status = result.outcome === "ok" ? "success" : "scriptThrewException";
+        return result;
+      }
+      status = "scriptThrewException";
       await answer.body.dump();
       return undefined;
     } catch (error) {
@@ -41,6 +54,7 @@ export function createEvents(serving: Serving, log: Log): Events {
       log.warn("event.broken_off", { worker: scriptName, path, fate, error });
       return fate === "exceededCpu" || fate === "exceededMemory" ? fate : undefined;
     } finally {
+      invocations.end({ scriptName, versionId: lease.version.id }, status, begun);
       lease.release();
       // Also ends what the handler may still do after its time is over.
       await client.destroy();

@@ -14,6 +14,7 @@ import { notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
 import type { Exceeded } from "../../kernel/workerd/runtime.ts";
 import { errorPages } from "./error-pages.ts";
+import { type Invocations, statusOf } from "./invocations.ts";
 import { EXCLUSIVE_DRAIN_MS, isUncaught } from "./links.ts";
 import type { Version } from "./model.ts";
 import type { Origins } from "./origins.ts";
@@ -80,6 +81,7 @@ export function workerHosts(
   subdomain: () => string,
   routing: Routing,
   origins: Origins,
+  invocations: Invocations,
   onExceeded: (killed: Killed) => void,
 ): HostRoute {
   const { config, log, clock } = kernel;
@@ -164,6 +166,7 @@ export function workerHosts(
         return sendErrorPage(request, response, errorPages.unavailable, ray);
       }
       if (lease === undefined) return notFoundPage(request, response);
+      const begun = invocations.begin(lease.version.id);
       const outcome = await forward(pool, request, response, {
         path: lease.socket("http"),
         headers: headersFor(request, ray),
@@ -178,8 +181,12 @@ export function workerHosts(
         ...(lease.exclusive && { signal: lease.retired, signalGraceMs: EXCLUSIVE_DRAIN_MS }),
       });
       if (outcome === "broken") suspect(lease);
+      const ended = (): void => {
+        const status = statusOf[outcome];
+        if (status !== undefined) invocations.end({ scriptName: found.live.script.name, versionId: lease.version.id }, status, begun);
+      };
       lease.release();
-      if (outcome === "done" || outcome === "aborted") return;
+      if (outcome === "done" || outcome === "aborted") return ended();
       // The process was gone before it had the request.
       if (outcome === "unreachable" && !request.readableDidRead) continue;
       if (outcome === "broken") {
@@ -189,6 +196,7 @@ export function workerHosts(
         if (fate === "exceededCpu" || fate === "exceededMemory")
           onExceeded({ version: lease.version, outcome: fate, request, startedAt, ray });
       }
+      ended();
       return fail(outcome, found.live, request, response, ray);
     }
     fail("broken", found.live, request, response, ray);

@@ -10,11 +10,13 @@ import { wakeForAlarms } from "./alarms.ts";
 import { openAssets } from "./assets.ts";
 import { workerBindings } from "./bindings.ts";
 import { clientCertificates } from "./client-certificates.ts";
+import { CpuMeter } from "./cpu-meter.ts";
 import { createCron } from "./cron.ts";
 import { createDeployer } from "./deploy.ts";
 import { createEvents } from "./events.ts";
 import { type Killed, workerHosts } from "./http.ts";
-import { receiveTraces } from "./internal.ts";
+import { traceReceiver } from "./internal.ts";
+import { openInvocations } from "./invocations.ts";
 import { killedTrace } from "./killed.ts";
 import { openLinks } from "./links.ts";
 import { migrations } from "./migrations.ts";
@@ -25,7 +27,7 @@ import { workerRoutes } from "./routes.ts";
 import { openRouting } from "./routing.ts";
 import { routingRoutes } from "./routing-routes.ts";
 import { serviceBinding } from "./service-bindings.ts";
-import { createServing } from "./serving.ts";
+import { createServing, processId } from "./serving.ts";
 import { sourceMappedStacks } from "./source-maps.ts";
 import { openScriptStore } from "./store.ts";
 import { createTails } from "./tails.ts";
@@ -33,7 +35,7 @@ import { createTails } from "./tails.ts";
 export const workers = {
   name: "workers",
   status: "beta",
-  needs: ["contentCache", "durableObjects", "zones"],
+  needs: ["contentCache", "durableObjects", "telemetry", "zones"],
   provides: ["dispatch"],
   migrations,
   permissions: [
@@ -54,11 +56,14 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const assets = openAssets(kernel);
   const account = await openAccount(kernel.meta);
   const pool = new ConnectionPool();
+  const meter = new CpuMeter(kernel.runtime);
+  const invocations = openInvocations(kernel, meter, (versionId) => processId({ id: versionId }));
   const context: PlanContext = {
     kernel,
     assets,
     durableObjects,
     cache: kernel.get("contentCache"),
+    telemetry: kernel.get("telemetry"),
     link: (destination) => links.open(destination),
   };
   const serving = createServing(
@@ -67,24 +72,28 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     () => links,
     (scriptId) => routing.zonesOf(scriptId),
   );
-  const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target) });
+  const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target), invocations });
   durableObjects.reachedBy((script) => serving.lease(script));
   const zones = kernel.get("zones");
   const routing = await openRouting(kernel.meta, kernel.clock, zones, serving.rerouted);
   const origins = openOrigins(kernel, zones);
   const deployer = createDeployer(context, store, serving, routing);
   const tails = createTails(kernel, store, serving);
-  const events = createEvents(serving, kernel.log);
+  const events = createEvents(serving, kernel.log, invocations);
   const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, events });
   await cron.start();
   const stacks = sourceMappedStacks(kernel.blobs, kernel.log, store.version);
   const certificates = clientCertificates(kernel, store);
+  const traces = traceReceiver(kernel.log, { store, tails, stacks, meter, telemetry: context.telemetry });
   const limits = rateLimits(kernel.clock, kernel.mint);
   const removalChecks: ((script: string) => void)[] = [];
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
 
-  const onExceeded = ({ version, outcome, request, startedAt, ray }: Killed): void =>
-    tails.publish(version.scriptId, version.id, [killedTrace(outcome, request, startedAt, kernel.clock.now(), ray)]);
+  const onExceeded = ({ version, outcome, request, startedAt, ray }: Killed): void => {
+    const trace = killedTrace(outcome, request, startedAt, kernel.clock.now(), ray);
+    tails.publish(version.scriptId, version.id, [trace]);
+    traces.keep(version.scriptId, version.id, trace);
+  };
 
   return {
     routes: [
@@ -92,7 +101,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       ...routingRoutes(routing, zones, store),
       ...certificates.routes,
     ],
-    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing, origins, onExceeded), tails.route],
+    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing, origins, invocations, onExceeded), tails.route],
     bindings: {
       ...workerBindings(kernel, store),
       service: serviceBinding(store),
@@ -102,8 +111,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     async internal(claims, request, response) {
       if (claims.kind === "ratelimit") return limits.serve(claims, request, response);
       if (claims.kind === "origin") return origins.pass(request, response, request.headers[PROTO_HEADER] === "https" ? "https" : "http");
-      return receiveTraces(claims, request, response, tails, stacks);
+      return traces.receive(claims, request, response);
     },
+    datasets: { workersInvocationsAdaptive: invocations.dataset },
     offers: {
       dispatch: {
         ...events,
@@ -123,6 +133,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       tails.close();
       await links.close();
       await origins.close();
+      await invocations.stop();
       pool.close();
     },
   };

@@ -2,7 +2,10 @@
  * The trace of an invocation that ended with its process: nothing inside could tell it any more, so that the platform
  * does. It is what `tail()` handlers and live tails get of others, without the logs.
  */
+import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
+import type { TelemetryRates } from "../../kernel/capabilities.ts";
+import type { InvocationRecord } from "../../kernel/invocation-record.ts";
 import type { Exceeded } from "../../kernel/workerd/runtime.ts";
 import type { TraceItem } from "./tails.ts";
 
@@ -11,7 +14,17 @@ const messages: Readonly<Record<Exceeded, string>> = {
   exceededMemory: "Worker exceeded memory limit.",
 };
 
-export function killedTrace(outcome: Exceeded, request: IncomingMessage, startedAt: number, endedAt: number, ray: string): TraceItem {
+export interface KilledTrace extends TraceItem {
+  readonly wallTime: number;
+  readonly executionModel: string;
+  readonly eventTimestamp: number;
+  readonly event: {
+    readonly request: { readonly method: string; readonly url: string; readonly headers: Readonly<Record<string, string>> };
+  };
+  readonly exceptions: readonly { readonly name: string; readonly message: string; readonly timestamp: number }[];
+}
+
+export function killedTrace(outcome: Exceeded, request: IncomingMessage, startedAt: number, endedAt: number, ray: string): KilledTrace {
   const scheme = (request.socket as { encrypted?: boolean }).encrypted === true ? "https" : "http";
   const headers: Record<string, string> = { "cf-ray": ray };
   for (const [name, value] of Object.entries(request.headers)) if (value !== undefined) headers[name] = String(value);
@@ -26,5 +39,30 @@ export function killedTrace(outcome: Exceeded, request: IncomingMessage, started
     logs: [],
     exceptions: [exception],
     diagnosticsChannelEvents: [],
+  };
+}
+
+/** The same as a record for what is kept of the Worker. */
+export function killedRecord(
+  { outcome, eventTimestamp, wallTime, executionModel, event, exceptions }: KilledTrace,
+  rates: TelemetryRates,
+): InvocationRecord {
+  const { method, url, headers } = event.request;
+  return {
+    kept: { logs: Math.random() < rates.logs, traces: Math.random() < rates.traces },
+    traceId: randomBytes(16).toString("hex"),
+    spanId: randomBytes(8).toString("hex"),
+    invocationId: randomBytes(16).toString("hex"),
+    start: eventTimestamp,
+    end: eventTimestamp + wallTime,
+    executionModel,
+    info: { type: "fetch", method, url, headers: Object.entries(headers).map(([name, value]) => ({ name, value })) },
+    logs: [],
+    exceptions: exceptions.map(({ timestamp, name, message }) => ({ time: timestamp, name, message })),
+    channelEvents: [],
+    spans: [],
+    attributes: {},
+    outcome,
+    truncated: false,
   };
 }

@@ -15,8 +15,10 @@ import type { AnswerHead, ConnectionPool } from "../../kernel/gateway/http-conne
 import type { Log } from "../../kernel/log.ts";
 import type { Destination } from "../../kernel/product.ts";
 import type { Lease } from "../../kernel/workerd/runtime.ts";
+import { type Invocations, statusOf } from "./invocations.ts";
 import { RPC_HOST } from "./process.ts";
 import { RpcMeter } from "./rpc-meter.ts";
+import type { VersionLease } from "./serving.ts";
 
 export interface Links {
   /** The socket's path for calls to the destination; made on first use. */
@@ -35,13 +37,14 @@ interface RpcConnection {
 }
 
 /** A lease, and the Worker that it is on. */
-type Leased = Lease & { readonly exclusive: boolean; readonly worker: string };
+type Leased = VersionLease & { readonly worker: string };
 
 export interface LinksOptions {
   readonly pool: ConnectionPool;
   readonly log: Log;
   /** A lease on a process that serves the Worker; throws when there is no such Worker or it does not start. */
-  lease(target: string): Promise<Lease & { readonly exclusive: boolean }>;
+  lease(target: string): Promise<VersionLease>;
+  readonly invocations: Pick<Invocations, "begin" | "end">;
 }
 
 /** A call's body has no limit of its own: the caller is a Worker, whose request had one. */
@@ -86,6 +89,7 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
     for (let attempt = 0; attempt < 3; attempt++) {
       const lease = await leased(target);
       if (lease === undefined) break;
+      const begun = options.invocations.begin(lease.version.id);
       const outcome = await forward(pool, request, response, {
         path: lease.socket(target.socket),
         headers: headerLines(request),
@@ -99,6 +103,10 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
           return isUncaught(head);
         },
       });
+      const status = statusOf[outcome];
+      if (status !== undefined) {
+        options.invocations.end({ scriptName: lease.worker, versionId: lease.version.id }, status, begun);
+      }
       lease.release();
       if (outcome === "done" || outcome === "aborted") return;
       if (outcome !== "unreachable" || request.readableDidRead) break;

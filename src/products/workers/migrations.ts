@@ -108,4 +108,21 @@ export const migrations: readonly Migration[] = [
     name: "0005-versions-by-alias",
     sql: `CREATE INDEX workers_versions_by_alias ON workers_versions (script_id, json_extract(content, '$.annotations."workers/alias"'))`,
   },
+  {
+    name: "0006-invocations",
+    sql: `
+      CREATE TABLE workers_invocations (
+        minute INTEGER NOT NULL,
+        script TEXT NOT NULL,
+        version TEXT NOT NULL,
+        status TEXT NOT NULL,
+        wall_bucket INTEGER NOT NULL,
+        cpu_bucket INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        errors INTEGER NOT NULL,
+        wall_us INTEGER NOT NULL,
+        cpu_us INTEGER NOT NULL,
+        PRIMARY KEY (minute, script, version, status, wall_bucket, cpu_bucket)
+      )`,
+  },
 ];

@@ -5,7 +5,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { BlobId, ContentCache, DurableObjects } from "../../kernel/capabilities.ts";
+import type { BlobId, ContentCache, DurableObjects, Telemetry, TelemetryRates } from "../../kernel/capabilities.ts";
 import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Module, Service, Socket, TlsOptions, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
@@ -58,10 +58,12 @@ export interface PlanOptions {
   readonly version: Version;
   /** Entries besides the exported entrypoints without props. */
   readonly entries: readonly Entry[];
-  /** Whether traces of invocations are wanted. */
+  /** Whether live tails want the traces of invocations. */
   readonly tailed: boolean;
   /** Names of the zones that it has routes in: its fetch() reaches their origins. */
   readonly zones: readonly string[];
+  /** What is kept of invocations. */
+  readonly telemetry: TelemetryRates | undefined;
   /** Tail Workers, with the sockets that reach them. */
   readonly consumers: readonly { readonly name: string; readonly path: string }[];
 }
@@ -72,6 +74,7 @@ export interface PlanContext {
   readonly assets: Assets;
   readonly durableObjects: DurableObjects;
   readonly cache: ContentCache;
+  readonly telemetry: Telemetry;
   /** Path of the socket that leads to the destination. */
   readonly link: (destination: Destination) => Promise<string>;
 }
@@ -107,6 +110,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
     services.push(...tailServices(kernel, script.id, version.id));
     tails.push("freehold-tail");
   }
+  if (options.telemetry !== undefined) services.push(...traceServices(kernel, script.id, version.id, options.telemetry));
   const hasCode = version.syntax !== "none";
   if (hasCode) {
     const code = await userCode(kernel, version);
@@ -129,6 +133,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
           durableObjectStorage: context.durableObjects.storage.service,
         }),
         tails,
+        ...(options.telemetry !== undefined && { streamingTails: ["freehold-trace"] }),
       },
     });
     services.push(dispatcher(), context.cache.service(CACHE, script.id));
@@ -283,6 +288,22 @@ const tailServices = (kernel: KernelSlice, scriptId: string, versionId: string):
       modules: [{ name: "tail.worker.js", esModule: workerModule(import.meta.url, "./tail.worker.ts") }],
       compatibilityDate: OWN_COMPATIBILITY_DATE,
       bindings: [{ name: "SINK", service: "freehold-tail-sink" }],
+    },
+  },
+];
+
+const traceServices = (kernel: KernelSlice, scriptId: string, versionId: string, rates: TelemetryRates): Service[] => [
+  kernel.mint.node("freehold-trace-sink", { kind: "invocations", scriptId, versionId }),
+  {
+    name: "freehold-trace",
+    worker: {
+      modules: [{ name: "trace.worker.js", esModule: workerModule(import.meta.url, "./trace.worker.ts") }],
+      compatibilityDate: OWN_COMPATIBILITY_DATE,
+      compatibilityFlags: ["streaming_tail_worker"],
+      bindings: [
+        { name: "SINK", service: "freehold-trace-sink" },
+        { name: "RATES", json: JSON.stringify(rates) },
+      ],
     },
   },
 ];

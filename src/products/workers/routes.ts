@@ -8,6 +8,7 @@ import { scriptContent } from "./content.ts";
 import { checkName } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
+import { observabilitySchema } from "./observability-settings.ts";
 import { callersOf, READ, type RouteDeps, removeScript, TAIL, WRITE } from "./route-deps.ts";
 import { secretRoutes } from "./secret-routes.ts";
 import { serviceRoutes } from "./service-routes.ts";
@@ -28,7 +29,7 @@ const deploymentSchema = z.object({
 
 const settingsSchema = z.object({
   logpush: z.boolean().nullish(),
-  observability: z.unknown().optional(),
+  observability: observabilitySchema.nullish(),
   tail_consumers: tailConsumers.nullish(),
   tags: z.array(z.string()).nullish(),
 });

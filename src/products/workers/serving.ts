@@ -3,6 +3,7 @@
  * script with Durable Objects has one process at a time, since they share the objects' files.
  */
 import { isDeepStrictEqual } from "node:util";
+import type { TelemetryRates } from "../../kernel/capabilities.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { Lease, ProcessSpec } from "../../kernel/workerd/runtime.ts";
 import { workersError } from "./errors.ts";
@@ -47,13 +48,14 @@ interface Defined {
     readonly exclusive: readonly string[];
     readonly consumers: readonly string[];
     readonly zones: readonly string[];
+    readonly telemetry: TelemetryRates | undefined;
   };
 }
 
 /** Time that answers get between the reset of objects and the end of their process. */
 const WRAP_UP_MS = 1_000;
 
-export const processId = (version: Version): string => `w-${version.id}`;
+export const processId = (version: Pick<Version, "id">): string => `w-${version.id}`;
 
 /** `zonesOf`: names of the zones that a script has routes in, sorted. */
 export function createServing(
@@ -79,8 +81,6 @@ export function createServing(
     return [...found.values()];
   }
 
-  const observed = (live: LiveScript): boolean => (live.script.settings.observability as { enabled?: boolean } | null)?.enabled === true;
-
   async function define(live: LiveScript, version: Version, upcoming?: LiveScript): Promise<string> {
     const id = processId(version);
     const { script } = live;
@@ -88,10 +88,11 @@ export function createServing(
     const objects = (await durableObjects.namespaces(script, USER)).durableObjectNamespaces ?? [];
     const exclusive = objects.map((namespace) => namespace.uniqueKey).sort();
     // A Worker with Durable Objects is tailed from the start: replacing its process for a tail would drop its WebSockets.
-    const tailed = tailedScripts.has(script.id) || exclusive.length > 0 || observed(live);
+    const tailed = tailedScripts.has(script.id) || exclusive.length > 0;
     const consumers = script.settings.tail_consumers.map((consumer) => consumer.service).sort();
     const zones = zonesOf(script.id);
-    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, consumers, zones };
+    const telemetry = context.telemetry.plan(script.settings.observability);
+    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, consumers, zones, telemetry };
     const known = defined.get(id);
     if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return id;
     const spec: ProcessSpec = {
@@ -99,7 +100,7 @@ export function createServing(
       label: script.name,
       async plan(socket) {
         const paths = await Promise.all(consumers.map(async (name) => ({ name, path: await context.link(entryOfWorker(name, {})) })));
-        return planProcess(context, { script, version, entries, tailed, zones, consumers: paths }, socket);
+        return planProcess(context, { script, version, entries, tailed, zones, telemetry, consumers: paths }, socket);
       },
       ...(version.syntax !== "none" && { limits: { cpuMs: cpuMsOf(version, kernel.config), aliveSocket: EVENTS } }),
       ...(exclusive.length > 0 && {

@@ -8,11 +8,14 @@ import { posix } from "node:path";
 import type { BlobStore } from "../../kernel/blobs/blobs.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Version } from "./model.ts";
-import type { TraceItem } from "./tails.ts";
+
+interface Traced {
+  readonly exceptions: readonly { readonly stack?: unknown }[];
+}
 
 export interface Stacks {
   /** The traces of one version's invocations, their exceptions with original positions. */
-  original(scriptId: string, versionId: string, items: readonly TraceItem[]): Promise<readonly TraceItem[]>;
+  original<T extends Traced>(scriptId: string, versionId: string, items: readonly T[]): Promise<readonly T[]>;
 }
 
 /** Documented limit of a source map. */

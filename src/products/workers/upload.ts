@@ -9,6 +9,7 @@ import { workersError } from "./errors.ts";
 import { fieldPath, objectOf } from "./form-fields.ts";
 import { limitsSchema } from "./limits.ts";
 import type { ModuleKind } from "./model.ts";
+import { observabilitySchema } from "./observability-settings.ts";
 
 const assetsConfigSchema = z.object({
   html_handling: z.enum(["auto-trailing-slash", "force-trailing-slash", "drop-trailing-slash", "none"]).optional(),
@@ -49,7 +50,7 @@ const metadataSchema = z.looseObject({
     .loose()
     .default({}),
   logpush: flag.optional(),
-  observability: z.unknown().optional(),
+  observability: observabilitySchema.nullish(),
   tail_consumers: tailConsumers.nullish(),
   tags: z.array(z.string()).nullish(),
   limits: limitsSchema.nullish(),

@@ -1,0 +1,139 @@
+/** The event store on its real parts with a clock of its own. A crash is played by opening it again on what is on disk. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { openDirectoryBlobs } from "../../kernel/blobs/directory.ts";
+import { leaseMigrations, openBlobLeases } from "../../kernel/blobs/leases.ts";
+import { resolveConfig } from "../../kernel/config.ts";
+import { openSegmentJournals } from "../../kernel/journal/segments.ts";
+import { openLog } from "../../kernel/log.ts";
+import { openSqliteMeta } from "../../kernel/meta/sqlite.ts";
+import { migrations } from "./migrations.ts";
+import { type EventStore, openEventStore } from "./store.ts";
+import { newEventId, type Row, rowOf } from "./telemetry-event.ts";
+
+const HOUR_MS = 3_600_000;
+
+async function open(t: TestContext, settings: Record<string, unknown> = {}) {
+  const directory = await mkdtemp(join(tmpdir(), "freehold-observability-"));
+  const meta = await openSqliteMeta({ path: join(directory, "meta.sqlite") });
+  for (const { sql } of [...leaseMigrations, ...migrations]) await meta.script(sql);
+  const clock = { time: 500_000 * HOUR_MS, now: () => clock.time };
+  const ends: (() => Promise<void>)[] = [];
+  t.after(async () => {
+    for (const end of ends) await end();
+    await meta.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+  const start = async (): Promise<EventStore> => {
+    const log = openLog({ level: "error" });
+    const blobs = await openDirectoryBlobs({ directory: join(directory, "blobs") });
+    const config = resolveConfig(settings, "test");
+    const journals = await openSegmentJournals({
+      directory: join(directory, "journal"),
+      segmentBytes: config["journal.segment_bytes"],
+      pendingMaxBytes: config["journal.pending_max_bytes"],
+      log,
+    });
+    const leases = await openBlobLeases(meta, blobs, log);
+    const store = await openEventStore({ meta, blobs, leases, journals, clock, config, log, directory: join(directory, "own") });
+    ends.push(store.stop, () => journals.close());
+    return store;
+  };
+  const files = async () =>
+    (await meta.all<{ events: number }>("SELECT events FROM observability_files ORDER BY from_ms")).map(({ events }) => events);
+  return { clock, start, files, store: await start() };
+}
+
+function event(time: number, message: string): Row {
+  const metadata = { id: newEventId(time), service: "w", requestId: `r-${message}`, message };
+  return rowOf({ dataset: "cloudflare-workers", timestamp: time, source: { message }, $metadata: metadata }, 1);
+}
+
+async function messages(store: EventStore): Promise<string[]> {
+  const sources = await store.sources(0, Number.MAX_SAFE_INTEGER);
+  try {
+    const stored = sources.items.map((item) => `SELECT * FROM ${item}`).join(" UNION ALL ");
+    const rows = await sources.connection.all<{ message: string }>(`SELECT s['message'] AS message FROM (${stored}) ORDER BY id`);
+    return rows.map(({ message }) => message);
+  } finally {
+    await sources.release();
+  }
+}
+
+test("events are found at once, become a file for each hour that is over, and are found there", async (t) => {
+  const { clock, store, files } = await open(t);
+  store.add([event(clock.time, "one"), event(clock.time + 1, "two")]);
+  assert.deepEqual(await messages(store), ["one", "two"]);
+  clock.time += HOUR_MS;
+  store.add([event(clock.time, "three")]);
+  await store.tend();
+  assert.deepEqual(await files(), [2, 1]);
+  store.add([event(clock.time + 2, "four")]);
+  assert.deepEqual(await messages(store), ["one", "two", "three", "four"]);
+});
+
+test("a start after a crash finds what was in memory and what was in files, each once", async (t) => {
+  const { clock, store, start, files } = await open(t);
+  store.add([event(clock.time, "rolled")]);
+  clock.time += HOUR_MS;
+  await store.tend();
+  store.add([event(clock.time, "recent")]);
+  await store.stop();
+  const again = await start();
+  assert.deepEqual(await messages(again), ["rolled", "recent"]);
+  clock.time += HOUR_MS;
+  await again.tend();
+  assert.deepEqual(await files(), [1, 1]);
+  await again.stop();
+  assert.deepEqual(await messages(await start()), ["rolled", "recent"]);
+});
+
+test("files go when their events are past retention, and the oldest when there are too many bytes", async (t) => {
+  const { clock, store, files } = await open(t, { "observability.retention_days": 3 });
+  store.add([event(clock.time, "old")]);
+  clock.time += HOUR_MS;
+  await store.tend();
+  clock.time += 2 * 24 * HOUR_MS;
+  store.add([event(clock.time, "newer")]);
+  clock.time += 24 * HOUR_MS;
+  await store.tend();
+  assert.deepEqual(await files(), [1]);
+  assert.deepEqual(await messages(store), ["newer"]);
+
+  const small = await open(t, { "observability.stored_max_bytes": 1 });
+  small.store.add([event(small.clock.time, "x")]);
+  small.clock.time += HOUR_MS;
+  await small.store.tend();
+  assert.deepEqual(await small.files(), []);
+});
+
+test("past the day's limit one invocation in a hundred is kept and stands for the others; the next day begins anew", async (t) => {
+  const { clock, store } = await open(t, { "observability.daily_events_max": 10 });
+  store.add(Array.from({ length: 10 }, (_, i) => event(clock.time, `within-${i}`)));
+  store.add(Array.from({ length: 2_000 }, (_, i) => event(clock.time, `past-${i}`)));
+  const kept = (await messages(store)).filter((message) => message.startsWith("past"));
+  assert(kept.length > 0 && kept.length < 100, String(kept.length));
+  clock.time += 24 * HOUR_MS;
+  store.add(Array.from({ length: 10 }, (_, i) => event(clock.time, `next-${i}`)));
+  assert.equal((await messages(store)).filter((message) => message.startsWith("next")).length, 10);
+});
+
+test("events that the disk does not take are bounded: more are lost, not held", async (t) => {
+  const { clock, store } = await open(t, { "observability.pending_max_bytes": 4_000 });
+  for (let i = 0; i < 100; i++) store.add([event(clock.time, `m${i}`)]);
+  const kept = await messages(store);
+  assert(kept.length > 0 && kept.length < 20, String(kept.length));
+});
+
+test("a log with more fields than are kept keeps what the platform says of it", () => {
+  const source = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`f${i}`, i]));
+  const row = rowOf(
+    { dataset: "cloudflare-workers", timestamp: 1, source, $metadata: { id: "1", service: "w", requestId: "r", message: "m" } },
+    1,
+  );
+  assert.equal(row.s["$metadata.service"], "w");
+  assert(Object.keys(row.n).length < 500);
+});

@@ -1,0 +1,125 @@
+/**
+ * Figures of invocations for the GraphQL Analytics API: requests, errors, wall and CPU time of each Worker, as the dataset
+ * `workersInvocationsAdaptive` has them (docs/workers/observability). Counted by the platform around the process, whether
+ * the Worker's logs are stored or not, so that user code pays nothing: an invocation is one addition in memory. RPC calls
+ * between Workers pass by unparsed and are not counted.
+ */
+import { openCounter } from "../../kernel/analytics/counter.ts";
+import type { ForwardOutcome } from "../../kernel/gateway/forward.ts";
+import type { Dataset, KernelSlice } from "../../kernel/product.ts";
+import type { CpuMeter } from "./cpu-meter.ts";
+
+/** Words of the dataset's `status`. */
+export type InvocationStatus = "success" | "clientDisconnected" | "scriptThrewException" | "exceededResources";
+
+/** What became of an invocation; other outcomes are of requests that reached none. */
+export const statusOf: Readonly<Partial<Record<ForwardOutcome, InvocationStatus>>> = {
+  done: "success",
+  aborted: "clientDisconnected",
+  intercepted: "scriptThrewException",
+  broken: "exceededResources",
+};
+
+export interface Invocations {
+  /** An invocation begins: the time by `performance.now()`, for `end`. */
+  begin(versionId: string): number;
+  end(worker: { readonly scriptName: string; readonly versionId: string }, status: InvocationStatus, begun: number): void;
+  readonly dataset: Dataset;
+  stop(): Promise<void>;
+}
+
+const SETTLE_MS = 2_000;
+/** Wall times are kept by buckets that grow by half, so that quantiles can be told; the mean of a bucket is exact. */
+const GROWTH = Math.log(1.5);
+
+interface Tally {
+  readonly scriptName: string;
+  readonly versionId: string;
+  readonly status: InvocationStatus;
+  readonly bucket: number;
+  requests: number;
+  wallUs: number;
+}
+
+const bucketOf = (us: number): number => (us <= 1 ? 0 : Math.ceil(Math.log(us) / GROWTH));
+
+export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMeter, processId: (versionId: string) => string): Invocations {
+  const counter = openCounter(meta, clock, log, {
+    name: "workers_invocations",
+    period: { column: "minute", ms: 60_000 },
+    keys: ["script", "version", "status", "wall_bucket", "cpu_bucket"],
+    sums: ["requests", "errors", "wall_us", "cpu_us"],
+  });
+  const seen = new Set<string>();
+  let tallies = new Map<string, Tally>();
+  let timer: NodeJS.Timeout | undefined;
+
+  /** Shares the CPU time of each process among the invocations since the last time, and hands all to the counter. */
+  function settle(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    const settled = [...tallies.values()];
+    tallies = new Map();
+    const requests = new Map<string, number>();
+    for (const { versionId, requests: n } of settled) requests.set(versionId, (requests.get(versionId) ?? 0) + n);
+    const cpuUs = new Map([...requests].map(([id, n]) => [id, Math.round((meter.since(processId(id), "count") * 1_000) / n)]));
+    for (const { scriptName, versionId, status, bucket, requests, wallUs } of settled) {
+      const each = cpuUs.get(versionId) as number;
+      counter.add(
+        { script: scriptName, version: versionId, status, wall_bucket: bucket, cpu_bucket: bucketOf(each) },
+        {
+          requests,
+          errors: status === "scriptThrewException" || status === "exceededResources" ? requests : 0,
+          wall_us: Math.round(wallUs),
+          cpu_us: each * requests,
+        },
+      );
+    }
+    for (const id of seen) if (!requests.has(id)) seen.delete(id);
+  }
+
+  return {
+    begin(versionId) {
+      if (!seen.has(versionId)) {
+        // Its first for a while: what its process has used until now was for no invocation of this count.
+        seen.add(versionId);
+        meter.begin(processId(versionId));
+      }
+      return performance.now();
+    },
+    end({ scriptName, versionId }, status, begun) {
+      const us = (performance.now() - begun) * 1_000;
+      const bucket = bucketOf(us);
+      const key = `${versionId}${status}${bucket}`;
+      const tally = tallies.get(key);
+      if (tally === undefined) tallies.set(key, { scriptName, versionId, status, bucket, requests: 1, wallUs: us });
+      else {
+        tally.requests++;
+        tally.wallUs += us;
+      }
+      timer ??= setTimeout(settle, SETTLE_MS).unref();
+    },
+    dataset: {
+      description: "Invocations of Workers: requests, errors, and how long they took",
+      permission: ["Account Analytics Read", "Workers Scripts Read"],
+      grouped: true,
+      dimensions: { scriptName: "string", scriptVersion: "string", status: "string", usageModel: "string" },
+      sum: ["requests", "errors", "wallTime", "cpuTimeUs"],
+      quantiles: ["cpuTime", "wallTime"],
+      async facts(window) {
+        settle();
+        const rows = await counter.read(window);
+        return rows.map(({ time, script, version, status, requests, errors, wall_us, cpu_us }) => ({
+          time,
+          dimensions: { scriptName: script, scriptVersion: version, status, usageModel: "standard" },
+          count: requests,
+          sum: { requests, errors, wallTime: wall_us, cpuTime: cpu_us, cpuTimeUs: cpu_us },
+        }));
+      },
+    },
+    async stop() {
+      settle();
+      await counter.stop();
+    },
+  };
+}
