@@ -174,3 +174,55 @@ test("no more processes than allowed: an idle one makes room, busy ones do not",
   await assert.rejects(runtime.lease("a"), /All 1 Worker processes are at work/);
   lease.release();
 });
+
+const burner = `let turns = 0; export default { async fetch(request) {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/spin") for (;;) Math.sqrt(2);
+  if (pathname === "/turns") for (;;) { for (let i = 0; i < 3e6; i++) Math.sqrt(i); turns++; await scheduler.wait(1); }
+  return new Response(String(turns)) } }`;
+const limited = (cpuMs: number): ProcessSpec => spec("a", burner, { limits: { cpuMs, aliveSocket: "http" } });
+
+/** One request as a piece of work, and what became of it. */
+async function fateOf(runtime: Runtime, path: string): Promise<string> {
+  const lease = await runtime.lease("a");
+  try {
+    return await get(lease.socket("http"), path).catch(() => lease.fate());
+  } finally {
+    lease.release();
+  }
+}
+
+test("a loop, work of many turns, and several that share the thread are ended at their limit; the next process serves", async (t) => {
+  const runtime = open(t);
+  runtime.define(limited(200));
+  for (const paths of [["/spin"], ["/turns"], ["/turns", "/turns", "/turns"]]) {
+    const fates = await Promise.all(paths.map((path) => fateOf(runtime, path)));
+    assert.deepEqual(new Set(fates), new Set(["exceededCpu"]), paths.join());
+    assert.equal(await fateOf(runtime, "/"), "0");
+  }
+  assert.equal(runtime.list()[0]?.restarts, 3);
+});
+
+test("a connection for many invocations is not charged for all of them, and work may be allowed more than the others", async (t) => {
+  const runtime = open(t);
+  runtime.define(limited(150));
+  const connection = await runtime.lease("a");
+  connection.openEnded();
+  const patient = await runtime.lease("a");
+  patient.allowCpuMs(1e9);
+  const turning = get(patient.socket("http"), "/turns").catch((error: Error) => error);
+  let turns = 0;
+  // Each turn takes some milliseconds: these are several times the limit.
+  await until(() => {
+    void get(connection.socket("http")).then((text) => {
+      turns = Number(text);
+      connection.alive();
+    });
+    return turns > 60;
+  });
+  assert.equal(runtime.list()[0]?.restarts, 0);
+  process.kill(runtime.list()[0]?.pid as number, "SIGKILL");
+  assert.ok((await turning) instanceof Error);
+  connection.release();
+  patient.release();
+});

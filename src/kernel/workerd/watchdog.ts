@@ -2,11 +2,12 @@
  * Keeps one workerd process within CPU time and memory, which open workerd does not limit itself. It looks from outside:
  * the kernel says how much the process's one JavaScript thread has run, and the supervisor which work is in flight.
  *
- * Two observations convict, and neither can blame work that is innocent:
+ * Three observations convict. Each is certain: some work in the process has passed its limit.
  * - The thread has run for the limit without a sign of life: no answer, and none to a ping that it would give between any
  *   two turns of its event loop. Some invocation is in a loop.
  * - A piece of work was alone in the process while the thread ran for the limit: whatever ran was its own, however many
- *   turns it took. Intervals in which it had company are charged to nobody.
+ *   turns it took.
+ * - The same several pieces of work were in it while the thread ran for all their limits together.
  */
 import { connect } from "node:net";
 import { anonymousBytes, mainThreadCpuMs } from "./process-usage.ts";
@@ -61,6 +62,8 @@ export class Watchdog {
   /** Grows with each beginning and end of work: the same at two looks means the same work between them. */
   #changes = 0;
   #changesSeen = -1;
+  /** What the thread has run since the work in flight last changed. */
+  #togetherMs = 0;
   #alive = true;
   /** The thread's CPU time at the ping that is not answered yet. */
   #pingedAtMs: number | undefined;
@@ -141,17 +144,24 @@ export class Watchdog {
     this.#quiet = current.size > 0 || busy ? 0 : this.#quiet + 1;
     if (this.#quiet === QUIET_LOOKS) this.#pace(TICK_QUIET_MS);
     if (busy && this.#tickMs === TICK_QUIET_MS) this.#pace(this.#tickBusyMs());
-    if (current.size === 1 && this.#changes === this.#changesSeen) this.#charge(current, ran);
+    if (this.#changes === this.#changesSeen) this.#charge(current, ran);
+    else this.#togetherMs = 0;
     this.#changesSeen = this.#changes;
     // What the process has sent by now is read before it is judged: we may have been busy ourselves.
     setImmediate(() => this.#judge(cpu, busy));
   }
 
-  /** What ran since the last look was the work's that was alone in the process all the time. */
-  #charge([alone]: Iterable<Work>, ran: number): void {
-    if (alone === undefined || alone.openEnded) return;
-    alone.chargedMs += ran;
-    if (alone.chargedMs >= alone.cpuMs) this.#exceeded("exceededCpu");
+  /** What ran since the last look was this work's, which was in the process all the time, and no other. */
+  #charge(works: ReadonlySet<Work>, ran: number): void {
+    let allowed = 0;
+    for (const work of works) {
+      if (work.openEnded) return;
+      if (works.size === 1) work.chargedMs += ran;
+      if (work.chargedMs >= work.cpuMs) this.#exceeded("exceededCpu");
+      allowed += work.cpuMs;
+    }
+    this.#togetherMs += ran;
+    if (works.size > 1 && this.#togetherMs >= allowed) this.#exceeded("exceededCpu");
   }
 
   #judge(cpu: number, busy: boolean): void {

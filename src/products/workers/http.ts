@@ -195,6 +195,8 @@ export function workerHosts(
         if (fate === "innocent" && SAFE_METHODS.has(request.method as string) && !request.readableDidRead) continue;
         if (fate === "exceededCpu" || fate === "exceededMemory")
           onExceeded({ version: lease.version, outcome: fate, request, startedAt, ray });
+        // The process lives on: it was the code that broke off, with a body that failed before its first byte.
+        if (fate === "lost" && !lease.retired.aborted) return fail("intercepted", found.live, request, response, ray);
       }
       ended();
       return fail(outcome, found.live, request, response, ray);

@@ -99,7 +99,13 @@ test("requests that came while another one span are answered by the next process
   await get(spinner.url);
   const pid = pidOf("spinner") as number;
   const before = await cpuMs(pid);
-  const guilty = get(`${spinner.url}/spin`);
+  let over = false;
+  const guilty = get(`${spinner.url}/spin`).finally(() => {
+    over = true;
+  });
+  while ((await cpuMs(pid)) - before < 50) await new Promise((resolve) => setTimeout(resolve, 10));
+  for (let i = 0; i < 10; i++) assert.equal((await get(neighbour.url)).status, 200);
+  assert.equal(over, false);
   while ((await cpuMs(pid)) - before < 900) await new Promise((resolve) => setTimeout(resolve, 10));
   const victims = await Promise.all(Array.from({ length: 5 }, () => get(spinner.url)));
   assert.equal((await guilty).status, 503);
@@ -289,4 +295,49 @@ test("limits.subrequests counts what one invocation calls, and the next begins a
   assert.equal(JSON.parse((await get(project.url, { headers: { "cf-ew-via": "99" } })).body).via, null);
   assert.equal((await get(`${project.url}/?${"x".repeat(16 * 1024)}`)).status, 414);
   assert.equal((await get(project.url, { headers: { "x-long": "x".repeat(130 * 1024) } })).status, 431);
+});
+
+test("Workers that never answer, answer twice, leak streams or recurse get 1101, and serve on in the same process", async (t) => {
+  const hostile = await deployWorker(t, platform, {
+    files: {
+      "index.js": `let kept, sent; const leaked = [];
+        const recurse = (n) => recurse(n + 1) + 1;
+        export default { async fetch(request) {
+          switch (new URL(request.url).pathname) {
+            case "/never": return new Promise(() => {});
+            case "/twice": return (kept ??= new Response("one answer"));
+            case "/nothing": return undefined;
+            case "/recurse": return new Response(String(recurse(0)));
+            case "/broken": return new Response(new ReadableStream({ pull() { throw new Error("broken stream"); } }));
+            case "/stream": return new Response(new ReadableStream({ async pull(c) { await scheduler.wait(20); if (sent) throw new Error("broken stream"); c.enqueue(new Uint8Array(1024)); sent = true; } }));
+            case "/leak": {
+              // Neither read nor written nor closed, some with a reader for ever.
+              for (let i = 0; i < 50; i++) { const { readable } = new TransformStream(); leaked.push(readable, readable.getReader()); }
+              const { readable, writable } = new TransformStream();
+              void writable.getWriter().write(new Uint8Array(10));
+              return new Response(readable);
+            }
+            default: return new Response("well");
+          }
+        } }`,
+    },
+    config: { name: "hostile" },
+  });
+  assert.equal((await get(hostile.url)).body, "well");
+  const pid = pidOf("hostile");
+  const json = { headers: { accept: "application/json" } };
+  assert.equal((await get(`${hostile.url}/twice`)).body, "one answer");
+  for (const path of ["/never", "/twice", "/nothing", "/recurse", "/broken"]) {
+    const { status, body } = await get(`${hostile.url}${path}`, json);
+    assert.deepEqual([path, status, JSON.parse(body).error_code, JSON.parse(body).error_name], [path, 500, 1101, "worker_threw_exception"]);
+  }
+  // Its head is sent before it breaks: the connection is cut, so that nobody takes it for whole.
+  await assert.rejects(get(`${hostile.url}/stream`));
+  for (let i = 0; i < 20; i++) {
+    const leaking = await platform.fetch(`${hostile.url}/leak`);
+    assert.equal(leaking.status, 200);
+    await leaking.body?.cancel();
+  }
+  assert.equal((await get(hostile.url)).body, "well");
+  assert.equal(pidOf("hostile"), pid);
 });
