@@ -9,7 +9,8 @@ export function rateLimit(bytesPerSecond: number, clock: Clock): (stream: string
     const now = clock.now();
     const bucket = buckets.get(stream) ?? { level: 0, at: now };
     buckets.set(stream, bucket);
-    bucket.level = Math.max(0, bucket.level - ((now - bucket.at) / 1000) * bytesPerSecond);
+    // A clock that was set back takes nothing out, and puts nothing in.
+    bucket.level = Math.max(0, bucket.level - (Math.max(0, now - bucket.at) / 1000) * bytesPerSecond);
     bucket.at = now;
     // A request that is larger than the bucket passes when the bucket is empty, or it never would.
     if (bucket.level > 0 && bucket.level + bytes > bytesPerSecond) return false;

@@ -8,7 +8,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { systemClock } from "../../kernel/clock.ts";
+import type { Clock } from "../../kernel/clock.ts";
 import { openDuckDb } from "../../kernel/duckdb/engine.ts";
 import { openSegmentJournals } from "../../kernel/journal/segments.ts";
 import { openLog } from "../../kernel/log.ts";
@@ -66,6 +66,9 @@ async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, 
   const saved = { state: { position: 0, rolls: 0, intent: undefined } as ReaderState, health: undefined as string | undefined };
   const target = new Map<string, number[]>();
   let dropped = 0;
+  /** How far the clock is from the real one, milliseconds. */
+  const skew = { ms: 0 };
+  const clock: Clock = { now: () => Date.now() + skew.ms };
 
   /** Starts a reader that dies at `step`: from there on nothing it does has an effect. `died` resolves then. */
   function start(step: Step): { reader: Reader; died: Promise<void> } {
@@ -124,7 +127,7 @@ async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, 
       onHealth: (reason) => {
         saved.health = reason;
       },
-      clock: systemClock,
+      clock,
       log: openLog({ level: "silent" }),
     });
     return { reader, died };
@@ -139,6 +142,7 @@ async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, 
   return {
     journal,
     saved,
+    skew,
     target,
     dropped: () => dropped,
     start: (step: Step) => {
@@ -147,7 +151,7 @@ async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, 
       return started;
     },
     async send(events: readonly unknown[]): Promise<void> {
-      const batch = encodeBatch(Buffer.from(JSON.stringify(events)), recordCheck(fields), Date.now());
+      const batch = encodeBatch(Buffer.from(JSON.stringify(events)), recordCheck(fields), clock.now());
       assert.ok(batch !== undefined);
       await journal.append(batch.payload, batch.count);
     },
@@ -230,4 +234,28 @@ test("a number of events cuts rolls too, and draining does not wait for the inte
   await reader.drain();
   assert.equal(w.saved.state.position, 250);
   assert.equal(w.target.size, 3);
+});
+
+test("a clock that is set back or forth holds up no roll, repeats none and loses none", async (t) => {
+  const w = await world(t, { intervalMs: 200, fileBytes: undefined, inactivityMs: undefined });
+  let { reader } = w.start(undefined);
+  let sent = 0;
+  for (const jump of [-86_400_000, 86_400_000, -3_600_000, 3_600_000, -86_400_000]) {
+    await w.send([{ id: sent++ }]);
+    // In the middle of a roll, and before one.
+    w.skew.ms += jump;
+    await w.send([{ id: sent++ }]);
+    await w.delivered(sent);
+    // Also for a reader that finds times ahead of its clock when it starts.
+    await reader.stop();
+    await w.send([{ id: sent++ }]);
+    w.skew.ms -= 7_200_000;
+    reader = w.start(undefined).reader;
+    await w.delivered(sent);
+  }
+  const ids = [...w.target.values()].flat().sort((a, b) => a - b);
+  assert.deepEqual(
+    ids,
+    Array.from({ length: sent }, (_, i) => i),
+  );
 });

@@ -97,8 +97,11 @@ export function startReader(options: ReaderOptions): Reader {
   async function gather(from: number): Promise<Gathering | undefined> {
     const roll = new Gathering(from, options.scratch, (time) => target.partitionOf(time));
     try {
-      const begun = clock.now();
+      let begun = clock.now();
+      let firstSeen = Number.POSITIVE_INFINITY;
       for (;;) {
+        // A clock may be set back: nothing waits for a time that was only ahead of it.
+        begun = Math.min(begun, clock.now());
         if (stopping.signal.aborted) return await discard(roll);
         const entries = await journal.read(roll.to, READ_BYTES);
         if (entries.length > 0) {
@@ -109,7 +112,8 @@ export function startReader(options: ReaderOptions): Reader {
           if (roll.empty) return await discard(roll);
           break;
         }
-        const due = dueAt(roll);
+        if (!roll.empty) firstSeen = Math.min(firstSeen, clock.now());
+        const due = dueAt(roll, firstSeen);
         if (due !== undefined && due <= clock.now()) break;
         await waitFor(roll.to, due);
       }
@@ -128,10 +132,13 @@ export function startReader(options: ReaderOptions): Reader {
     return roll.bytes >= Math.min(most, eventBytes, fileBytes / ratio) || roll.records >= events;
   }
 
-  /** When the roll is complete though no more comes: milliseconds since the epoch, undefined for an empty one. */
-  function dueAt(roll: Gathering): number | undefined {
+  /**
+   * When the roll is complete though no more comes: milliseconds since the epoch, undefined for an empty one. `firstSeen`:
+   * when its first event was gathered, by the clock as it is set now.
+   */
+  function dueAt(roll: Gathering, firstSeen: number): number | undefined {
     if (roll.empty) return undefined;
-    const byAge = roll.firstTime + rolling.intervalMs;
+    const byAge = Math.min(roll.firstTime, firstSeen) + rolling.intervalMs;
     return rolling.inactivityMs === undefined ? byAge : Math.min(byAge, roll.lastTime + rolling.inactivityMs);
   }
 

@@ -135,6 +135,37 @@ test("bodies that never end, and clients that go away in the middle", async (t) 
   }
 });
 
+test("SQL that is huge, deep or explosive is refused by name, and events are taken meanwhile", async () => {
+  const chain = (expression: string, length: number): string => {
+    const steps = Array.from({ length }, (_, i) => `q${i + 1} AS (SELECT ${expression} AS v FROM q${i})`);
+    return `WITH q0 AS (SELECT user_id AS v FROM strict_stream), ${steps.join(", ")} SELECT v FROM q${length}`;
+  };
+  const select = (expression: string): string => `SELECT ${expression} AS v FROM strict_stream`;
+  const hostile: readonly (readonly [string, RegExp])[] = [
+    [select(`'${"x".repeat(1_000_000)}'`), /longer than 100000 characters/],
+    [select(`${"(".repeat(40_000)}1${")".repeat(40_000)}`), /./],
+    [select(`${"upper(".repeat(5000)}user_id${")".repeat(5000)}`), /./],
+    [`SELECT * FROM ${"(SELECT * FROM ".repeat(60)}strict_stream${")".repeat(60)}`, /nested more than 50 levels/],
+    [chain("v || v", 40), /more than 16 times/],
+    [chain("struct(v, v)", 40), /more than 16 times/],
+    [chain("array_concat(make_array(v), make_array(v))", 40), /more than 16 times/],
+    [select(Array.from({ length: 40 }, () => "repeat('x', 1000000)").join(" || ")), /join more than 8/],
+    [select(`coalesce(${Array.from({ length: 2500 }, () => "repeat('x', 16000000)").join(", ")})`), /more than 50 calls/],
+    [select("regexp_like(user_id, '((a{1,1000}){1,1000}){1,1000}')"), /./],
+  ];
+  for (const [sql, text] of hostile) {
+    const validated = platform.rest("POST", `${world.base}/validate_sql`, { sql: `INSERT INTO strict_sink ${sql}` });
+    await taken(good());
+    const { status, body } = await validated;
+    assert.deepEqual(
+      [status, body.errors.map(({ code }) => code)],
+      [400, [1004]],
+      `${sql.slice(0, 80)}: ${JSON.stringify(body).slice(0, 300)}`,
+    );
+    assert.match(body.errors[0]?.message ?? "", text, sql.slice(0, 80));
+  }
+});
+
 test("of all this only what was answered 200 is delivered", async () => {
   await taken(good());
   const rows = await eventually("the events", async () => {
