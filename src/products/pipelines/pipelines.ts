@@ -82,6 +82,8 @@ interface Running {
   readonly row: Pick<ReaderRow, "pipeline" | "ordinal" | "stream" | "sink">;
   /** Undefined when its sink was deleted. */
   readonly reader: Reader | undefined;
+  /** As the row has it: events before it are needed no more. */
+  position: number;
   failure: string | undefined;
 }
 
@@ -133,7 +135,7 @@ export async function openPipelines(
 
   function start(row: ReaderRow, stream: Stream): Running {
     const sink = sinks.find(row.sink);
-    if (sink === undefined) return { row, reader: undefined, failure: "The sink was deleted" };
+    if (sink === undefined) return { row, reader: undefined, position: row.position, failure: "The sink was deleted" };
     const plan = JSON.parse(row.plan) as Plan;
     const state: ReaderState = {
       position: row.position,
@@ -143,6 +145,7 @@ export async function openPipelines(
     const { pipeline, ordinal } = row;
     const entry: Running = {
       row,
+      position: row.position,
       failure: undefined,
       reader: startReader({
         pipeline,
@@ -173,7 +176,8 @@ export async function openPipelines(
             );
             await metrics.add(tx, { pipeline, stream: row.stream, sink: row.sink }, roll);
           });
-          void trim(stream.id).catch((error: unknown) => log.warn("stream.trim_failed", { stream: stream.id, error }));
+          entry.position = next.position;
+          trim(stream.id);
         },
         onHealth: (reason) => {
           entry.failure = reason;
@@ -184,9 +188,13 @@ export async function openPipelines(
   }
 
   /** Gives back the journal's space before the slowest reader. A deleted sink's reader holds nothing back. */
-  async function trim(streamId: string): Promise<void> {
-    const positions = readersOf((row) => row.stream === streamId).flatMap(({ reader }) => (reader === undefined ? [] : [reader.position]));
-    if (positions.length > 0) await streams.find(streamId)?.journal.trim(Math.min(...positions));
+  function trim(streamId: string): void {
+    const positions = readersOf((row) => row.stream === streamId).flatMap(({ reader, position }) =>
+      reader === undefined ? [] : [position],
+    );
+    if (positions.length === 0) return;
+    const trimmed = streams.find(streamId)?.journal.trim(Math.min(...positions));
+    trimmed?.catch((error: unknown) => log.warn("stream.trim_failed", { stream: streamId, error }));
   }
 
   const readersOf = (which: (row: Running["row"]) => boolean): Running[] => [...running.values()].flat().filter(({ row }) => which(row));
@@ -201,6 +209,9 @@ export async function openPipelines(
       rows.map((reader) => start(reader, streams.require(reader.stream))),
     );
   }
+
+  // A crash may have come between the last roll and this.
+  for (const { id } of streams.list()) trim(id);
 
   function require(id: string): Pipeline {
     const found = byId.get(id);
@@ -320,7 +331,7 @@ export async function openPipelines(
           const failure = `The sink ${sink.name} was deleted`;
           running.set(
             pipeline,
-            entries.map((entry) => (entry.row.sink === id ? { row: entry.row, reader: undefined, failure } : entry)),
+            entries.map((entry) => (entry.row.sink === id ? { ...entry, reader: undefined, failure } : entry)),
           );
         }
       }),

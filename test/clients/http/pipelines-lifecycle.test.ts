@@ -1,10 +1,14 @@
 /** Streams, pipelines and sinks that come, go and come again: which events reach whom. */
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { after, test } from "node:test";
+import { DeleteBucketCommand } from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
 import { eventually, pipelinesWorld } from "../pipelines-world.ts";
 
-const platform = await startPlatform({ after });
+// Small segments: they are given back one by one.
+const platform = await startPlatform({ after }, { config: { "journal.segment_bytes": 64 * 1024 } });
 const world = await pipelinesWorld(platform);
 const fields = [{ name: "id", type: "int64", required: true }];
 const remove = (kind: string, id: string) => platform.rest("DELETE", `${world.base}/${kind}/${id}`);
@@ -66,6 +70,38 @@ test("deleting a sink fails its pipeline; another sink and pipeline take over wi
   await world.r2Sink("gone_sink", two);
   await world.pipeline("gone", "INSERT INTO gone_sink SELECT * FROM sink_stream");
   await eventually("the second event", async () => assert.deepEqual(await ids(two), [2]));
+});
+
+test("[pipelines-22, pipelines-37] a stream keeps its events until every reader has them, however long one fails", async () => {
+  const [one, two] = [await world.bucket("life-keeps-1"), await world.bucket("life-keeps-2")];
+  const { id } = await world.stream("keeps_stream", fields);
+  await world.r2Sink("keeps_sink_1", one);
+  await world.r2Sink("keeps_sink_2", two);
+  await world.pipeline("keeps-1", "INSERT INTO keeps_sink_1 SELECT * FROM keeps_stream");
+  const failing = await world.pipeline("keeps-2", "INSERT INTO keeps_sink_2 SELECT * FROM keeps_stream");
+  await world.s3.send(new DeleteBucketCommand({ Bucket: two }));
+  const sent: number[] = [];
+  for (let request = 0; request < 10; request++) {
+    const some = Array.from({ length: 1000 }, (_, i) => ({ id: request * 1000 + i }));
+    await world.ingest(platform.host("ingest", { stream: id }), some);
+    sent.push(...some.map((event) => event.id));
+  }
+  const segments = async () => {
+    const journals = await readdir(join(platform.dir, "journal"));
+    return (await readdir(join(platform.dir, "journal", journals.find((name) => name.includes(id)) as string))).length;
+  };
+  await eventually("all events in the first bucket", async () => assert.deepEqual(await ids(one), sent));
+  await platform.restart();
+  await eventually("the failure is shown", async () => {
+    const { status, failure_reason } = (await platform.rest("GET", `${world.base}/pipelines/${failing.id}`)).body.result;
+    assert.deepEqual([status, failure_reason], ["failed", "The bucket life-keeps-2 does not exist"]);
+  });
+  assert.ok((await segments()) > 3, `${await segments()} segments are kept`);
+  await world.bucket(two);
+  await eventually("all events in the second bucket", async () => assert.deepEqual(await ids(two), sent));
+  await eventually("the journal's space given back", async () => assert.equal(await segments(), 1));
+  const { status } = (await platform.rest("GET", `${world.base}/pipelines/${failing.id}`)).body.result;
+  assert.equal(status, "running");
 });
 
 test("restarts keep streams, pipelines and what is under way", async () => {

@@ -44,6 +44,11 @@ export function shardReader(
     rolls: row.rolls,
     intent: row.intent === null ? undefined : (JSON.parse(row.intent) as Intent),
   };
+  const trim = (position: number): void => {
+    journal.trim(position).catch((error: unknown) => log.warn("legacy.trim_failed", { error }));
+  };
+  // A crash may have come between the last roll and this.
+  trim(row.position);
   return startReader({
     pipeline: `${pipeline}.${version}`,
     ordinal: shard,
@@ -77,7 +82,7 @@ export function shardReader(
         );
         if (written !== undefined) await metrics.delivered(tx, pipeline, written.bytes);
       });
-      void journal.trim(position).catch((error: unknown) => log.warn("legacy.trim_failed", { error }));
+      trim(position);
     },
     onHealth,
   });
