@@ -1,12 +1,13 @@
 /**
- * Load by HTTP/1.1 keep-alive connections, each with one request under way: prebuilt requests over plain sockets, so that
- * the generator costs as little as possible of the machine that the server shares. A process of its own:
- * `node http-load.ts '<JSON of Load>'` prints the JSON of LoadResult.
+ * Load by connections, each with one request under way, over HTTP/1.1 keep-alive or a broker's own protocol (`wires.ts`):
+ * prebuilt requests over plain sockets, so that the generator costs as little as possible of the machine that the server
+ * shares. A process of its own, which reads the JSON of Load and prints the JSON of LoadResult.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
+import { type Wire, type WireName, wires } from "./wires.ts";
 
 export interface Load {
   readonly port: number;
@@ -16,6 +17,8 @@ export interface Load {
   readonly durationMs: number;
   /** Bodies are sent in turn by POST; without any, the requests are GET. */
   readonly bodies: readonly string[];
+  /** Absent: HTTP. */
+  readonly wire?: WireName;
 }
 
 export interface LoadResult {
@@ -41,47 +44,53 @@ async function main(): Promise<void> {
   const chunks: Buffer[] = [];
   for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
   const load = JSON.parse(Buffer.concat(chunks).toString()) as Load;
-  const requests = load.bodies.map((body) => {
-    const bytes = Buffer.from(body);
-    const head = `POST ${load.path} HTTP/1.1\r\nHost: ${load.host}\r\nContent-Type: application/json\r\nContent-Length: ${bytes.length}\r\n\r\n`;
-    return { bytes: Buffer.concat([Buffer.from(head), bytes]), size: bytes.length };
-  });
-  if (requests.length === 0) requests.push({ bytes: Buffer.from(`GET ${load.path} HTTP/1.1\r\nHost: ${load.host}\r\n\r\n`), size: 0 });
   const latencies: number[] = [];
+  const bodies = load.bodies.length > 0 ? load.bodies : [undefined];
   let [bytes, turn] = [0, 0];
+  const connections = await Promise.all(
+    Array.from({ length: load.connections }, async () => {
+      const wire = wires[load.wire ?? "http"](load.host, load.path);
+      const requests = bodies.map((body) => ({
+        bytes: body === undefined ? Buffer.from(`GET ${load.path} HTTP/1.1\r\nHost: ${load.host}\r\n\r\n`) : wire.request(body),
+        size: body === undefined ? 0 : Buffer.byteLength(body),
+      }));
+      return { wire, requests, socket: await connected(load.port, wire) };
+    }),
+  );
   const started = performance.now();
   const until = started + load.durationMs;
   await Promise.all(
-    Array.from({ length: load.connections }, async () => {
-      const socket = connect({ port: load.port, host: "127.0.0.1", noDelay: true });
-      await once(socket, "connect");
-      await new Promise<void>((resolve, reject) => {
-        let sent = 0;
-        let size = 0;
-        const send = (): void => {
-          const request = requests[turn++ % requests.length] as (typeof requests)[number];
-          sent = performance.now();
-          size = request.size;
-          socket.write(request.bytes);
-        };
-        socket.on("error", reject);
-        socket.on("close", () => reject(new Error("the server closed the connection")));
-        let answer = "";
-        socket.on("data", (data) => {
-          answer += data.toString("latin1");
-          if (!isWhole(answer)) return;
-          if (!answer.startsWith("HTTP/1.1 200")) return reject(new Error(answer));
-          answer = "";
-          const now = performance.now();
-          latencies.push(now - sent);
-          bytes += size;
-          if (now < until) return send();
-          socket.removeAllListeners("close").destroy();
-          resolve();
-        });
-        send();
-      });
-    }),
+    connections.map(
+      ({ wire, requests, socket }) =>
+        new Promise<void>((resolve, reject) => {
+          let [sent, size] = [0, 0];
+          let received = Buffer.alloc(0);
+          const send = (): void => {
+            const request = requests[turn++ % requests.length] as (typeof requests)[number];
+            sent = performance.now();
+            size = request.size;
+            socket.write(request.bytes);
+          };
+          socket.on("error", reject);
+          socket.on("close", () => reject(new Error("the server closed the connection")));
+          socket.on("data", (data) => {
+            received = received.length === 0 ? data : Buffer.concat([received, data]);
+            try {
+              if (!wire.answered(received)) return;
+            } catch (error) {
+              return reject(error);
+            }
+            received = Buffer.alloc(0);
+            const now = performance.now();
+            latencies.push(now - sent);
+            bytes += size;
+            if (now < until) return send();
+            socket.removeAllListeners("close").destroy();
+            resolve();
+          });
+          send();
+        }),
+    ),
   );
   const seconds = (performance.now() - started) / 1000;
   latencies.sort((a, b) => a - b);
@@ -91,12 +100,17 @@ async function main(): Promise<void> {
   );
 }
 
-/** Small answers come in one piece or in two: head and body. */
-function isWhole(answer: string): boolean {
-  const end = answer.indexOf("\r\n\r\n");
-  if (end < 0) return false;
-  const length = /\r\ncontent-length: (\d+)/i.exec(answer);
-  return length === null ? answer.endsWith("0\r\n\r\n") : answer.length >= end + 4 + Number(length[1]);
+async function connected(port: number, wire: Wire): Promise<Socket> {
+  const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+  await once(socket, "connect");
+  if (wire.hello !== undefined) {
+    socket.write(wire.hello);
+    for (let received = Buffer.alloc(0); !wire.greeted?.(received); ) {
+      const [data] = (await once(socket, "data")) as [Buffer];
+      received = Buffer.concat([received, data]);
+    }
+  }
+  return socket;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -3,13 +3,12 @@
  * `ingest-peer.ts` in the same run (turn by turn, so that both meet the same machine), and 1 MB bodies in MB/s. Events go
  * to a structured stream: each is parsed, checked against the schema and durable when it is answered.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
 import { startPlatform } from "../test/harness/platform.ts";
 import { type BenchResult, inBenchDirectory, median } from "./bench.ts";
 import { event, eventFields } from "./events.ts";
 import { httpLoad, type LoadResult } from "./http-load.ts";
+import { startMinimal } from "./peers.ts";
 import { cpuSeconds } from "./process.ts";
 
 const CONNECTIONS = 64;
@@ -35,15 +34,7 @@ async function measure(directory: string, after: (fn: () => Promise<void>) => vo
     const url = new URL((created.body.result as { endpoint: string }).endpoint);
     return { host: url.host, port: Number(url.port) };
   };
-  const peer = spawn(process.execPath, [join(import.meta.dirname, "ingest-peer.ts"), join(directory, "peer")], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  after(async () => {
-    peer.kill("SIGTERM");
-    if (peer.exitCode === null) await once(peer, "exit");
-  });
-  const [line] = (await once(peer.stdout, "data")) as [Buffer];
-  const peerPort = Number(line.toString());
+  const peer = await startMinimal(join(directory, "peer"), after);
 
   const structured = await stream("structured", { fields: eventFields });
   const small = Array.from({ length: 200 }, (_, i) => JSON.stringify([event(i)]));
@@ -51,14 +42,14 @@ async function measure(directory: string, after: (fn: () => Promise<void>) => vo
     httpLoad({ ...target, path: "/", connections, durationMs: TURN_MS, bodies });
   // Both are warm before the first turn.
   await load(structured, small, CONNECTIONS);
-  await load({ host: "peer", port: peerPort }, small, CONNECTIONS);
+  await load(peer, small, CONNECTIONS);
   const ours: LoadResult[] = [];
   const theirs: LoadResult[] = [];
   const cpu = { ours: 0, theirs: 0 };
   for (let turn = 0; turn < TURNS; turn++) {
-    const [theirStart, ourStart] = [cpuSeconds(peer.pid as number), cpuSeconds(platform.pid)];
-    theirs.push(await load({ host: "peer", port: peerPort }, small, CONNECTIONS));
-    cpu.theirs += cpuSeconds(peer.pid as number) - theirStart;
+    const [theirStart, ourStart] = [cpuSeconds(peer.pid), cpuSeconds(platform.pid)];
+    theirs.push(await load(peer, small, CONNECTIONS));
+    cpu.theirs += cpuSeconds(peer.pid) - theirStart;
     ours.push(await load(structured, small, CONNECTIONS));
     cpu.ours += cpuSeconds(platform.pid) - ourStart;
   }
@@ -90,7 +81,7 @@ async function measure(directory: string, after: (fn: () => Promise<void>) => vo
     { name: "ingest.peer_cpu_1KB", value: round(perRequest(cpu.theirs, theirs)), unit: "us" },
     { name: "ingest.rate_1MB", value: Math.round(await megabytes(structured)), unit: "MB/s", budget: 100 },
     { name: "ingest.rate_1MB_unstructured", value: Math.round(await megabytes(unstructured)), unit: "MB/s", budget: 100 },
-    { name: "ingest.peer_rate_1MB", value: Math.round(await megabytes({ host: "peer", port: peerPort })), unit: "MB/s" },
+    { name: "ingest.peer_rate_1MB", value: Math.round(await megabytes(peer)), unit: "MB/s" },
   ];
 }
 

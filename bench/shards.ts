@@ -1,7 +1,8 @@
 /**
  * Legacy pipelines with 1, 2 and 4 shards through the whole platform, turn by turn: one-event requests of 1 KB; 1 MB bodies
  * as fast as they are taken; and the same until the last event is in the bucket, as gzip. The requests of all shards come
- * in by one event loop, the files of several shards are compressed at a time: shards are for the last of the three.
+ * in by one event loop, the files of several shards are compressed at a time: shards are for the last of the three. How many
+ * cores the platform keeps busy meanwhile says how far more shards could go: no further than the machine's cores.
  */
 import { existsSync, watch } from "node:fs";
 import { join } from "node:path";
@@ -10,6 +11,7 @@ import { startPlatform } from "../test/harness/platform.ts";
 import { type BenchResult, inBenchDirectory } from "./bench.ts";
 import { event } from "./events.ts";
 import { httpLoad, type LoadResult } from "./http-load.ts";
+import { cpuSeconds } from "./process.ts";
 
 const SHARDS = [1, 2, 4];
 const TURNS = 3;
@@ -70,14 +72,19 @@ async function measure(directory: string, after: (fn: () => Promise<void>) => vo
       const requests = await load(id, small, 64);
       note(`${shards}.requests_1KB`, requests.requests / requests.seconds);
       await drained(join(platform.dir, "journal"), id, () => put("PUT", `shards-${shards}`, shards));
-      const begun = performance.now();
+      const [begun, cpu] = [performance.now(), cpuSeconds(platform.pid)];
       const bytes = await load(id, large, 8);
       note(`${shards}.rate_1MB`, bytes.bytes / 1e6 / bytes.seconds);
       await drained(join(platform.dir, "journal"), id, () => put("PUT", `shards-${shards}`, shards));
-      note(`${shards}.delivered_1MB`, bytes.bytes / 1e6 / ((performance.now() - begun) / 1000));
+      const seconds = (performance.now() - begun) / 1000;
+      note(`${shards}.delivered_1MB`, bytes.bytes / 1e6 / seconds);
+      note(`${shards}.cores_1MB`, (cpuSeconds(platform.pid) - cpu) / seconds);
     }
-  for (const [name, values] of figures)
-    results.push({ name: `shards.${name}`, value: Math.round(median(values)), unit: name.endsWith("KB") ? "1/s" : "MB/s" });
+  for (const [name, values] of figures) {
+    const unit = name.includes("cores") ? "cores" : name.endsWith("KB") ? "1/s" : "MB/s";
+    const value = unit === "cores" ? Math.round(median(values) * 100) / 100 : Math.round(median(values));
+    results.push({ name: `shards.${name}`, value, unit });
+  }
   return results;
 }
 
