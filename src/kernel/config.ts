@@ -71,6 +71,8 @@ export const configKeys = {
   "kv.namespaces_max": key(1000, "Namespaces of the account", positive),
   "durable_objects.object_max_bytes": key(10 * 1024 ** 3, "Largest database of a Durable Object", positive),
   "durable_objects.value_max_bytes": key(2 * 1024 ** 2, "Largest value, bound parameters of a statement together", positive),
+  "durable_objects.calls_max": key(10_000, "Calls that one Durable Object has in hand before it refuses more as overloaded; 0 = unlimited"),
+  "durable_objects.calls_per_10_s_max": key(0, "Calls of one Durable Object in ten seconds before it refuses more; 0 = unlimited"),
   "d1.database_max_bytes": key(10 * 1024 ** 3, "Largest database", positive),
   "d1.databases_max": key(50_000, "Databases of the account", positive),
   "queues.queues_max": key(10_000, "Queues of the account", positive),

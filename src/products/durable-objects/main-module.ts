@@ -1,15 +1,16 @@
-/** The main module of a process with Durable Objects: the user's exports, with its classes under the documented limits and resettable. */
+/** The main module of a process with Durable Objects: the user's exports, with what the platform adds to its classes: limits, resets, queries. */
 import type { Module } from "../../kernel/workerd/config.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
 import { namespaceParts } from "./jurisdictions.ts";
 import { ALIVE_ENTRYPOINT } from "./remote-protocol.worker.ts";
 
-/** In bytes. */
-export interface StorageLimits {
-  /** Of an object's whole database. */
+export interface ObjectLimits {
+  /** Bytes of an object's whole database. */
   readonly objectMax: number;
-  /** Of a value or a row. */
+  /** Bytes of a value or a row. */
   readonly valueMax: number;
+  /** Of calls: at a time, and in ten seconds; 0 = unlimited. */
+  readonly load: { readonly callsMax: number; readonly callsPerWindowMax: number };
 }
 
 const MAIN_MODULE = "freehold-durable-objects.js";
@@ -19,21 +20,23 @@ export function limitingModules(
   main: string,
   exported: readonly string[],
   classes: readonly { readonly className: string; readonly sqlite: boolean }[],
-  limits: StorageLimits,
+  limits: ObjectLimits,
 ): Module[] {
   const own = workerModules(
     import.meta.url,
     "./limits.worker.ts",
     "./reset.worker.ts",
     "./queries.worker.ts",
+    "./overload.worker.ts",
     "./remote-protocol.worker.ts",
   );
-  const [limiting, resetting, querying] = own.map(({ name }) => JSON.stringify(`./${name}`));
+  const [limiting, resetting, querying, shedding] = own.map(({ name }) => JSON.stringify(`./${name}`));
   const specifier = JSON.stringify(`./${main}`);
   const lines = [
     `import { limited } from ${limiting};`,
     `import { Alive, resettable } from ${resetting};`,
     `import { queryable } from ${querying};`,
+    `import { sheddable } from ${shedding};`,
     `import * as user from ${specifier};`,
     `export * from ${specifier};`,
     `export { Alive as ${JSON.stringify(ALIVE_ENTRYPOINT)} };`,
@@ -41,9 +44,10 @@ export function limitingModules(
   if (exported.includes("default")) lines.push(`export { default } from ${specifier};`);
   for (const { className, sqlite } of classes) {
     if (!exported.includes(className)) continue;
-    const options = JSON.stringify({ legacy: !sqlite, ...limits });
+    const { load: loadLimits, ...storage } = limits;
+    const [options, load] = [{ legacy: !sqlite, ...storage }, loadLimits].map((value) => JSON.stringify(value));
     for (const [i, { className: part }] of namespaceParts("", className, sqlite).entries()) {
-      const wrapped = `resettable(queryable(limited(user.${className}, ${options})), ${JSON.stringify(part)})`;
+      const wrapped = `resettable(queryable(limited(sheddable(user.${className}, ${load}), ${options})), ${JSON.stringify(part)})`;
       // A local export takes precedence over the star's. Names of parts are no identifiers.
       if (i === 0) lines.push(`export const ${className} = ${wrapped};`);
       else lines.push(`const ${className}_part${i} = ${wrapped};`, `export { ${className}_part${i} as ${JSON.stringify(part)} };`);

@@ -13,7 +13,7 @@ import { applyMigrations, type ClassState, type OtherScripts, transferSources } 
 import { durableObjectsError } from "./errors.ts";
 import { deleteFiles, earliestAlarm } from "./files.ts";
 import { namespaceParts } from "./jurisdictions.ts";
-import { limitingModules } from "./main-module.ts";
+import { limitingModules, type ObjectLimits } from "./main-module.ts";
 import { objectsParts, resetObjects } from "./remote.ts";
 
 export interface NamespaceRow {
@@ -40,7 +40,11 @@ const RESET_TIMEOUT_MS = 2000;
 
 export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
   const { meta, clock, config } = kernel;
-  const limits = { objectMax: config["durable_objects.object_max_bytes"], valueMax: config["durable_objects.value_max_bytes"] };
+  const limits: ObjectLimits = {
+    objectMax: config["durable_objects.object_max_bytes"],
+    valueMax: config["durable_objects.value_max_bytes"],
+    load: { callsMax: config["durable_objects.calls_max"], callsPerWindowMax: config["durable_objects.calls_per_10_s_max"] },
+  };
   const directory = join(kernel.directory, "objects");
   await mkdir(directory, { recursive: true, mode: 0o700 });
 

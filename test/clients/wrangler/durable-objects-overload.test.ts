@@ -1,0 +1,70 @@
+/** Calls that an object refuses because it has too many in hand, or got too many in a short time. */
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { startPlatform } from "../../harness/platform.ts";
+import { deployWorker } from "../../harness/worker-project.ts";
+
+const platform = await startPlatform({ after }, { config: { "durable_objects.calls_max": 20, "durable_objects.calls_per_10_s_max": 300 } });
+
+const objects = (...names: string[]) => ({
+  durable_objects: { bindings: names.map((name) => ({ name, class_name: name })) },
+  migrations: [{ tag: "v1", new_sqlite_classes: names }],
+});
+
+interface Outcome {
+  readonly answered: number;
+  readonly refused: Readonly<Record<string, number>>;
+  /** Every refusal bore the flag, and no other error did. */
+  readonly flagged: boolean;
+}
+
+/** A Worker that floods the object of its binding SLOW by RPC or fetch, and tells what came of the calls. */
+const flooding = `async function flood(env, name, calls, way) {
+    const stub = env.Slow.getByName(name);
+    const refused = {};
+    let answered = 0, flagged = true;
+    await Promise.all(Array.from({ length: calls }, async () => {
+      try { way === "fetch" ? await (await stub.fetch("http://slow/")).text() : await stub[way](); answered++; }
+      catch (error) {
+        refused[error.message] = (refused[error.message] ?? 0) + 1;
+        if (error.overloaded !== error.message.startsWith("Durable Object is overloaded.")) flagged = false;
+      }
+    }));
+    return { answered, refused, flagged };
+  }
+  export default { async fetch(request, env) {
+    const [, name, calls, way] = new URL(request.url).pathname.split("/");
+    return Response.json(await flood(env, name, Number(calls), way));
+  } };`;
+
+const source = `import { DurableObject } from "cloudflare:workers";
+  class Base extends DurableObject { async inherited() { await scheduler.wait(300); } }
+  export class Slow extends Base {
+    async work() { await scheduler.wait(300); }
+    quick() {}
+    async fetch() { await scheduler.wait(300); return new Response("done"); }
+  }
+  ${flooding}`;
+
+const outcome = async (url: string): Promise<Outcome> => (await (await platform.fetch(url)).json()) as Outcome;
+const QUEUED = "Durable Object is overloaded. Too many requests queued.";
+const WINDOW = "Durable Object is overloaded. Too many requests for the same object within a 10 second window.";
+
+test("[durable-objects-43] a flood of a slow object is refused with the documented errors, flagged as overloaded", async (t) => {
+  const project = await deployWorker(t, platform, { files: { "index.js": source }, config: { name: "slow", ...objects("Slow") } });
+  for (const way of ["work", "inherited", "fetch"]) {
+    const flood = await outcome(`${project.url}/${way}/60/${way}`);
+    assert.deepEqual(flood, { answered: 20, refused: { [QUEUED]: 40 }, flagged: true }, way);
+    // Once its calls are answered the object takes others, and another object never refused any.
+    assert.deepEqual(await outcome(`${project.url}/${way}/20/${way}`), { answered: 20, refused: {}, flagged: true });
+  }
+  assert.deepEqual(await outcome(`${project.url}/other/20/work`), { answered: 20, refused: {}, flagged: true });
+  const burst = await outcome(`${project.url}/burst/400/quick`);
+  assert.deepEqual(burst, { answered: 300, refused: { [WINDOW]: 100 }, flagged: true });
+
+  const borrower = await deployWorker(t, platform, {
+    files: { "index.js": flooding },
+    config: { name: "borrowing", durable_objects: { bindings: [{ name: "Slow", class_name: "Slow", script_name: "slow" }] } },
+  });
+  assert.deepEqual(await outcome(`${borrower.url}/far/60/work`), { answered: 20, refused: { [QUEUED]: 40 }, flagged: true });
+});
