@@ -27,7 +27,7 @@ export function limitingModules(
     "./limits.worker.ts",
     "./reset.worker.ts",
     "./queries.worker.ts",
-    "./overload.worker.ts",
+    "./calls.worker.ts",
     "./remote-protocol.worker.ts",
   );
   const [limiting, resetting, querying, shedding] = own.map(({ name }) => JSON.stringify(`./${name}`));
@@ -47,10 +47,11 @@ export function limitingModules(
     const { load: loadLimits, ...storage } = limits;
     const [options, load] = [{ legacy: !sqlite, ...storage }, loadLimits].map((value) => JSON.stringify(value));
     for (const [i, { className: part }] of namespaceParts("", className, sqlite).entries()) {
-      const wrapped = `resettable(queryable(limited(sheddable(user.${className}, ${load}), ${options})), ${JSON.stringify(part)})`;
+      const name = JSON.stringify(part);
+      const wrapped = `resettable(queryable(limited(sheddable(user.${className}, ${name}, ${load}), ${options})))`;
       // A local export takes precedence over the star's. Names of parts are no identifiers.
       if (i === 0) lines.push(`export const ${className} = ${wrapped};`);
-      else lines.push(`const ${className}_part${i} = ${wrapped};`, `export { ${className}_part${i} as ${JSON.stringify(part)} };`);
+      else lines.push(`const ${className}_part${i} = ${wrapped};`, `export { ${className}_part${i} as ${name} };`);
     }
   }
   return [{ name: MAIN_MODULE, esModule: `${lines.join("\n")}\n` }, ...own];

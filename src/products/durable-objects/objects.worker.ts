@@ -75,7 +75,7 @@ export class Queries extends WorkerEntrypoint<Record<string, DurableObjectNamesp
   }
 }
 
-/** Resets the objects that are in memory. Asked by the platform, on a socket of its own. */
+/** Resets the objects that have calls in hand. Asked by the platform, on a socket of its own. */
 export class Reset extends WorkerEntrypoint<{ readonly ALIVE: Service<Alive>; readonly PARTS: Readonly<Record<string, string>> }> {
   override async fetch(): Promise<Response> {
     const objects = (await this.env.ALIVE.list()) as LiveObject[];

@@ -14,7 +14,7 @@ export type Jurisdiction = "eu" | "fedramp";
 /** Header of a `fetch()` to an object: an `ObjectName` as JSON, percent-encoded. */
 export const OBJECT_HEADER = "x-freehold-object";
 
-/** An object that is in memory: the name of its class in the process, which tells the part of the namespace, and its id. */
+/** An object of a process: the name of its class in the process, which tells the part of the namespace, and its id. */
 export interface LiveObject {
   readonly part: string;
   readonly id: string;
