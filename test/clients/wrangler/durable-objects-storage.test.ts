@@ -183,7 +183,12 @@ test("[durable-objects-21, durable-objects-22] writes without an await are kept 
         acknowledged = Math.max(acknowledged, Number(await answer.text().catch(() => "0")));
       }
     });
-    await new Promise((resolve) => setTimeout(resolve, 300 + 150 * round));
+    let ended = false;
+    void Promise.all(writers).then(() => {
+      ended = true;
+    });
+    while (acknowledged === 0 && !ended) await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, 150 * round));
     await platform.kill9();
     stop = true;
     await Promise.all(writers);
