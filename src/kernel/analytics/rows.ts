@@ -62,7 +62,7 @@ export function groups(facts: readonly Fact[], selection: readonly Field[]): Jso
 function quantile(facts: readonly Fact[], name: string): number {
   const [, metric = "", percent = "0"] = /^(.*)P(\d+)$/.exec(name) ?? [];
   const values = facts
-    .map(({ sum, count = 1 }) => ({ value: (sum?.[metric] ?? 0) / Math.max(1, count), count }))
+    .flatMap(({ sum, count = 1 }) => (sum?.[metric] === undefined ? [] : [{ value: sum[metric] / Math.max(1, count), count }]))
     .sort((a, b) => a.value - b.value);
   const share = Number(percent) > 100 ? Number(percent) / 1_000 : Number(percent) / 100;
   const wanted = values.reduce((total, { count }) => total + count, 0) * share;

@@ -8,7 +8,7 @@ import { type Answer, type Calls, openCalls } from "./calls.ts";
 
 type Engine = (bodies: string[]) => Promise<{ status?: number; text: string }>;
 
-const usage = { readQueries: 1, writeQueries: 0, rowsRead: 0, rowsWritten: 0 };
+const usage = { readQueries: 1, writeQueries: 0, rowsRead: 0, rowsWritten: 0, statements: [] };
 const answered = (texts: readonly string[]) => ({ text: [JSON.stringify(texts.map(() => ({ usage }))), ...texts].join("\n") });
 
 function open(engine: Engine, time = { now: 0 }): { calls: Calls; batches: string[][]; counted: () => number; time: { now: number } } {

@@ -56,7 +56,7 @@ export interface CallsOptions {
   readonly system: KernelSlice["system"];
   readonly now: () => number;
   /** Told what each answered call used. */
-  readonly count: (database: string, usage: Usage) => void;
+  readonly count: (database: string, usage: Usage, batch: { readonly durationMs: number; readonly bytes: number }) => void;
   /** Bytes past which a database takes nothing more. */
   readonly sizeMax: number;
 }
@@ -118,14 +118,17 @@ export function openCalls({ system, now, count, sizeMax }: CallsOptions): Calls 
     );
     const lines: Uint8Array[] = [Buffer.from(JSON.stringify(heads))];
     for (const { call } of batch) lines.push(LINE_END, oneLine(call.body));
+    const start = performance.now();
     const response = await system({ database, role: "platform" }, { method: "POST", path: "/calls", body: Buffer.concat(lines) });
     const bytes = Buffer.from(await response.bytes());
     if (response.status === NOT_COMMITTED) throw new NotCommitted(bytes.toString("utf8"));
     if (response.status !== 200) throw new Error(`the engine answered ${response.status}: ${bytes.toString("utf8", 0, 500)}`);
     const [first, ...texts] = splitLines(bytes);
+    const durationMs = performance.now() - start;
     return (JSON.parse(String(first)) as AnswerHead[]).map(({ bookmark, usage }, i) => {
-      count(database, usage);
-      return { text: texts[i] as Buffer, bookmark };
+      const text = texts[i] as Buffer;
+      count(database, usage, { durationMs, bytes: text.byteLength });
+      return { text, bookmark };
     });
   }
 

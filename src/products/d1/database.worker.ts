@@ -4,7 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { dumpStatements } from "./dump.worker.ts";
-import type { AnswerHead, CallHead, Meta, Query, Usage } from "./protocol.worker.ts";
+import type { AnswerHead, CallHead, Meta, Query, StatementUsage, Usage } from "./protocol.worker.ts";
 import { StatementScanner, splitStatements, startsReadOnly, statementEnd } from "./statements.worker.ts";
 
 /** Answers of one batch: past this much text the rest is left for the next one. RPC carries at most 32 MiB. */
@@ -43,6 +43,8 @@ class QueryError extends Error {
   }
 }
 
+/** Of a statement's text in the figures of queries. */
+const STATEMENT_MAX_CHARS = 4096;
 const SHRINKS = /^\s*(delete|drop)\b/i;
 const NO_STATEMENTS = "No SQL statements detected.";
 const READ_ONLY = "This token may only read";
@@ -112,7 +114,7 @@ export class D1Database extends DurableObject {
   }
 
   #call(call: CallHead, text: string): AnswerHead & { readonly text: string } {
-    const usage = { readQueries: 0, writeQueries: 0, rowsRead: 0, rowsWritten: 0 };
+    const usage = { readQueries: 0, writeQueries: 0, rowsRead: 0, rowsWritten: 0, statements: [] as StatementUsage[] };
     let lines: readonly Query[] = [];
     try {
       if (this.#deleted) throw new Error("The database could not be found");
@@ -159,11 +161,19 @@ export class D1Database extends DurableObject {
     const [only] = work;
     const single = work.length === 1 && only !== undefined && !only.query.sql.slice(0, only.end).includes(";");
     const results = single && !readOnly ? runAll() : this.ctx.storage.transactionSync(runAll);
-    for (const { meta, writes } of results) {
+    for (const [i, { meta, writes, rows }] of results.entries()) {
       if (writes) usage.writeQueries++;
       else usage.readQueries++;
       usage.rowsRead += meta.rows_read;
       usage.rowsWritten += meta.rows_written;
+      const { query, end } = work[i] as (typeof work)[number];
+      usage.statements.push({
+        sql: query.sql.slice(0, Math.min(end, STATEMENT_MAX_CHARS)),
+        durationMs: meta.duration,
+        rowsRead: meta.rows_read,
+        rowsWritten: meta.rows_written,
+        rowsReturned: rows.length,
+      });
     }
     return results;
   }
@@ -343,7 +353,7 @@ export class D1Database extends DurableObject {
 
 const EXPORT_PIECE_CHARS = 256 * 1024;
 
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
+type Writable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer U)[] ? U[] : T[K] };
 
 const emptyBody = (): ReadableStream<Uint8Array> => new Blob([]).stream();
 

@@ -7,7 +7,7 @@ import type { Product } from "../../kernel/product.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
 import { d1Binding } from "./binding.ts";
 import { openCalls } from "./calls.ts";
-import { openDatabases } from "./databases.ts";
+import { type DatabaseId, openDatabases } from "./databases.ts";
 import { openEngine } from "./engine.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { openJobs } from "./jobs.ts";
@@ -63,7 +63,7 @@ export const d1 = {
       routes: [...databaseRoutes(databases, engine, housekeeping.wake), ...jobs.routes, ...transfers.routes],
       bindings: { d1: d1Binding(databases, mint) },
       internal: (claims, request, response) => serveBinding(calls, claims, request, response),
-      datasets: { d1AnalyticsAdaptiveGroups: usage.dataset },
+      datasets: usage.datasets(async (database) => (await engine.stats(database as DatabaseId)).file_size),
       async stop() {
         await housekeeping.stop();
         await jobs.stop();

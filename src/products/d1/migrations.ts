@@ -41,4 +41,31 @@ export const migrations: readonly Migration[] = [
       CREATE INDEX d1_usage_hour ON d1_usage (hour);
     `,
   },
+  {
+    name: "0003-figures",
+    sql: `
+      CREATE TABLE d1_batches (
+        database TEXT NOT NULL,
+        hour INTEGER NOT NULL,
+        bucket INTEGER NOT NULL,              -- of the duration: see histogram.ts of the kernel
+        batches INTEGER NOT NULL,
+        duration_us INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (database, hour, bucket)
+      );
+      CREATE INDEX d1_batches_hour ON d1_batches (hour);
+      CREATE TABLE d1_queries (
+        database TEXT NOT NULL,
+        hour INTEGER NOT NULL,
+        query TEXT NOT NULL,                  -- without parameters
+        runs INTEGER NOT NULL,
+        duration_us INTEGER NOT NULL,
+        rows_read INTEGER NOT NULL,
+        rows_written INTEGER NOT NULL,
+        rows_returned INTEGER NOT NULL,
+        PRIMARY KEY (database, hour, query)
+      );
+      CREATE INDEX d1_queries_hour ON d1_queries (hour);
+    `,
+  },
 ];

@@ -38,6 +38,16 @@ export interface Usage {
   readonly writeQueries: number;
   readonly rowsRead: number;
   readonly rowsWritten: number;
+  /** Each statement that ran, without its parameters. */
+  readonly statements: readonly StatementUsage[];
+}
+
+export interface StatementUsage {
+  readonly sql: string;
+  readonly durationMs: number;
+  readonly rowsRead: number;
+  readonly rowsWritten: number;
+  readonly rowsReturned: number;
 }
 
 /** `meta` of a result (docs/d1/worker-api/return-object). */

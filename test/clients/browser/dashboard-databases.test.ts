@@ -129,7 +129,7 @@ test("[d1-38] console and tables: run SQL, browse a table", { skip: noBrowser, t
   );
 });
 
-test("metrics of a database and of a bucket show what was done, by the hour", { skip: noBrowser, timeout: 120_000 }, async () => {
+test("[d1-37] metrics of a database and of a bucket show what was done, by the hour", { skip: noBrowser, timeout: 120_000 }, async () => {
   const { page, open, problems } = await dashboard();
   const { uuid } = (await platform.rest("POST", `${account}/d1/database`, { name: "counted" })).body.result;
   const sql = "CREATE TABLE t (n INTEGER); INSERT INTO t VALUES (1), (2), (3); SELECT * FROM t";

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { after, test } from "node:test";
 import Cloudflare from "cloudflare";
 import { startPlatform } from "../../harness/platform.ts";
+import { rowsOf } from "../analytics.ts";
 
 const platform = await startPlatform({ after });
 const account_id = platform.ready.account_id;
@@ -312,4 +313,36 @@ one; it''s', 0.1, X'00FF', 9007199254740993), ('a' || char(0) || 'b', 9e999, NUL
     [refused.body.result.status, refused.body.result.error],
     ["error", "D1 Export error: cannot export databases with Virtual Tables (fts5)"],
   );
+});
+
+test("[d1-37] the analytics API has rows, durations and sizes of each database by day", async () => {
+  const uuid = await database("figures");
+  const used = { rowsRead: 0, rowsWritten: 0 };
+  const statements = ["CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)", "INSERT INTO t (v) VALUES ('a'), ('b'), ('c')"];
+  for (const sql of [...statements, ...Array<string>(4).fill("SELECT * FROM t")]) {
+    const { meta } = (await query(uuid, sql)).body.result[0];
+    used.rowsRead += meta.rows_read;
+    used.rowsWritten += meta.rows_written;
+  }
+  assert(used.rowsRead >= 12 && used.rowsWritten >= 3);
+  const where = `databaseId: "${uuid}"`;
+  const selection =
+    "count sum { readQueries writeQueries rowsRead rowsWritten queryBatchResponseBytes } quantiles { queryBatchTimeMsP50 queryBatchTimeMsP90 } dimensions { date databaseId }";
+  const [row] = await rowsOf(platform, "d1AnalyticsAdaptiveGroups", `, ${where}`, "", selection);
+  assert(row !== undefined);
+  const { queryBatchResponseBytes, ...sum } = row.sum as Record<string, number>;
+  assert.deepEqual(sum, { readQueries: 4, writeQueries: 2, ...used });
+  assert((queryBatchResponseBytes as number) > 1000);
+  assert.deepEqual(row.dimensions, { date: new Date().toISOString().slice(0, 10), databaseId: uuid });
+  const { queryBatchTimeMsP50: half, queryBatchTimeMsP90: most } = row.quantiles as Record<string, number>;
+  assert((half as number) > 0 && (most as number) >= (half as number));
+  const [stored] = await rowsOf(
+    platform,
+    "d1StorageAdaptiveGroups",
+    `, ${where}`,
+    "",
+    "max { databaseSizeBytes } dimensions { databaseId }",
+  );
+  const { file_size } = await client.d1.database.get(uuid, { account_id });
+  assert.deepEqual(stored, { max: { databaseSizeBytes: file_size }, dimensions: { databaseId: uuid } });
 });
