@@ -6,7 +6,7 @@
  */
 import { join } from "node:path";
 import { startPlatform } from "../test/harness/platform.ts";
-import { type BenchResult, inBenchDirectory } from "./bench.ts";
+import { type BenchResult, inBenchDirectory, median } from "./bench.ts";
 import { event, eventFields } from "./events.ts";
 import { httpLoad, type LoadResult } from "./http-load.ts";
 import { type Peer, startMinimal, startPeers } from "./peers.ts";
@@ -114,4 +114,3 @@ async function startOurs(directory: string, after: (stop: () => Promise<void>) =
 }
 
 const round = (value: number): number => Math.round(value * 1000) / 1000;
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;

@@ -8,7 +8,7 @@ import { existsSync, watch } from "node:fs";
 import { join } from "node:path";
 import { CreateBucketCommand } from "@aws-sdk/client-s3";
 import { startPlatform } from "../test/harness/platform.ts";
-import { type BenchResult, inBenchDirectory } from "./bench.ts";
+import { type BenchResult, inBenchDirectory, median } from "./bench.ts";
 import { event } from "./events.ts";
 import { httpLoad, type LoadResult } from "./http-load.ts";
 import { cpuSeconds } from "./process.ts";
@@ -99,5 +99,3 @@ async function drained(journals: string, id: string, replace: () => Promise<{ ve
     watcher.close();
   }
 }
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;

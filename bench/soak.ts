@@ -25,7 +25,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CreateBucketCommand, DeleteObjectsCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { startPlatform, type TestPlatform } from "../test/harness/platform.ts";
-import { type BenchResult, inBenchDirectory } from "./bench.ts";
+import { type BenchResult, inBenchDirectory, median } from "./bench.ts";
 import { event, eventFields } from "./events.ts";
 
 const DAY_BYTES = 432e9;
@@ -261,5 +261,3 @@ async function foldersOf(directory: string): Promise<Record<string, number>> {
   }
   return found;
 }
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;

@@ -1,11 +1,15 @@
 /** Events by HTTP, through SQL, to files in R2: read back from the bucket by S3 and judged by DuckDB. */
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { gunzipSync } from "node:zlib";
+import duckdb from "@duckdb/node-api";
 import { startPlatform } from "../../harness/platform.ts";
 import { eventFields, eventually, pipelinesWorld, sampleEvents } from "../pipelines-world.ts";
 
-const platform = await startPlatform({ after });
+const platform = await startPlatform({ after }, { config: { "pipelines.sinks_max": 40 } });
 const world = await pipelinesWorld(platform);
 
 test("[pipelines-04, pipelines-13, pipelines-25] an array of events by HTTP becomes rows of a Parquet file", async () => {
@@ -167,6 +171,33 @@ test("[pipelines-26] a JSON sink writes one line per row, gzip when asked", asyn
   assert.equal(lines, `${JSON.stringify({ user_id: event.user_id })}\n{"user_id":"b"}\n`);
 });
 
+test("[pipelines-03, pipelines-26] times and decimals are taken as text or numbers, and written as the sink asks for", async () => {
+  const { endpoint } = await world.stream("encoded_stream", [
+    { name: "at", type: "timestamp", unit: "millisecond" },
+    { name: "price", type: "decimal128", precision: 20, scale: 4 },
+  ]);
+  const written: Readonly<Record<string, { format: object; rows: unknown[] }>> = {
+    plain: { format: {}, rows: [{ at: "2025-11-21T08:00:00.250000Z", price: 12.34 }] },
+    text: { format: { timestamp_format: "unix_millis", decimal_encoding: "string" }, rows: [{ at: 1_763_712_000_250, price: "12.3400" }] },
+    // The unscaled value, 123,400, in 16 bytes.
+    bytes: { format: { decimal_encoding: "bytes" }, rows: [{ at: "2025-11-21T08:00:00.250000Z", price: "AAAAAAAAAAAAAAAAAAHiCA==" }] },
+  };
+  for (const [name, { format }] of Object.entries(written)) {
+    await world.bucket(`delivery-encoded-${name}`);
+    await world.r2Sink(`encoded_${name}`, `delivery-encoded-${name}`, {}, { type: "json", ...format });
+  }
+  const inserts = Object.keys(written).map((name) => `INSERT INTO encoded_${name} SELECT * FROM encoded_stream`);
+  await world.pipeline("encoded", inserts.join("; "));
+  await world.ingest(endpoint, [
+    { at: "2025-11-21T09:00:00.25+01:00", price: "12.34" },
+    { at: 1_763_712_000_250, price: 12.34 },
+  ]);
+  for (const [name, { rows }] of Object.entries(written))
+    await eventually(`the rows of ${name}`, async () =>
+      assert.deepEqual(await world.jsonRows(`delivery-encoded-${name}`), [...rows, ...rows]),
+    );
+});
+
 test("[pipelines-27] every codec of Parquet can be read", async () => {
   for (const compression of ["uncompressed", "snappy", "gzip", "zstd", "lz4"]) {
     const bucket = await world.bucket(`delivery-codec-${compression}`);
@@ -204,6 +235,75 @@ test("[pipelines-28] a time pattern of one's own appears in the keys, with file 
   const now = new Date().toISOString();
   assert.match(key as string, /^a\/b\/date=\d{4}-\d\d-\d\d\/hour=\d\d\/part-[0-9A-HJKMNP-TV-Z]{26}\.pq\.parquet$/);
   assert.ok(key?.includes(`date=${now.slice(0, 10)}`));
+});
+
+test("[pipelines-28] files are named by each of the strategies; another jurisdiction's bucket is refused", async () => {
+  const { endpoint } = await world.stream("named_stream", eventFields);
+  const strategies: Readonly<Record<string, RegExp>> = {
+    serial: /^p-00000-000\.json$/,
+    uuid: /^p-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.json$/,
+    uuid_v7: /^p-[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\.json$/,
+    ulid: /^p-[0-9A-HJKMNP-TV-Z]{26}\.json$/,
+  };
+  const bucketOf = (strategy: string): string => `delivery-${strategy.replace("_", "-")}`;
+  for (const strategy of Object.keys(strategies)) {
+    await world.bucket(bucketOf(strategy));
+    // The interval is as long as it gets: a quiet second ends the roll.
+    const rolling_policy = { interval_seconds: 3600, inactivity_seconds: 1 };
+    const naming = { partitioning: { time_pattern: "" }, file_naming: { strategy, prefix: "p" }, rolling_policy };
+    await world.r2Sink(`named_${strategy}`, bucketOf(strategy), naming, { type: "json" });
+  }
+  const inserts = Object.keys(strategies).map((strategy) => `INSERT INTO named_${strategy} SELECT * FROM named_stream`);
+  await world.pipeline("named", inserts.join("; "));
+  const sent = Date.now();
+  await world.ingest(endpoint, sampleEvents);
+  for (const [strategy, pattern] of Object.entries(strategies)) {
+    const [key] = await eventually(`a file named by ${strategy}`, async () => {
+      const found = await world.keys(bucketOf(strategy));
+      assert.equal(found.length, 1);
+      return found;
+    });
+    assert.match(key as string, pattern);
+    // The leading 48 bits are the time of ingest.
+    if (strategy === "uuid_v7") {
+      const time = Number.parseInt((key as string).slice(2).replaceAll("-", "").slice(0, 12), 16);
+      assert.ok(time >= sent - 1000 && time <= Date.now() + 1000, `${time}`);
+    }
+  }
+  const refused = await platform.rest("POST", `${world.base}/sinks`, {
+    name: "elsewhere",
+    type: "r2",
+    format: { type: "json" },
+    config: { bucket: "delivery-serial", jurisdiction: "eu", credentials: { access_key_id: "a", secret_access_key: "b" } },
+  });
+  assert.equal(refused.status, 400);
+  assert.match(refused.body.errors[0]?.message ?? "", /only buckets of the default jurisdiction/);
+});
+
+test("[pipelines-25] a file has row groups of the size that the sink asks for", async () => {
+  const bucket = await world.bucket("delivery-groups");
+  const { endpoint } = await world.stream("groups_stream", eventFields);
+  await world.r2Sink("groups_sink", bucket, {}, { type: "parquet", row_group_bytes: 200_000 });
+  await world.pipeline("groups", "INSERT INTO groups_sink SELECT * FROM groups_stream");
+  const many = Array.from({ length: 6000 }, (_, i) => ({ user_id: `user-${i}`, event_type: "x", product_id: "y".repeat(40), amount: i }));
+  for (let i = 0; i < many.length; i += 2000) await world.ingest(endpoint, many.slice(i, i + 2000));
+  await eventually("all rows", async () => assert.equal((await world.parquetRows(bucket, "amount")).length, many.length));
+  const keys = await world.keys(bucket);
+  const directory = await mkdtemp(join(tmpdir(), "freehold-groups-"));
+  try {
+    const path = join(directory, "file.parquet");
+    const sizes: number[] = [];
+    for (const key of keys) {
+      await writeFile(path, await world.object(bucket, key));
+      const connection = await (await duckdb.DuckDBInstance.create(":memory:")).connect();
+      const groups = await connection.runAndReadAll(`SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata('${path}')`);
+      sizes.push(...groups.getRows().map(([, rows]) => Number(rows)));
+    }
+    // DuckDB's smallest row group has 2,048 rows; these rows take about 100 bytes.
+    assert.ok(sizes.length >= 2 && Math.max(...sizes) <= 4096, `${sizes}`);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
 });
 
 test("[pipelines-29] files roll by interval and by size", async () => {
