@@ -68,13 +68,13 @@ export function claimsIn(source: string, file: string): Claim[] {
   return claims;
 }
 
-/** What the options say about skipping: `skip: "reason"`, `skip: condition && "reason"`, or `skip: noBrowser`. */
+/** What the options say about skipping: `skip: "reason"`, `skip: condition && "reason"`, `skip: noBrowser`, or several of these. */
 function skipped(callee: string, options: string): Claim["skip"] {
   if (/\.(skip|todo)$/.test(callee)) return { when: "always", reason: "no reason given" };
   const value = /\bskip:\s*([\s\S]*?)(?:,\s*\w+:|,?\s*\}\s*,)/.exec(options)?.[1];
   if (value === undefined || value === "false") return undefined;
-  const missing = /^no([A-Z]\w*)$/.exec(value.trim())?.[1];
-  if (missing !== undefined) return { when: "sometimes", reason: `needs ${missing.replace(/\B[A-Z]/g, (c) => ` ${c}`)}` };
+  const needed = value.split("||").map((part) => /^no([A-Z]\w*)$/.exec(part.trim())?.[1]?.replace(/\B[A-Z]/g, (c) => ` ${c}`));
+  if (!needed.includes(undefined)) return { when: "sometimes", reason: `needs ${needed.join(" and ")}` };
   const reason = /(["'`])((?:(?!\1).)+)\1[^"'`]*$/.exec(value)?.[2] ?? "no reason given";
   return { when: /&&|\?/.test(value) ? "sometimes" : "always", reason };
 }
