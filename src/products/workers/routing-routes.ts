@@ -137,7 +137,8 @@ export function routingRoutes(routing: Routing, zones: Zones, store: ScriptStore
     return null;
   };
 
-  const domainRoutes: Route[] = ["domains", "domains/records"].flatMap((path): Route[] => [
+  // The longer first: "records" is no id.
+  const domainRoutes: Route[] = ["domains/records", "domains"].flatMap((path): Route[] => [
     { op: "workers.domains.list", method: "GET", path: `${ACCOUNT}/${path}`, permission: READ, handle: domainsOf },
     {
       op: "workers.domains.get",

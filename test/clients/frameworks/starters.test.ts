@@ -43,7 +43,7 @@ async function text(worker: string, path?: string): Promise<string> {
   return body;
 }
 
-test("create-cloudflare's Workers with a Durable Object, with assets, and with a queue answer", { skip: noFrameworks }, async (t) => {
+test("create-cloudflare's Workers with a Durable Object and with assets answer", { skip: noFrameworks }, async (t) => {
   const object = await cloudflareTemplate(t, "hello-world-durable-object/js", "starter-object");
   await run(object, "wrangler", ["deploy"]);
   assert.equal(await text("starter-object"), "Hello, world!");
@@ -52,11 +52,6 @@ test("create-cloudflare's Workers with a Durable Object, with assets, and with a
   await run(assets, "wrangler", ["deploy"]);
   assert.match(await text("starter-assets"), /<html/);
   assert.equal(await text("starter-assets", "/message"), "Hello, World!");
-
-  const queue = await cloudflareTemplate(t, "queues/ts", "starter-queue");
-  await run(queue, "wrangler", ["queues", "create", "my-queue"]);
-  await run(queue, "wrangler", ["deploy"]);
-  assert.equal(await text("starter-queue"), "Sent message to the queue");
 });
 
 test("Workers Sites still uploads its files to KV and serves them from there", { skip: noFrameworks }, async (t) => {
