@@ -13,6 +13,7 @@ import { namespaceEvents, openNamespaces } from "./namespaces.ts";
 import { serveBinding } from "./protocol.ts";
 import { kvRoutes } from "./routes.ts";
 import { startSweeper } from "./sweeper.ts";
+import { openUsage } from "./usage.ts";
 
 export const kv = {
   name: "kv",
@@ -26,8 +27,9 @@ export const kv = {
   async start({ meta, blobs, leases, clock, config, log, mint, get }) {
     const queues = get("queueSender");
     queues.addEventSource("kv", namespaceEvents);
+    const usage = openUsage(meta, clock, log);
     const engine: KvEngine = {
-      entries: openEntries(meta, blobs, leases, clock),
+      entries: usage.counted(openEntries(meta, blobs, leases, clock)),
       namespaces: await openNamespaces(meta, clock, config["kv.namespaces_max"], queues.announce),
       blobs,
       clock,
@@ -38,7 +40,11 @@ export const kv = {
       routes: kvRoutes(engine, sweeper),
       bindings: { kv_namespace: kvBinding(engine.namespaces, mint) },
       internal: (claims, request, response) => serveBinding(engine, claims, request, response),
-      stop: () => sweeper.stop(),
+      datasets: usage.datasets,
+      async stop() {
+        await sweeper.stop();
+        await usage.stop();
+      },
     };
   },
 } satisfies Product;

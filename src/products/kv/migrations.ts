@@ -34,4 +34,20 @@ export const migrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    name: "0002-usage",
+    sql: `
+      CREATE TABLE kv_usage (
+        namespace TEXT NOT NULL,
+        hour INTEGER NOT NULL,           -- its start, in milliseconds since the epoch
+        action TEXT NOT NULL,
+        bucket INTEGER NOT NULL,         -- of the duration: see histogram.ts of the kernel
+        requests INTEGER NOT NULL,
+        latency_us INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (namespace, hour, action, bucket)
+      );
+      CREATE INDEX kv_usage_hour ON kv_usage (hour);
+    `,
+  },
 ];

@@ -166,6 +166,43 @@ test("[d1-37] metrics of a database and of a bucket show what was done, by the h
   assert.deepEqual(problems, []);
 });
 
+test("[kv-29] metrics of a namespace show its operations, their latency and what it holds", {
+  skip: noBrowser,
+  timeout: 120_000,
+}, async () => {
+  const { page, open, problems } = await dashboard();
+  const namespaces = `${account}/storage/kv/namespaces`;
+  const { id } = (await platform.rest("POST", namespaces, { title: "counted" })).body.result;
+  const call = (method: string, path: string, body?: string) =>
+    platform.fetch(`/client/v4${namespaces}/${id}/${path}`, {
+      method,
+      headers: { authorization: `Bearer ${platform.ready.api_token}` },
+      ...(body !== undefined && { body }),
+    });
+  for (const key of ["a", "b", "c"]) await call("PUT", `values/${key}`, "12345");
+  for (let i = 0; i < 5; i++) await call("GET", "values/a");
+  await call("DELETE", "values/c");
+  await call("GET", "keys");
+  const stat = async (label: string): Promise<string> =>
+    (await page
+      .locator("dl div", { has: page.locator("dt", { hasText: label }) })
+      .locator("dd")
+      .first()
+      .textContent()) ?? "";
+  await open(`/kv/${id}`);
+  await page.getByRole("link", { name: "Metrics" }).click();
+  await page.getByText("Read latency, P99").waitFor();
+  assert.deepEqual(
+    [await stat("Reads"), await stat("Writes"), await stat("Deletes"), await stat("Lists")],
+    ["5", "3", "1", "2"],
+    "one of the lists is the page's own",
+  );
+  assert.match(await stat("Read latency, P99"), /^\d+(\.\d+)? ms$/);
+  assert.deepEqual([await stat("Keys"), await stat("Stored")], ["2", "12 B"]);
+  assert.deepEqual(problems, []);
+  await platform.rest("DELETE", `${namespaces}/${id}`);
+});
+
 test("databases and namespaces are deleted by typing their names, and pages fit a screen of 360 pixels", {
   skip: noBrowser,
   timeout: 120_000,

@@ -4,6 +4,7 @@ import { after, test } from "node:test";
 import Cloudflare from "cloudflare";
 import { FormData } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
+import { askAnalytics, rowsOf } from "../analytics.ts";
 
 const platform = await startPlatform({ after });
 const account_id = platform.ready.account_id;
@@ -327,4 +328,48 @@ test("[kv-32] what was acknowledged is there after SIGKILL", { timeout: 60_000 }
   }
   assert.deepEqual(missing, []);
   assert(acknowledged.length >= 150);
+});
+
+test("[kv-29] the analytics API has operations by type, latencies and what namespaces hold", async () => {
+  const client = platform.sdk();
+  const { id } = await client.kv.namespaces.create({ account_id, title: "figures" });
+  for (const key of ["a", "b", "c", "d"])
+    await client.kv.namespaces.values.update(key, { account_id, namespace_id: id, value: "12345678" });
+  for (let i = 0; i < 3; i++) await (await client.kv.namespaces.values.get("a", { account_id, namespace_id: id })).text();
+  await client.kv.namespaces.values.delete("d", { account_id, namespace_id: id });
+  for await (const _key of client.kv.namespaces.keys.list(id, { account_id })) {
+    // Walking is what counts.
+  }
+  const where = `, namespaceId: "${id}"`;
+  const rows = await rowsOf(
+    platform,
+    "kvOperationsAdaptiveGroups",
+    where,
+    "",
+    "sum { requests objectBytes } dimensions { date actionType }",
+  );
+  const date = new Date().toISOString().slice(0, 10);
+  const sums = Object.fromEntries(rows.map(({ sum, dimensions }) => [(dimensions as { actionType: string }).actionType, sum]));
+  assert.deepEqual(sums, {
+    delete: { requests: 1, objectBytes: 0 },
+    list: { requests: 1, objectBytes: 0 },
+    read: { requests: 3, objectBytes: 24 },
+    write: { requests: 4, objectBytes: 32 },
+  });
+  assert(rows.every(({ dimensions }) => (dimensions as { date: string }).date === date));
+  const reads = `${where}, actionType: "read"`;
+  const [latency] = await rowsOf(
+    platform,
+    "kvOperationsAdaptiveGroups",
+    reads,
+    "",
+    "quantiles { latencyMsP25 latencyMsP50 latencyMsP99 latencyMsP999 }",
+  );
+  const { latencyMsP25: low = 0, latencyMsP50: half = 0, latencyMsP99: most = 0 } = (latency?.quantiles ?? {}) as Record<string, number>;
+  assert(low > 0 && low <= half && half <= most && most < 10_000, JSON.stringify(latency));
+  const [stored] = await rowsOf(platform, "kvStorageAdaptiveGroups", where, "", "max { keyCount byteCount }");
+  assert.deepEqual(stored, { max: { keyCount: 3, byteCount: 27 } });
+  const weak = await platform.token(["D1 Read"]);
+  const query = `{ viewer { accounts(filter: { accountTag: "${account_id}" }) { kvStorageAdaptiveGroups(limit: 1, filter: { datetime_geq: "${date}T00:00:00Z" }) { max { keyCount } } } } }`;
+  assert.notEqual((await askAnalytics(platform, query, {}, weak.value)).errors, null);
 });

@@ -1,6 +1,6 @@
 /** One namespace: its pairs, browsed by prefix, added, changed and deleted. */
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
-import { createRoute, useNavigate } from "@tanstack/react-router";
+import { createRoute, Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { Button } from "../../components/button.tsx";
 import { Copy } from "../../components/copy.tsx";
@@ -60,6 +60,9 @@ function Pairs() {
       lead={<Copy value={namespace} label="the namespace's id" />}
       actions={
         <>
+          <Link to="/kv/$namespace/metrics" params={{ namespace }} className="text-accent underline-offset-4 hover:underline">
+            Metrics
+          </Link>
           {present.length > 0 && (
             <Button look="danger" onClick={() => setDeleting(true)}>
               <Icon name="trash" />
