@@ -13,6 +13,7 @@ export const navigation: readonly { readonly heading: string; readonly items: re
     items: [
       { label: "Workers", to: "/workers", icon: "worker" },
       { label: "Durable Objects", to: "/durable-objects", icon: "object" },
+      { label: "Observability", to: "/observability", icon: "chart" },
     ],
   },
   {

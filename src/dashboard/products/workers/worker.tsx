@@ -39,7 +39,10 @@ function WorkerFrame() {
       <Tabs
         items={[
           { label: "Overview", to: base, exact: true },
+          { label: "Metrics", to: `${base}/metrics` },
           { label: "Deployments", to: `${base}/deployments` },
+          { label: "Logs", to: `${base}/logs` },
+          { label: "Traces", to: `${base}/traces` },
         ]}
       />
       <Outlet />
