@@ -44,6 +44,11 @@ export const configKeys = {
     positive,
   ),
   "runtime.memory_mb": key(128, "Heap of one Worker's process", positive),
+  "runtime.memory_outside_mb": key(
+    512,
+    "Memory of one Worker's process beside its heap: buffers, WebAssembly, and some 200 MB that V8 and allocators keep under load",
+    positive,
+  ),
   "runtime.processes_max": key(500, "Most Worker processes at a time", positive),
   "runtime.outbound_allow": key(
     ["public"] as readonly string[],

@@ -45,6 +45,7 @@ export async function startWorkerdParts(boot: Boot, running: ReadonlyMap<string,
     startTimeoutMs: config["runtime.start_timeout_ms"],
     drainTimeoutMs: config["runtime.drain_timeout_ms"],
     memoryMb: config["runtime.memory_mb"],
+    memoryOutsideMb: config["runtime.memory_outside_mb"],
     processesMax: config["runtime.processes_max"],
     ...(config["runtime.pyodide_directory"] !== "" && { pyodideDirectory: resolve(config["runtime.pyodide_directory"]) }),
   });

@@ -23,6 +23,7 @@ function open(t: TestContext, options: Partial<SupervisorOptions> = {}): Runtime
     startTimeoutMs: 10_000,
     drainTimeoutMs: 10_000,
     memoryMb: 128,
+    memoryOutsideMb: 512,
     processesMax: 10,
     ...options,
   });

@@ -18,7 +18,10 @@ export interface SupervisorOptions {
   readonly idleTimeoutMs: number;
   readonly startTimeoutMs: number;
   readonly drainTimeoutMs: number;
+  /** V8's heap. */
   readonly memoryMb: number;
+  /** Everything beside it: buffers, WebAssembly, and what allocators keep. */
+  readonly memoryOutsideMb: number;
   readonly processesMax: number;
   readonly pyodideDirectory?: string;
 }
@@ -53,8 +56,6 @@ const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
 /** A process that lived this long has recovered: its next death starts the backoff anew. */
 const STABLE_MS = 30_000;
-/** Memory of an idle process and of what V8 keeps beside the heap, on top of what user code may use. */
-const MEMORY_OVERHEAD_MB = 96;
 /** How long a process that broke off its work may take to die before it counts as alive. */
 const DEATH_MS = 1_000;
 /** V8's last words when its heap is full. */
@@ -118,7 +119,7 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
         new Watchdog({
           pid: process.pid,
           cpuMs: limits.cpuMs,
-          memoryMaxBytes: (options.memoryMb + MEMORY_OVERHEAD_MB) * 1024 * 1024,
+          memoryMaxBytes: (options.memoryMb + options.memoryOutsideMb) * 1024 * 1024,
           alivePath: socket(limits.aliveSocket),
           work: () => work,
           onExceeded: exceeded,

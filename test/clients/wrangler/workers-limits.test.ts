@@ -9,7 +9,7 @@ import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
 
-const platform = await startPlatform({ after });
+const platform = await startPlatform({ after }, { config: { "runtime.memory_outside_mb": 256 } });
 const account = `/accounts/${platform.ready.account_id}`;
 const hooks = { after };
 
