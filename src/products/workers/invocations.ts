@@ -5,6 +5,7 @@
  * between Workers pass by unparsed and are not counted.
  */
 import { openCounter } from "../../kernel/analytics/counter.ts";
+import { bucketOf } from "../../kernel/analytics/histogram.ts";
 import type { ForwardOutcome } from "../../kernel/gateway/forward.ts";
 import type { Dataset, KernelSlice } from "../../kernel/product.ts";
 import type { CpuMeter } from "./cpu-meter.ts";
@@ -29,8 +30,6 @@ export interface Invocations {
 }
 
 const SETTLE_MS = 2_000;
-/** Wall times are kept by buckets that grow by half, so that quantiles can be told; the mean of a bucket is exact. */
-const GROWTH = Math.log(1.5);
 
 interface Tally {
   readonly scriptName: string;
@@ -40,8 +39,6 @@ interface Tally {
   requests: number;
   wallUs: number;
 }
-
-const bucketOf = (us: number): number => (us <= 1 ? 0 : Math.ceil(Math.log(us) / GROWTH));
 
 export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMeter, processId: (versionId: string) => string): Invocations {
   const counter = openCounter(meta, clock, log, {
@@ -66,7 +63,7 @@ export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMet
     for (const { scriptName, versionId, status, bucket, requests, wallUs } of settled) {
       const each = cpuUs.get(versionId) as number;
       counter.add(
-        { script: scriptName, version: versionId, status, wall_bucket: bucket, cpu_bucket: bucketOf(each) },
+        { script: scriptName, version: versionId, status, wall_bucket: bucket, cpu_bucket: bucketOf(each / 1_000) },
         {
           requests,
           errors: status === "scriptThrewException" || status === "exceededResources" ? requests : 0,
@@ -88,8 +85,9 @@ export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMet
       return performance.now();
     },
     end({ scriptName, versionId }, status, begun) {
-      const us = (performance.now() - begun) * 1_000;
-      const bucket = bucketOf(us);
+      const ms = performance.now() - begun;
+      const us = ms * 1_000;
+      const bucket = bucketOf(ms);
       const key = `${versionId}${status}${bucket}`;
       const tally = tallies.get(key);
       if (tally === undefined) tallies.set(key, { scriptName, versionId, status, bucket, requests: 1, wallUs: us });
