@@ -1,26 +1,43 @@
 /**
  * How much larger than the event a value of a SELECT can become. DuckDB makes every value of a vector before the next step
  * looks at it, in the platform's memory: `v || v` in twenty CTEs, each over the one before, is a million times the event. So
- * it is counted in the syntax tree, before anything runs, how often a value can hold a column of the stream, or a text that
- * a function makes.
+ * it is counted in the syntax tree, before anything runs, how often a value can hold a part of the event, or a text that
+ * a function makes. Parts beside each other (two members, two keys of a JSON document) are not held twice.
  *
  * Invariant: a statement that passes makes no value of more than `growth` times its event, and the rolls that it runs on
  * of large events are smaller by as much (`reader.ts`).
  */
 import type { SyntaxNode } from "../../../kernel/duckdb/parser.ts";
+import { constantOf } from "./constants.ts";
 import { functionRule, isJoiner, isMaker } from "./functions.ts";
 import { SqlError } from "./sql-error.ts";
+import { JSON_OPERATORS } from "./statements.ts";
 
-/** How often a value can hold each column of the stream; `MADE` stands for what functions make. */
+/** How often a value can hold each part of the event, by the part's path from a column of the stream. */
 export type Holding = ReadonlyMap<string, number>;
 
-const COLUMN_MAX = 16;
+const PART_MAX = 16;
 const MADE_MAX = 8;
-/** No name of a column: those are not empty. */
+/** Stands for what functions make; no path of a part, as columns have names. */
 const MADE = "";
 const NOTHING: Holding = new Map();
+/** Between the steps of a path: in no name. */
+const STEP = "\u0000";
 
 export const holdingOnce = (column: string): Holding => new Map([[column, 1]]);
+
+/** What is left of a value when one takes these members or keys of it. */
+export const partOf = (holding: Holding, steps: readonly unknown[]): Holding =>
+  steps.length === 0 ? holding : new Map([...holding].map(([path, times]) => [path === MADE ? MADE : [path, ...steps].join(STEP), times]));
+
+/** Functions and operators that take a part of their first argument, named by the others. */
+const takers = new Set<unknown>([
+  JSON_OPERATORS["->"],
+  JSON_OPERATORS["->>"],
+  ..."json_get json_get_str json_get_int json_get_float json_get_bool json_get_json json_as_text array_element list_element array_extract list_extract".split(
+    " ",
+  ),
+]);
 
 export interface Growth {
   /** What the value of an expression can hold. Throws `SqlError` when that, or a value on the way to it, is too much. */
@@ -30,10 +47,13 @@ export interface Growth {
 /** `column` gives the holding of a column reference, `onValue` hears of the times of each value. */
 export function growth(column: (names: readonly string[]) => Holding, onValue: (times: number) => void): Growth {
   function checked(holding: Holding): Holding {
-    for (const [name, times] of holding) {
-      if (name === MADE && times > MADE_MAX)
+    for (const path of holding.keys()) {
+      // What lies at the path is also in everything around it.
+      const steps = path.split(STEP);
+      const times = steps.reduce((sum, _, i) => sum + (holding.get(steps.slice(0, i + 1).join(STEP)) ?? 0), 0);
+      if (path === MADE && times > MADE_MAX)
         throw new SqlError(`a value would join more than ${MADE_MAX} texts or arrays that functions make`);
-      if (times > COLUMN_MAX) throw new SqlError(`a value would hold the column "${name}" more than ${COLUMN_MAX} times`);
+      if (times > PART_MAX) throw new SqlError(`a value would hold the column "${steps[0]}", or a part of it, more than ${PART_MAX} times`);
       onValue(times);
     }
     return holding;
@@ -67,17 +87,25 @@ export function growth(column: (names: readonly string[]) => Holding, onValue: (
       case "OPERATOR": {
         const parts = all(node.children);
         if (node.type === "ARRAY_CONSTRUCTOR") return sum(parts);
+        if (node.type === "ARRAY_EXTRACT" || node.type === "STRUCT_EXTRACT") return taken(node.children as SyntaxNode[], parts);
         return /^(COMPARE_|OPERATOR_(NOT|IS_))/.test(String(node.type)) ? NOTHING : largest(parts);
       }
       case "FUNCTION": {
         const parts = all(node.children);
         const name = (node.function_name as string).toLowerCase();
+        if (takers.has(name)) return taken(node.children as SyntaxNode[], parts);
         const rule = functionRule(name);
         const joined = name === "||" || (rule !== undefined && isJoiner(rule)) ? sum(parts) : largest(parts);
         return rule !== undefined && isMaker(rule) ? sum([joined, holdingOnce(MADE)]) : joined;
       }
     }
     return NOTHING;
+  }
+
+  /** The part that constants name, else anything of the whole. */
+  function taken(nodes: readonly SyntaxNode[], parts: readonly Holding[]): Holding {
+    const steps = nodes.slice(1).map(constantOf);
+    return steps.every((step) => step !== undefined) ? partOf(parts[0] ?? NOTHING, steps) : largest(parts);
   }
 
   return { of };

@@ -10,7 +10,7 @@ import { reservedColumns, TIME } from "../fields.ts";
 import { SOURCE } from "../source.ts";
 import { displayName } from "./display.ts";
 import { expression, inOrder } from "./expressions.ts";
-import { type Growth, growth, type Holding, holdingOnce } from "./growth.ts";
+import { type Growth, growth, type Holding, holdingOnce, partOf } from "./growth.ts";
 import type { Scope, Types } from "./scope.ts";
 import { SqlError } from "./sql-error.ts";
 
@@ -58,7 +58,10 @@ export async function compileSelect(node: SyntaxNode, context: SelectContext, ou
   const ctes = await commonTables(node, context, outer, depth);
   const from = await fromItem(node.from_table as SyntaxNode, context, ctes, depth);
   const scope = scopeOf(from, context);
-  const held = growth((names) => from.holdings[columnAt(names, from).index] as Holding, context.onGrowth);
+  const held = growth((names) => {
+    const { index, members } = columnAt(names, from);
+    return partOf(from.holdings[index] as Holding, members);
+  }, context.onGrowth);
   const items = (await inOrder(node.select_list as SyntaxNode[], (item) => selectItem(item, from, scope, held))).flat();
   uniqueNames(items.map((item) => item.name));
   if ((node.select_list as SyntaxNode[]).filter(isUnnest).length > 1) throw new SqlError("only one array may be unnested per SELECT");
