@@ -8,6 +8,8 @@ const http = require("node:http");
 const https = require("node:https");
 const { syncBuiltinESMExports } = require("node:module");
 
+require("./remote-preview.cjs");
+
 const [major, minor] = process.versions.node.split(".").map(Number);
 
 if (major > 24 || (major === 24 && minor >= 5)) {

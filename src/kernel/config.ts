@@ -150,6 +150,11 @@ export const configKeys = {
   "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
   "workers.cpu_ms": key(30_000, "CPU time of one invocation of a Worker that sets no `limits.cpu_ms`; 0 = unlimited"),
   "workers.startup_cpu_ms": key(1_000, "CPU time that a Worker's top level may take when it is uploaded", positive),
+  "workers.previews_max": key(
+    50,
+    "Preview sessions (`wrangler dev --remote`, remote bindings) at a time; each lives for an hour",
+    positive,
+  ),
   "workers.count_max": key(500, "Scripts of the account", positive),
   "zones.count_max": key(1000, "Zones (domains) of the account", positive),
   "workers.tail_clients_max": key(10, "Live tails of one script", positive),

@@ -59,7 +59,11 @@ async function serve(door: Door, queue: Queue | undefined, bindingDelay: number 
     if (Number(header("cf-queue-largest-msg")) > MESSAGE_MAX_BYTES) throw queuesError("messageSize");
     if (body === undefined || Number(header("cf-queue-batch-bytes")) > SEND_BATCH_MAX_BYTES) throw queuesError("batchSize");
     const ofBatch = batchDelay(delay === undefined ? undefined : Number(delay));
-    await door.sender.send(queue, parseBatch(body), "worker", ofBatch ?? bindingDelay ?? undefined);
+    const messages = parseBatch(body);
+    // What the headers say is workerd's word, but not where a Worker has the binding's raw fetcher.
+    if (messages.length > SEND_BATCH_MAX) throw queuesError("batchCount");
+    if (messages.some((message) => message.body.byteLength > MESSAGE_MAX_BYTES)) throw queuesError("messageSize");
+    await door.sender.send(queue, messages, "worker", ofBatch ?? bindingDelay ?? undefined);
     return { metadata: { metrics: await metricsOf(door.messages, queue) } };
   }
   if (target === "GET /metrics") {

@@ -23,9 +23,18 @@ export interface Deployer {
   editBindings(name: string, edit: EditBindings): Promise<Version>;
   /** The same without a deployment, for a Worker whose versions are rolled out by hand. */
   editLatest(name: string, edit: EditBindings, annotations: Annotations): Promise<Version>;
+  /** Checks and probes an upload that is to become no version: for previews. */
+  draft(name: string, upload: Upload): Promise<Draft>;
   deploy(name: string, content: DeploymentContent): Promise<LiveScript>;
   patchSettings(name: string, change: Partial<ScriptSettings>): Promise<LiveScript>;
   remove(name: string): Promise<void>;
+}
+
+export interface Draft {
+  readonly versionId: string;
+  readonly content: VersionContent;
+  /** Deletes its bytes, when no process reads them any more. */
+  discard(): Promise<void>;
 }
 
 type EditBindings = (bindings: readonly BindingConfig[]) => readonly BindingConfig[];
@@ -48,7 +57,14 @@ export function checkName(name: string): void {
   if (!NAME.test(name)) throw workersError("invalidName");
 }
 
-export function createDeployer(context: PlanContext, store: ScriptStore, serving: Serving, routing: Routing): Deployer {
+/** `previewed`: manifests of static assets that are in use besides those of deployed versions. */
+export function createDeployer(
+  context: PlanContext,
+  store: ScriptStore,
+  serving: Serving,
+  routing: Routing,
+  previewed: () => readonly string[],
+): Deployer {
   const { kernel, assets, durableObjects } = context;
   const { meta, leases, config } = kernel;
   const busy = new Map<string, Promise<unknown>>();
@@ -119,7 +135,10 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
     const variables = bindings.filter((b) => b.type === "plain_text" || b.type === "secret_text" || b.type === "json");
     if (variables.length > VARIABLES_MAX) throw workersError("tooManyVariables");
     const validated: BindingConfig[] = [];
-    for (const binding of bindings) validated.push(await kernel.bindings.get(binding.type).validate(binding, worker));
+    for (const binding of bindings) {
+      const checked = await kernel.bindings.get(binding.type).validate(binding, worker);
+      validated.push(binding.raw === true ? { ...checked, raw: true } : checked);
+    }
     return validated;
   }
 
@@ -247,7 +266,7 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
   async function follow(name: string): Promise<LiveScript | undefined> {
     const after = await serving.follow(name);
     const used = store.all().flatMap(({ versions }) => versions.flatMap((v) => v.assets?.manifest ?? []));
-    await assets.prune(new Set(used));
+    await assets.prune(new Set([...used, ...previewed()]));
     return after;
   }
 
@@ -321,6 +340,12 @@ export function createDeployer(context: PlanContext, store: ScriptStore, serving
         const live = store.require(name);
         const { content } = await withBindings(live, edit, { ...annotations, "workers/triggered_by": "secret" });
         return meta.transaction((tx) => store.addVersion(tx, live.script.id, randomUUID(), content));
+      }),
+
+    draft: (name, upload) =>
+      exclusively(name, async () => {
+        const { fresh, versionId, content } = await prepare(name, upload, "preview");
+        return { versionId, content, discard: () => discard(fresh) };
       }),
 
     deploy: (name, content) =>

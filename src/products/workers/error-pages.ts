@@ -32,6 +32,14 @@ export const errorPages = {
     title: "Worker hit loop limit",
     text: "The request went through Workers too many times: they call each other in a loop.",
   },
+  // wrangler opens a new session at "error code: 1031" or this text.
+  previewInvalid: {
+    status: 400,
+    number: 1031,
+    name: "preview_token_invalid",
+    title: "Invalid Workers Preview configuration",
+    text: "Invalid Workers Preview configuration: the preview does not exist, has expired, or is not for this URL.",
+  },
   tooLarge: { status: 413, title: "Payload Too Large", text: "The request's body is larger than this platform accepts." },
   uriTooLong: { status: 414, title: "URI Too Long", text: "The request's URL is longer than 16 KB." },
   slow: { status: 408, title: "Request Timeout", text: "The request's body was not received in time." },

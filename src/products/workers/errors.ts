@@ -42,6 +42,10 @@ export const workersError = defineErrors("workers", {
   tooManyCertificates: { status: 400, apiCode: 1405, message: "The account can have at most 1,000 certificates." },
   noHandlers: { status: 400, apiCode: 10068, message: "No event handlers were registered. This script does nothing." },
   unsupportedHandlers: { status: 400, apiCode: 10069, message: "The uploaded Worker contains event handlers that are not supported." },
+  // wrangler opens a new session at this code.
+  previewExpired: { status: 400, apiCode: 10049, message: "The preview session does not exist or has expired." },
+  // Not documented.
+  tooManyPreviews: { status: 429, apiCode: 10050, message: "Too many preview sessions are open. Please try again later." },
   invalidCron: { status: 400, apiCode: 10100, message: "invalid cron string" },
   tooManyCrons: { status: 400, apiCode: 10072, message: "You have exceeded the limit of cron triggers of one Worker." },
   serviceNotFound: { status: 400, apiCode: 10143, message: "Could not resolve service binding: the Worker it refers to was not found." },

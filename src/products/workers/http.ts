@@ -18,6 +18,8 @@ import { type Invocations, statusOf } from "./invocations.ts";
 import { EXCLUSIVE_DRAIN_MS, isUncaught } from "./links.ts";
 import type { Version } from "./model.ts";
 import type { Origins } from "./origins.ts";
+import { EXCHANGE_PATH } from "./preview-routes.ts";
+import type { Previews } from "./previews.ts";
 import { CF_HEADER, PROTO_HEADER } from "./process.ts";
 import type { Routing } from "./routing.ts";
 import type { Serving, VersionLease } from "./serving.ts";
@@ -34,7 +36,7 @@ const URL_MAX_BYTES = 16 * 1024;
 
 /** Client headers that only the platform may set. */
 const PLATFORM_HEADERS =
-  /^(?:cf-(?:connecting-ip|connecting-ipv6|ray|visitor|worker|ipcountry)|x-real-ip|x-forwarded-proto|x-freehold-.*|true-client-ip)$/i;
+  /^(?:cf-(?:connecting-ip|connecting-ipv6|ray|visitor|worker|ipcountry|workers-preview-token)|x-real-ip|x-forwarded-proto|x-freehold-.*|true-client-ip)$/i;
 /** Invocations that are left (`subrequests.worker.ts`). */
 const VIA = /^([12]?\d|3[01])$/;
 const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -58,11 +60,23 @@ const newRay = (): string => {
   return rayPrefix + rayCounter.toString(16).padStart(8, "0");
 };
 
-interface Found {
+/** What a request leads to. */
+type Found = Deployed | Previewed;
+
+interface Deployed {
+  readonly name: string;
   readonly live: LiveScript;
   /** The part of a preview URL before the Worker's name: the first 8 digits of a version's id, or an alias. */
   readonly preview?: string;
 }
+
+/** Code of a preview session. */
+interface Previewed {
+  readonly name: string;
+  lease(): Promise<VersionLease>;
+}
+
+const PREVIEW_TOKEN = "cf-workers-preview-token";
 
 /** A request whose process was ended for a limit. */
 export interface Killed {
@@ -73,35 +87,43 @@ export interface Killed {
   readonly ray: string;
 }
 
-export function workerHosts(
-  kernel: KernelSlice,
-  store: ScriptStore,
-  serving: Serving,
-  pool: ConnectionPool,
-  subdomain: () => string,
-  routing: Routing,
-  origins: Origins,
-  invocations: Invocations,
-  onExceeded: (killed: Killed) => void,
-): HostRoute {
+export function workerHosts(deps: {
+  readonly kernel: KernelSlice;
+  readonly store: ScriptStore;
+  readonly serving: Serving;
+  readonly pool: ConnectionPool;
+  readonly subdomain: () => string;
+  readonly routing: Routing;
+  readonly origins: Origins;
+  readonly invocations: Invocations;
+  readonly previews: Previews;
+  readonly onExceeded: (killed: Killed) => void;
+}): HostRoute {
+  const { kernel, store, serving, pool, subdomain, routing, origins, invocations, previews, onExceeded } = deps;
   const { config, log, clock } = kernel;
 
   /** The Worker (and, for a preview URL, the version) that a host name means. */
-  function find(params: Readonly<Record<string, string>>): Found | undefined {
+  function find(params: Readonly<Record<string, string>>): Deployed | undefined {
     if (params.script !== undefined) {
       const live = store.liveById(params.script);
-      return live !== undefined && live.versions.length > 0 ? { live } : undefined;
+      return live !== undefined && live.versions.length > 0 ? { name: live.script.name, live } : undefined;
     }
     if (params.subdomain !== subdomain()) return undefined;
     const name = params.worker as string;
     const live = store.live(name);
-    if (live !== undefined) return live.script.subdomainEnabled && live.versions.length > 0 ? { live } : undefined;
+    if (live !== undefined) return live.script.subdomainEnabled && live.versions.length > 0 ? { name, live } : undefined;
     // Aliases and names may have dashes of their own.
     for (let dash = name.indexOf("-"); dash > 0; dash = name.indexOf("-", dash + 1)) {
       const previewed = store.live(name.slice(dash + 1));
-      if (previewed?.script.previewsEnabled) return { live: previewed, preview: name.slice(0, dash) };
+      if (previewed?.script.previewsEnabled) return { name: previewed.script.name, live: previewed, preview: name.slice(0, dash) };
     }
     return undefined;
+  }
+
+  /** The preview that the request's token means; undefined when it is none for this URL. */
+  function findPreview(token: string, params: Readonly<Record<string, string>>, request: IncomingMessage): Promise<Previewed | undefined> {
+    const worker = params.subdomain === subdomain() ? params.worker : undefined;
+    return previews.find(token, { host: hostOf(request), path: pathOf(request.url as string), worker });
   }
 
   /** Sockets of processes that broke off an exchange, until they are known to be dead or alive. */
@@ -132,6 +154,7 @@ export function workerHosts(
   }
 
   async function findLease(found: Found, request: IncomingMessage): Promise<VersionLease | undefined> {
+    if ("lease" in found) return found.lease();
     const { live, preview } = found;
     if (preview === undefined) {
       const { name } = live.script;
@@ -143,12 +166,15 @@ export function workerHosts(
     }
     const version = await store.previewedVersion(live.script.id, preview);
     if (version === undefined || !hasPreview(version)) return undefined;
-    return serving.leaseVersion(found.live, version);
+    return serving.leaseVersion(live, version);
   }
 
   async function handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const found = find(params);
+    const token = request.headers[PREVIEW_TOKEN];
+    const found = typeof token === "string" ? await findPreview(token, params, request) : find(params);
+    if (found === undefined && token !== undefined) return sendErrorPage(request, response, errorPages.previewInvalid);
     if (found === undefined) {
+      if (params.subdomain === subdomain() && request.url?.startsWith(EXCHANGE_PATH)) return exchange(request, response);
       const scheme = (request.socket as TLSSocket).encrypted === true ? "https" : "http";
       if (params.script !== undefined && origins.has(hostOf(request))) return origins.pass(request, response, scheme);
       return notFoundPage(request, response);
@@ -162,11 +188,12 @@ export function workerHosts(
       try {
         lease = await leaseFor(found, request);
       } catch (error) {
-        log.error("worker.unavailable", { worker: found.live.script.name, ray, error });
+        log.error("worker.unavailable", { worker: found.name, ray, error });
         return sendErrorPage(request, response, errorPages.unavailable, ray);
       }
       if (lease === undefined) return notFoundPage(request, response);
-      const begun = invocations.begin(lease.version.id);
+      // A preview is no part of its Worker's figures.
+      const begun = "live" in found ? invocations.begin(lease.version.id) : undefined;
       const outcome = await forward(pool, request, response, {
         path: lease.socket("http"),
         headers: headersFor(request, ray),
@@ -183,7 +210,8 @@ export function workerHosts(
       if (outcome === "broken") suspect(lease);
       const ended = (): void => {
         const status = statusOf[outcome];
-        if (status !== undefined) invocations.end({ scriptName: found.live.script.name, versionId: lease.version.id }, status, begun);
+        if (status === undefined || begun === undefined) return;
+        invocations.end({ scriptName: found.name, versionId: lease.version.id }, status, begun);
       };
       lease.release();
       if (outcome === "done" || outcome === "aborted") return ended();
@@ -196,15 +224,27 @@ export function workerHosts(
         if (fate === "exceededCpu" || fate === "exceededMemory")
           onExceeded({ version: lease.version, outcome: fate, request, startedAt, ray });
         // The process lives on: it was the code that broke off, with a body that failed before its first byte.
-        if (fate === "lost" && !lease.retired.aborted) return fail("intercepted", found.live, request, response, ray);
+        if (fate === "lost" && !lease.retired.aborted) return fail("intercepted", found.name, request, response, ray);
       }
       ended();
-      return fail(outcome, found.live, request, response, ray);
+      return fail(outcome, found.name, request, response, ray);
     }
-    fail("broken", found.live, request, response, ray);
+    fail("broken", found.name, request, response, ray);
   }
 
-  function fail(outcome: ForwardOutcome, live: LiveScript, request: IncomingMessage, response: ServerResponse, ray: string): void {
+  /** Where a preview session's token is taken to the host names that its previews will have. */
+  function exchange(request: IncomingMessage, response: ServerResponse): void {
+    const token = new URL(request.url as string, "http://preview").searchParams.get("token") ?? "";
+    if (!previews.knows(token)) {
+      sendErrorPage(request, response, errorPages.previewInvalid);
+      return;
+    }
+    const body = JSON.stringify({ token });
+    response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body), "cache-control": "no-store" });
+    response.end(body);
+  }
+
+  function fail(outcome: ForwardOutcome, worker: string, request: IncomingMessage, response: ServerResponse, ray: string): void {
     const page =
       outcome === "intercepted"
         ? errorPages.exception
@@ -213,22 +253,23 @@ export function workerHosts(
           : outcome === "slow"
             ? errorPages.slow
             : errorPages.resources;
-    log.warn("worker.request_failed", { worker: live.script.name, ray, outcome, method: request.method, url: request.url });
+    log.warn("worker.request_failed", { worker, ray, outcome, method: request.method, url: request.url });
     // The body was not read to its end: this connection cannot carry another request.
     if (!request.complete) response.setHeader("connection", "close");
     sendErrorPage(request, response, page, ray);
   }
 
   async function upgrade(params: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const found = find(params);
+    const token = request.headers[PREVIEW_TOKEN];
+    const found = typeof token === "string" ? await findPreview(token, params, request) : find(params);
     const refuse = (status: string): void => void socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-    if (found === undefined) return refuse("404 Not Found");
+    if (found === undefined) return refuse(token === undefined ? "404 Not Found" : "400 Bad Request");
     const ray = newRay();
     let lease: VersionLease | undefined;
     try {
       lease = await leaseFor(found, request);
     } catch (error) {
-      log.error("worker.unavailable", { worker: found.live.script.name, ray, error });
+      log.error("worker.unavailable", { worker: found.name, ray, error });
       return refuse("500 Internal Server Error");
     }
     if (lease === undefined) return refuse("404 Not Found");
@@ -243,7 +284,7 @@ export function workerHosts(
     });
     lease.release();
     if (outcome === "done" || outcome === "aborted") return;
-    log.warn("worker.request_failed", { worker: found.live.script.name, ray, outcome, method: "GET", url: request.url });
+    log.warn("worker.request_failed", { worker: found.name, ray, outcome, method: "GET", url: request.url });
     refuse("500 Internal Server Error");
   }
 
@@ -254,7 +295,7 @@ export function workerHosts(
     wholeHost: true,
     resolve(host, target, scheme) {
       const script = routing.find(host, target === undefined ? undefined : pathOf(target), scheme ?? "http");
-      if (script === undefined && !origins.has(host)) return undefined;
+      if (script === undefined && !origins.has(host) && !previews.serves(host)) return undefined;
       return { script: script ?? "" };
     },
     handle,

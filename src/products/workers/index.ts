@@ -21,6 +21,8 @@ import { killedTrace } from "./killed.ts";
 import { openLinks } from "./links.ts";
 import { migrations } from "./migrations.ts";
 import { openOrigins } from "./origins.ts";
+import { previewRoutes } from "./preview-routes.ts";
+import { openPreviews } from "./previews.ts";
 import { type PlanContext, PROTO_HEADER } from "./process.ts";
 import { rateLimits } from "./rate-limits.ts";
 import { workerRoutes } from "./routes.ts";
@@ -77,8 +79,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const zones = kernel.get("zones");
   const routing = await openRouting(kernel.meta, kernel.clock, zones, serving.rerouted);
   const origins = openOrigins(kernel, zones);
-  const deployer = createDeployer(context, store, serving, routing);
+  const deployer = createDeployer(context, store, serving, routing, () => previews.manifests());
   const tails = createTails(kernel, store, serving);
+  const previews = openPreviews(context, deployer, tails, zones);
   const events = createEvents(serving, kernel.log, invocations);
   const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, events });
   await cron.start();
@@ -100,8 +103,12 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       ...workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain, removalChecks }),
       ...routingRoutes(routing, zones, store),
       ...certificates.routes,
+      ...previewRoutes(kernel, previews, account.subdomain.get),
     ],
-    hosts: [workerHosts(kernel, store, serving, pool, account.subdomain.get, routing, origins, invocations, onExceeded), tails.route],
+    hosts: [
+      workerHosts({ kernel, store, serving, pool, subdomain: account.subdomain.get, routing, origins, invocations, previews, onExceeded }),
+      tails.route,
+    ],
     bindings: {
       ...workerBindings(kernel, store),
       service: serviceBinding(store),
@@ -130,6 +137,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     async stop() {
       alarms.stop();
       await cron.stop();
+      await previews.close();
       tails.close();
       await links.close();
       await origins.close();

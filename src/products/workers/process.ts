@@ -13,6 +13,7 @@ import type { ProcessPlan } from "../../kernel/workerd/runtime.ts";
 import type { Assets } from "./assets.ts";
 import { ASSETS_SERVICE } from "./bindings.ts";
 import type { Script, StoredModule, Version } from "./model.ts";
+import { rawParts } from "./raw-bindings.ts";
 import { countingModules } from "./subrequests.ts";
 
 /** Service name of the user's Worker in its process. */
@@ -222,8 +223,15 @@ async function pathOf(kernel: KernelSlice, blob: BlobId): Promise<string> {
 export async function compileBindings(context: PlanContext, options: Pick<PlanOptions, "script" | "version">): Promise<WorkerdParts> {
   const { script, version } = options;
   const worker = workerRef(context, script, version.id);
-  return mergeParts(await Promise.all(version.bindings.map((b) => context.kernel.bindings.get(b.type).compile(b, worker))));
+  const compiled = version.bindings.map(async (b) => rawParts(b, await context.kernel.bindings.get(b.type).compile(b, worker)));
+  return mergeParts([runtimeModules(), ...(await Promise.all(compiled))]);
 }
+
+/** Modules that Workers import by `cloudflare:` names and that open workerd leaves to its host. */
+const runtimeModules = (): WorkerdParts => ({
+  bindings: [],
+  extensions: [{ name: "cloudflare-internal:email", esModule: workerModule(import.meta.url, "./email.worker.ts"), internal: true }],
+});
 
 /** Equal names are equal services; different ones under one name would be a mistake of ours. */
 export function mergeParts(all: readonly WorkerdParts[]): WorkerdParts {

@@ -8,6 +8,7 @@ import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
 import type { ScriptStore } from "./store.ts";
 import type { Tails } from "./tails.ts";
+import { readUpload, type Upload } from "./upload.ts";
 
 export interface RouteDeps {
   readonly kernel: KernelSlice;
@@ -25,6 +26,19 @@ export interface RouteDeps {
 export const READ = ["Workers Scripts Read", "Workers Scripts Write"] as const;
 export const WRITE = ["Workers Scripts Write"] as const;
 export const TAIL = ["Workers Tail Read", ...READ] as const;
+/** Bytes of the form around the code: boundaries, names, metadata. */
+const FORM_OVERHEAD_BYTES = 16 * 1024 * 1024;
+
+/** The upload that a request carries. */
+export async function uploadOf(kernel: KernelSlice, c: RequestContext): Promise<Upload> {
+  const limit = kernel.config["workers.script_max_bytes"] + FORM_OVERHEAD_BYTES;
+  const body = await c.bytes(limit).catch((error: unknown) => {
+    if ((error as { code?: string }).code === "platform.bodyTooLarge") throw workersError("tooLarge");
+    throw error;
+  });
+  return readUpload(c.headers.get("content-type") ?? "", body);
+}
+
 /** Workers whose current versions bind the given one. */
 export function callersOf(store: ScriptStore, target: string): string[] {
   const binds = (version: Version): boolean => version.bindings.some((b) => b.type === "service" && b.service === target);

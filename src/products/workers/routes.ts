@@ -9,18 +9,15 @@ import { checkName } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
 import { observabilitySchema } from "./observability-settings.ts";
-import { callersOf, READ, type RouteDeps, removeScript, TAIL, WRITE } from "./route-deps.ts";
+import { callersOf, READ, type RouteDeps, removeScript, TAIL, uploadOf, WRITE } from "./route-deps.ts";
 import { secretRoutes } from "./secret-routes.ts";
 import { serviceRoutes } from "./service-routes.ts";
 import type { LiveScript } from "./store.ts";
 import { filtersSchema } from "./tails.ts";
-import { readUpload, tailConsumers, type Upload } from "./upload.ts";
+import { tailConsumers } from "./upload.ts";
 import { deploymentView, scriptSettingsView, scriptView, settingsView, versionView } from "./views.ts";
 
 const SCRIPT = "/accounts/:account/workers/scripts/:name";
-/** Bytes of the form around the code: boundaries, names, metadata. */
-const FORM_OVERHEAD_BYTES = 16 * 1024 * 1024;
-
 const deploymentSchema = z.object({
   strategy: z.literal("percentage").default("percentage"),
   versions: z.array(z.object({ version_id: z.string(), percentage: z.number() })),
@@ -38,15 +35,6 @@ export function workerRoutes(deps: RouteDeps): Route[] {
   const { kernel, store, deployer, assets, cron, tails, durableObjects } = deps;
   const named = (c: RequestContext): LiveScript => store.require(c.params.name as string);
   const tagOf = (live: LiveScript): Promise<string | undefined> => durableObjects.migrationTag(live.script);
-
-  async function uploadOf(c: RequestContext): Promise<Upload> {
-    const limit = kernel.config["workers.script_max_bytes"] + FORM_OVERHEAD_BYTES;
-    const body = await c.bytes(limit).catch((error: unknown) => {
-      if ((error as { code?: string }).code === "platform.bodyTooLarge") throw workersError("tooLarge");
-      throw error;
-    });
-    return readUpload(c.headers.get("content-type") ?? "", body);
-  }
 
   const sourceOf = (c: RequestContext): string => (/wrangler/i.test(c.headers.get("user-agent") ?? "") ? "wrangler" : "api");
 
@@ -70,7 +58,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       path: SCRIPT,
       permission: WRITE,
       async handle(c) {
-        const upload = await uploadOf(c);
+        const upload = await uploadOf(kernel, c);
         const { live, version } = await deployer.upload(c.params.name as string, upload, { deploy: true, source: sourceOf(c) });
         const view = scriptView(live as LiveScript, await tagOf(live as LiveScript));
         return { ...view, startup_time_ms: version.startupTimeMs };
@@ -170,7 +158,10 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       permission: WRITE,
       async handle(c) {
         named(c);
-        const { version } = await deployer.upload(c.params.name as string, await uploadOf(c), { deploy: false, source: sourceOf(c) });
+        const { version } = await deployer.upload(c.params.name as string, await uploadOf(kernel, c), {
+          deploy: false,
+          source: sourceOf(c),
+        });
         return versionView(version);
       },
     },

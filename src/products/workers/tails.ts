@@ -72,9 +72,11 @@ export interface TailView {
 }
 
 export interface Tails {
-  create(script: Script, filters: readonly TailFilter[], ownAddress: string): Promise<TailView>;
+  create(script: Pick<Script, "id">, filters: readonly TailFilter[], ownAddress: string): Promise<TailView>;
   list(script: Script): TailView[];
   remove(script: Script, id: string): Promise<void>;
+  /** Ends every session of a script that is gone. */
+  end(scriptId: string): void;
   /** Traces of one process. */
   publish(scriptId: string, versionId: string, items: readonly TraceItem[]): void;
   readonly route: HostRoute;
@@ -148,6 +150,9 @@ export function createTails(kernel: KernelSlice, store: ScriptStore, serving: Se
     async remove(script, id) {
       const session = sessions.get(id);
       if (session !== undefined && session.scriptId === script.id) drop(session);
+    },
+    end(scriptId) {
+      for (const session of alive(scriptId)) drop(session);
     },
     publish(scriptId, versionId, items) {
       const wanted = alive(scriptId).filter((session) => session.sockets.size > 0);

@@ -73,7 +73,12 @@ export interface Upload {
   /** Parts that `wasm_module`, `text_blob` and `data_blob` bindings name. */
   readonly parts: ReadonlyMap<string, Uint8Array>;
   readonly bindings: readonly BindingConfig[];
+  /** JSON that says where a preview answers, in uploads of previews. */
+  readonly sessionConfig?: string | undefined;
 }
+
+/** Name of that part. */
+const SESSION_CONFIG = "wrangler-session-config";
 
 const KINDS: Readonly<Record<string, ModuleKind>> = {
   "application/javascript+module": "esm",
@@ -113,7 +118,7 @@ export async function readUpload(contentType: string, body: Uint8Array): Promise
   const parts = new Map<string, Uint8Array>();
   const modules: UploadModule[] = [];
   for (const [name, value] of form) {
-    if (name === "metadata" || fieldPath(name, "metadata") !== undefined) continue;
+    if (name === "metadata" || name === SESSION_CONFIG || fieldPath(name, "metadata") !== undefined) continue;
     const bytes = typeof value === "string" ? Buffer.from(value) : new Uint8Array(await value.arrayBuffer());
     if (partNames.has(name)) parts.set(name, bytes);
     else {
@@ -123,7 +128,7 @@ export async function readUpload(contentType: string, body: Uint8Array): Promise
   }
   for (const name of partNames)
     if (!parts.has(name)) throw workersError("validation", `The upload has no part named "${name}" that a binding refers to.`);
-  return { metadata, modules: mainFirst(modules, metadata), parts, bindings };
+  return { metadata, modules: mainFirst(modules, metadata), parts, bindings, sessionConfig: await text(form.get(SESSION_CONFIG)) };
 }
 
 /** `PUT` with the script itself as body: service-worker syntax, without bindings. */
