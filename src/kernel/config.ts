@@ -76,6 +76,11 @@ export const configKeys = {
   "kv.namespaces_max": key(1000, "Namespaces of the account", positive),
   "durable_objects.object_max_bytes": key(10 * 1024 ** 3, "Largest database of a Durable Object", positive),
   "durable_objects.value_max_bytes": key(2 * 1024 ** 2, "Largest value, bound parameters of a statement together", positive),
+  "durable_objects.history_interval_s": key(
+    3600,
+    "How often changed Durable Objects are copied for point-in-time recovery; 0 = only when they ask",
+  ),
+  "durable_objects.history_max_bytes": key(10 * 1024 ** 3, "Bytes of these copies, of 30 days at most; the oldest go first", positive),
   "durable_objects.calls_max": key(10_000, "Calls that one Durable Object has in hand before it refuses more as overloaded; 0 = unlimited"),
   "durable_objects.calls_per_10_s_max": key(0, "Calls of one Durable Object in ten seconds before it refuses more; 0 = unlimited"),
   "d1.database_max_bytes": key(10 * 1024 ** 3, "Largest database", positive),

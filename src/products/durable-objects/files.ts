@@ -32,11 +32,14 @@ async function earliestOf(path: string): Promise<number | undefined> {
 
 /** Ids of the namespace's objects that have stored something, sorted. */
 export async function objectIds(directory: string, namespaceId: string): Promise<string[]> {
-  const lists = await Promise.all(partKeys(namespaceId).map((key) => readdir(join(directory, key)).catch(() => [] as string[])));
-  return lists
-    .flat()
-    .flatMap((name) => /^([0-9a-f]{64})\.sqlite$/.exec(name)?.[1] ?? [])
-    .sort();
+  const lists = await Promise.all(partKeys(namespaceId).map((part) => objectIdsOf(directory, part)));
+  return lists.flat().sort();
+}
+
+/** The same of one part. */
+export async function objectIdsOf(directory: string, part: string): Promise<string[]> {
+  const names = await readdir(join(directory, part)).catch(() => [] as string[]);
+  return names.flatMap((name) => /^([0-9a-f]{64})\.sqlite$/.exec(name)?.[1] ?? []);
 }
 
 export async function deleteFiles(directory: string, namespaceId: string): Promise<void> {

@@ -2,6 +2,8 @@
  * Durable Objects: namespaces with stable ids, class migrations, the binding, and the REST lists. The objects themselves
  * run in the process of the Worker that implements them, with workerd's own storage; see README.md.
  */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
 import { numberedPage, page } from "../../kernel/api/envelope.ts";
 import type { KernelSlice, Product, Route, RunningProduct } from "../../kernel/product.ts";
@@ -11,6 +13,7 @@ import { objectIds } from "./files.ts";
 import { migrations } from "./migrations.ts";
 import { type NamespaceRow, openNamespaces } from "./namespaces.ts";
 import { queryRoute } from "./query-routes.ts";
+import { openRecovery } from "./recovery.ts";
 
 export const durableObjects = {
   name: "durable-objects",
@@ -21,12 +24,16 @@ export const durableObjects = {
 } satisfies Product;
 
 async function start(kernel: KernelSlice): Promise<RunningProduct> {
-  const namespaces = await openNamespaces(kernel);
+  const directory = join(kernel.directory, "objects");
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const recovery = await openRecovery(kernel, directory);
+  const namespaces = await openNamespaces(kernel, directory, recovery);
   return {
-    routes: [...routes(kernel, namespaces.capability.storage.path), queryRoute(kernel, namespaces, `${NAMESPACES}/:id/query`)],
+    routes: [...routes(kernel, directory), queryRoute(kernel, namespaces, `${NAMESPACES}/:id/query`)],
     bindings: { durable_object_namespace: objectBinding(namespaces) },
     offers: { durableObjects: namespaces.capability },
-    stop: async () => undefined,
+    internal: recovery.serve,
+    stop: recovery.stop,
   };
 }
 

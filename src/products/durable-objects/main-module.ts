@@ -2,7 +2,7 @@
 import type { Module } from "../../kernel/workerd/config.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
 import { namespaceParts } from "./jurisdictions.ts";
-import { ALIVE_ENTRYPOINT } from "./remote-protocol.worker.ts";
+import { ALIVE_ENTRYPOINT, type ObjectKey } from "./remote-protocol.worker.ts";
 
 export interface ObjectLimits {
   /** Bytes of an object's whole database. */
@@ -19,8 +19,9 @@ const MAIN_MODULE = "freehold-durable-objects.js";
 export function limitingModules(
   main: string,
   exported: readonly string[],
-  classes: readonly { readonly className: string; readonly sqlite: boolean }[],
+  classes: readonly { readonly className: string; readonly sqlite: boolean; readonly id: string }[],
   limits: ObjectLimits,
+  pending: readonly ObjectKey[],
 ): Module[] {
   const own = workerModules(
     import.meta.url,
@@ -28,11 +29,14 @@ export function limitingModules(
     "./reset.worker.ts",
     "./queries.worker.ts",
     "./calls.worker.ts",
+    "./recovery.worker.ts",
     "./remote-protocol.worker.ts",
   );
-  const [limiting, resetting, querying, shedding] = own.map(({ name }) => JSON.stringify(`./${name}`));
+  const [limiting, resetting, querying, shedding, recovering] = own.map(({ name }) => JSON.stringify(`./${name}`));
   const specifier = JSON.stringify(`./${main}`);
   const lines = [
+    // First: it takes what is the platform's out of `env`.
+    `import { recoverable, setPending } from ${recovering};`,
     `import { limited } from ${limiting};`,
     `import { Alive, resettable } from ${resetting};`,
     `import { queryable } from ${querying};`,
@@ -41,17 +45,19 @@ export function limitingModules(
     `export * from ${specifier};`,
     `export { Alive as ${JSON.stringify(ALIVE_ENTRYPOINT)} };`,
   ];
+  if (pending.length > 0) lines.push(`setPending(${JSON.stringify(pending)});`);
   if (exported.includes("default")) lines.push(`export { default } from ${specifier};`);
-  for (const { className, sqlite } of classes) {
+  for (const { className, sqlite, id } of classes) {
     if (!exported.includes(className)) continue;
     const { load: loadLimits, ...storage } = limits;
     const [options, load] = [{ legacy: !sqlite, ...storage }, loadLimits].map((value) => JSON.stringify(value));
-    for (const [i, { className: part }] of namespaceParts("", className, sqlite).entries()) {
+    for (const [i, { className: part, uniqueKey }] of namespaceParts(id, className, sqlite).entries()) {
       const name = JSON.stringify(part);
       const wrapped = `resettable(queryable(limited(sheddable(user.${className}, ${name}, ${load}), ${options})))`;
+      const whole = `recoverable(${wrapped}, ${JSON.stringify(uniqueKey)}, ${sqlite})`;
       // A local export takes precedence over the star's. Names of parts are no identifiers.
-      if (i === 0) lines.push(`export const ${className} = ${wrapped};`);
-      else lines.push(`const ${className}_part${i} = ${wrapped};`, `export { ${className}_part${i} as ${name} };`);
+      if (i === 0) lines.push(`export const ${className} = ${whole};`);
+      else lines.push(`const ${className}_part${i} = ${whole};`, `export { ${className}_part${i} as ${name} };`);
     }
   }
   return [{ name: MAIN_MODULE, esModule: `${lines.join("\n")}\n` }, ...own];

@@ -31,4 +31,16 @@ export const migrations: readonly Migration[] = [
         PRIMARY KEY (script_name, class_name)
       )`,
   },
+  {
+    name: "0003-restores",
+    // Objects that go back to a bookmark when they start next.
+    sql: `
+      CREATE TABLE durable_objects_restores (
+        part TEXT NOT NULL,
+        object_id TEXT NOT NULL,
+        bookmark TEXT NOT NULL,
+        undo TEXT NOT NULL,
+        PRIMARY KEY (part, object_id)
+      )`,
+  },
 ];

@@ -4,17 +4,17 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import type { DurableObjects, ScriptRef } from "../../kernel/capabilities.ts";
 import type { MetaReader } from "../../kernel/meta/meta.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { applyMigrations, type ClassState, type OtherScripts, transferSources } from "./class-migrations.ts";
 import { durableObjectsError } from "./errors.ts";
 import { deleteFiles, earliestAlarm } from "./files.ts";
-import { namespaceParts } from "./jurisdictions.ts";
+import { namespaceParts, partKeys } from "./jurisdictions.ts";
 import { limitingModules, type ObjectLimits } from "./main-module.ts";
+import type { Recovery } from "./recovery.ts";
 import { objectsParts, resetObjects } from "./remote.ts";
+import { RECOVERY_BINDING } from "./remote-protocol.worker.ts";
 
 export interface NamespaceRow {
   readonly id: string;
@@ -38,15 +38,13 @@ export interface Namespaces {
 const STORAGE_SERVICE = "durable-objects";
 const RESET_TIMEOUT_MS = 2000;
 
-export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
+export async function openNamespaces(kernel: KernelSlice, directory: string, recovery: Recovery): Promise<Namespaces> {
   const { meta, clock, config } = kernel;
   const limits: ObjectLimits = {
     objectMax: config["durable_objects.object_max_bytes"],
     valueMax: config["durable_objects.value_max_bytes"],
     load: { callsMax: config["durable_objects.calls_max"], callsPerWindowMax: config["durable_objects.calls_per_10_s_max"] },
   };
-  const directory = join(kernel.directory, "objects");
-  await mkdir(directory, { recursive: true, mode: 0o700 });
 
   const rowsOf = (reader: MetaReader, script: ScriptRef): Promise<NamespaceRow[]> =>
     reader.all<NamespaceRow & Record<string, never>>(
@@ -94,6 +92,7 @@ export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
     for (const { id } of gone) {
       // Files first: the row is what remembers that they must go.
       await deleteFiles(directory, id);
+      await recovery.removeNamespace(id);
       await meta.run("DELETE FROM durable_objects_moved WHERE namespace_id = ?", id);
       await meta.run("DELETE FROM durable_objects_namespaces WHERE id = ?", id);
     }
@@ -201,15 +200,21 @@ export async function openNamespaces(kernel: KernelSlice): Promise<Namespaces> {
         user,
       );
       return {
-        bindings: [],
-        services: [{ name: STORAGE_SERVICE, disk: { path: directory, writable: true } }, ...services],
+        bindings: [{ name: RECOVERY_BINDING, service: recovery.serviceName }],
+        services: [{ name: STORAGE_SERVICE, disk: { path: directory, writable: true } }, recovery.service(script.id), ...services],
         sockets,
         durableObjectNamespaces: rows.flatMap((row) => namespaceParts(row.id, row.class_name, row.sqlite === 1)),
       };
     },
     async modules(script, main, exported) {
-      const classes = stateOf(await rowsOf(meta, script));
-      return classes.length === 0 ? [] : limitingModules(main, exported, classes, limits);
+      const rows = await rowsOf(meta, script);
+      if (rows.length === 0) return [];
+      const classes = rows.map((row) => ({ className: row.class_name, sqlite: row.sqlite === 1, id: row.id }));
+      const pending = await recovery.pending(
+        meta,
+        rows.flatMap(({ id }) => partKeys(id)),
+      );
+      return limitingModules(main, exported, classes, limits, pending);
     },
     reset: (socket) => resetObjects(socket, RESET_TIMEOUT_MS),
     reachedBy(lease) {

@@ -20,6 +20,15 @@ export interface LiveObject {
   readonly id: string;
 }
 
+/** An object as the platform's files name it: the part of a namespace, and its id. */
+export interface ObjectKey {
+  readonly part: string;
+  readonly id: string;
+}
+
+/** Name in `env` of the way to the platform for point-in-time recovery; user code does not get to see it. */
+export const RECOVERY_BINDING = "@recovery";
+
 /** Entrypoint of the user's Worker that lists live objects, and what resets one; no user can write them as names in a class. */
 export const ALIVE_ENTRYPOINT = "@alive";
 export const RESET_METHOD = "@reset";

@@ -1,0 +1,169 @@
+/**
+ * Point-in-time recovery on the platform's side: answers what objects ask (`recovery.worker.ts`), remembers which are to be
+ * restored when they start next, and takes snapshots of changed objects from time to time. Each process has a capability
+ * that names its script: what it asks is checked to concern the script's own objects.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import { json } from "node:stream/consumers";
+import { z } from "zod";
+import type { MetaReader } from "../../kernel/meta/meta.ts";
+import type { Claims, KernelSlice } from "../../kernel/product.ts";
+import type { Service } from "../../kernel/workerd/config.ts";
+import { objectIdsOf } from "./files.ts";
+import { partKeys } from "./jurisdictions.ts";
+import { isBookmark, openSnapshots } from "./snapshots.ts";
+
+const SERVICE = "durable-objects:recovery";
+const DAY_MS = 86_400_000;
+const QUESTION_MAX_BYTES = 10_000;
+/** Documented. */
+const HISTORY_MS = 30 * DAY_MS;
+
+const object = z.object({ part: z.string().regex(/^[0-9a-f]{32}(-[a-z]+)?$/), id: z.string().regex(/^[0-9a-f]{64}$/) });
+const questionSchema = z.discriminatedUnion("ask", [
+  object.extend({ ask: z.literal("current") }),
+  object.extend({ ask: z.literal("at"), time: z.number() }),
+  object.extend({ ask: z.literal("next"), bookmark: z.string() }),
+  object.extend({ ask: z.literal("restore") }),
+]);
+type Question = z.infer<typeof questionSchema>;
+
+/** A mistake of the object's code: the words are its exception's. */
+class Refusal extends Error {}
+
+interface PendingRow {
+  readonly bookmark: string;
+  readonly undo: string;
+}
+
+export type Recovery = Awaited<ReturnType<typeof openRecovery>>;
+
+export async function openRecovery(kernel: KernelSlice, objectsDirectory: string) {
+  const { meta, clock, config, log } = kernel;
+  const snapshots = await openSnapshots({
+    directory: join(kernel.directory, "history"),
+    objects: objectsDirectory,
+    now: () => clock.now(),
+    ageMaxMs: HISTORY_MS,
+    bytesMax: config["durable_objects.history_max_bytes"],
+  });
+
+  async function owns(scriptId: string, part: string): Promise<boolean> {
+    const rows = await meta.all<{ id: string }>(
+      "SELECT id FROM durable_objects_namespaces WHERE script_id = ? AND sqlite = 1 AND deleted_on IS NULL",
+      scriptId,
+    );
+    return rows.some(({ id }) => partKeys(id).includes(part));
+  }
+
+  async function answer(question: Question): Promise<object> {
+    const { part, id } = question;
+    const object = { part, id };
+    switch (question.ask) {
+      case "current":
+        return { bookmark: await snapshots.current(object) };
+      case "at": {
+        const now = clock.now();
+        if (question.time < now - HISTORY_MS || question.time > now) throw new Refusal("The time must be within the last 30 days.");
+        const bookmark = await snapshots.at(object, question.time);
+        if (bookmark === undefined) throw new Refusal("The history of this Durable Object does not reach back to that time.");
+        return { bookmark };
+      }
+      case "next": {
+        const { bookmark } = question;
+        if (!isBookmark(bookmark) || !snapshots.has(object, bookmark)) throw new Refusal("The bookmark is not one of this Durable Object.");
+        const undo = snapshots.newBookmark();
+        // From here on the object's next start restores it.
+        await meta.run(
+          `INSERT INTO durable_objects_restores (part, object_id, bookmark, undo) VALUES (?, ?, ?, ?)
+           ON CONFLICT (part, object_id) DO UPDATE SET bookmark = excluded.bookmark, undo = excluded.undo`,
+          part,
+          id,
+          bookmark,
+          undo,
+        );
+        return { bookmark: undo };
+      }
+      case "restore": {
+        const row = await meta.get<PendingRow & Record<string, never>>(
+          "SELECT bookmark, undo FROM durable_objects_restores WHERE part = ? AND object_id = ?",
+          part,
+          id,
+        );
+        if (row === undefined) return {};
+        const kept = snapshots.has(object, row.bookmark);
+        if (kept) await snapshots.restore(object, row.bookmark, row.undo);
+        else log.warn("recovery.bookmark_gone", { part, object: id });
+        // Only now: after a crash the restore is done again, and nothing was written in between.
+        await meta.run("DELETE FROM durable_objects_restores WHERE part = ? AND object_id = ?", part, id);
+        return {};
+      }
+    }
+  }
+
+  const intervalMs = config["durable_objects.history_interval_s"] * 1000;
+  let stopped = false;
+  let round: Promise<void> = Promise.resolve();
+  const timer = intervalMs > 0 ? setInterval(() => (round = round.then(snapshotChanged)), intervalMs) : undefined;
+  timer?.unref();
+
+  /** Copies what was written since its last copy. One object at a time: this may take long and disturbs nobody. */
+  async function snapshotChanged(): Promise<void> {
+    try {
+      await snapshots.prune();
+      const rows = await meta.all<{ id: string }>(
+        "SELECT id FROM durable_objects_namespaces WHERE sqlite = 1 AND deleted_on IS NULL LIMIT 100000",
+      );
+      for (const part of rows.flatMap(({ id }) => partKeys(id))) {
+        for (const id of await objectIdsOf(objectsDirectory, part)) {
+          if (stopped) return;
+          if (await snapshots.changed({ part, id })) await snapshots.current({ part, id });
+        }
+      }
+    } catch (error) {
+      log.error("recovery.snapshots_failed", { error });
+    }
+  }
+
+  return {
+    /** The way from a script's process to here; `recovery.worker.ts` takes it from `env`. */
+    service: (scriptId: string): Service => kernel.mint.node(SERVICE, { kind: "recovery", scriptId }),
+    serviceName: SERVICE,
+    /** Objects of these parts that are to be restored when they start. */
+    async pending(reader: MetaReader, parts: readonly string[]): Promise<{ part: string; id: string }[]> {
+      const rows = await reader.all<{ part: string; object_id: string }>(
+        "SELECT part, object_id FROM durable_objects_restores LIMIT 100000",
+      );
+      return rows.filter(({ part }) => parts.includes(part)).map((row) => ({ part: row.part, id: row.object_id }));
+    },
+    async serve(claims: Claims, request: IncomingMessage, response: ServerResponse): Promise<void> {
+      // Our own Worker sends a few lines, and says how long they are.
+      const length = Number(request.headers["content-length"] ?? Number.POSITIVE_INFINITY);
+      if (length > QUESTION_MAX_BYTES) return void response.writeHead(413).end();
+      const parsed = questionSchema.safeParse(await json(request).catch(() => undefined));
+      const say = (status: number, body: object): void =>
+        void response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+      if (!parsed.success || !(await owns(String(claims.scriptId), parsed.data.part)))
+        return say(403, { error: "Not one of the Worker's objects." });
+      try {
+        say(200, await answer(parsed.data));
+      } catch (error) {
+        if (error instanceof Refusal) return say(400, { error: error.message });
+        log.error("recovery.failed", { error, ask: parsed.data.ask });
+        say(500, { error: "Point-in-time recovery failed; the platform's log has the details." });
+      }
+    },
+    async removeNamespace(id: string): Promise<void> {
+      for (const part of partKeys(id)) {
+        await snapshots.removePart(part);
+        await meta.run("DELETE FROM durable_objects_restores WHERE part = ?", part);
+      }
+    },
+    async stop(): Promise<void> {
+      stopped = true;
+      clearInterval(timer);
+      await round;
+    },
+  };
+}
