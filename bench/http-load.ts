@@ -19,6 +19,8 @@ export interface Load {
   readonly bodies: readonly string[];
   /** Absent: HTTP. */
   readonly wire?: WireName;
+  /** Requests a second of all connections together; absent: as many as there are answers. */
+  readonly perSecond?: number;
 }
 
 export interface LoadResult {
@@ -67,9 +69,15 @@ async function main(): Promise<void> {
           let received = Buffer.alloc(0);
           const send = (): void => {
             const request = requests[turn++ % requests.length] as (typeof requests)[number];
-            sent = performance.now();
             size = request.size;
-            socket.write(request.bytes);
+            if (load.perSecond === undefined) {
+              sent = performance.now();
+              socket.write(request.bytes);
+              return;
+            }
+            // From when it was due: what waits behind a slow answer was slow, too.
+            sent = started + (turn / load.perSecond) * 1000;
+            setTimeout(() => socket.write(request.bytes), Math.max(0, sent - performance.now()));
           };
           socket.on("error", reject);
           socket.on("close", () => reject(new Error("the server closed the connection")));

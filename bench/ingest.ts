@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { startPlatform } from "../test/harness/platform.ts";
 import { type BenchResult, inBenchDirectory, median } from "./bench.ts";
 import { event, eventFields } from "./events.ts";
-import { httpLoad, type LoadResult } from "./http-load.ts";
+import { httpLoad, type Load, type LoadResult } from "./http-load.ts";
 import { startMinimal } from "./peers.ts";
 import { cpuSeconds } from "./process.ts";
 
@@ -38,8 +38,8 @@ async function measure(directory: string, after: (fn: () => Promise<void>) => vo
 
   const structured = await stream("structured", { fields: eventFields });
   const small = Array.from({ length: 200 }, (_, i) => JSON.stringify([event(i)]));
-  const load = (target: { host: string; port: number }, bodies: readonly string[], connections: number) =>
-    httpLoad({ ...target, path: "/", connections, durationMs: TURN_MS, bodies });
+  const load = (target: { host: string; port: number }, bodies: readonly string[], connections: number, more: Partial<Load> = {}) =>
+    httpLoad({ ...target, path: "/", connections, durationMs: TURN_MS, bodies, ...more });
   // Both are warm before the first turn.
   await load(structured, small, CONNECTIONS);
   await load(peer, small, CONNECTIONS);
@@ -55,6 +55,9 @@ async function measure(directory: string, after: (fn: () => Promise<void>) => vo
   }
   const rate = (results: readonly LoadResult[]): number => median(results.map((result) => result.requests / result.seconds));
   const ratios = ours.map((result, i) => result.requests / result.seconds / rate([theirs[i] as LoadResult]));
+
+  const half: LoadResult[] = [];
+  for (let turn = 0; turn < TURNS; turn++) half.push(await load(structured, small, CONNECTIONS, { perSecond: rate(ours) / 2 }));
 
   const large = Array.from({ length: 8 }, (_, k) => {
     const events: string[] = [];
@@ -75,6 +78,8 @@ async function measure(directory: string, after: (fn: () => Promise<void>) => vo
     { name: "ingest.requests_1KB", value: Math.round(rate(ours)), unit: "1/s", note: `${CONNECTIONS} connections, durable` },
     { name: "ingest.requests_1KB_p50", value: round(median(ours.map((result) => result.p50Ms))), unit: "ms" },
     { name: "ingest.requests_1KB_p99", value: round(median(ours.map((result) => result.p99Ms))), unit: "ms" },
+    { name: "ingest.half_load_p50", value: round(median(half.map((result) => result.p50Ms))), unit: "ms", note: "at half of that rate" },
+    { name: "ingest.half_load_p99", value: round(median(half.map((result) => result.p99Ms))), unit: "ms" },
     { name: "ingest.peer_requests_1KB", value: Math.round(rate(theirs)), unit: "1/s" },
     { name: "ingest.ratio_1KB", value: round(median(ratios)), unit: "ratio", budget: 0.6 },
     { name: "ingest.cpu_1KB", value: round(perRequest(cpu.ours, ours)), unit: "us", note: "CPU time of the platform for one request" },
