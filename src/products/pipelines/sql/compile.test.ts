@@ -318,4 +318,7 @@ test("a value that would hold a column over and over is refused before anything 
   assert.equal(beside?.growth, 1);
   const [within] = await compile("INSERT INTO out SELECT concat_ws(',', data, data->'a', data->'a'->>'b', data->>'c') AS v FROM events");
   assert.equal(within?.growth, 3);
+  // A member of what was made of a part may be the whole part.
+  const wrapped = Array.from({ length: 17 }, (_, i) => `[${"'', ".repeat(i)}user_id][${i + 1}]`).join(" || ");
+  await assert.rejects(compile(`INSERT INTO out SELECT ${wrapped} AS v FROM events`), /more than 16 times/);
 });

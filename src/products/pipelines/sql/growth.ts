@@ -23,12 +23,14 @@ const MADE = "";
 const NOTHING: Holding = new Map();
 /** Between the steps of a path: in no name. */
 const STEP = "\u0000";
+/** Marks what was made of parts: its own members are not theirs. */
+const BUILT = "\u0001";
 
 export const holdingOnce = (column: string): Holding => new Map([[column, 1]]);
 
-/** What is left of a value when one takes these members or keys of it. */
+/** What is left of a value when one takes these members or keys of it: of what was made of parts, it may be any of them. */
 export const partOf = (holding: Holding, steps: readonly unknown[]): Holding =>
-  steps.length === 0 ? holding : new Map([...holding].map(([path, times]) => [path === MADE ? MADE : [path, ...steps].join(STEP), times]));
+  steps.length === 0 || holding.has(BUILT) ? holding : new Map([...holding].map(([path, times]) => [[path, ...steps].join(STEP), times]));
 
 /** Functions and operators that take a part of their first argument, named by the others. */
 const takers = new Set<unknown>([
@@ -48,6 +50,7 @@ export interface Growth {
 export function growth(column: (names: readonly string[]) => Holding, onValue: (times: number) => void): Growth {
   function checked(holding: Holding): Holding {
     for (const path of holding.keys()) {
+      if (path === BUILT) continue;
       // What lies at the path is also in everything around it.
       const steps = path.split(STEP);
       const times = steps.reduce((sum, _, i) => sum + (holding.get(steps.slice(0, i + 1).join(STEP)) ?? 0), 0);
@@ -73,7 +76,7 @@ export function growth(column: (names: readonly string[]) => Holding, onValue: (
       case "CASE": {
         const checks = node.case_checks as { when_expr: SyntaxNode; then_expr: SyntaxNode }[];
         for (const check of checks) of(check.when_expr);
-        return largest([...checks.map((check) => of(check.then_expr)), of(node.else_expr as SyntaxNode)]);
+        return built(largest([...checks.map((check) => of(check.then_expr)), of(node.else_expr as SyntaxNode)]));
       }
       case "COMPARISON":
         all([node.left, node.right]);
@@ -86,9 +89,9 @@ export function growth(column: (names: readonly string[]) => Holding, onValue: (
         return NOTHING;
       case "OPERATOR": {
         const parts = all(node.children);
-        if (node.type === "ARRAY_CONSTRUCTOR") return sum(parts);
+        if (node.type === "ARRAY_CONSTRUCTOR") return built(sum(parts));
         if (node.type === "ARRAY_EXTRACT" || node.type === "STRUCT_EXTRACT") return taken(node.children as SyntaxNode[], parts);
-        return /^(COMPARE_|OPERATOR_(NOT|IS_))/.test(String(node.type)) ? NOTHING : largest(parts);
+        return /^(COMPARE_|OPERATOR_(NOT|IS_))/.test(String(node.type)) ? NOTHING : built(largest(parts));
       }
       case "FUNCTION": {
         const parts = all(node.children);
@@ -96,7 +99,7 @@ export function growth(column: (names: readonly string[]) => Holding, onValue: (
         if (takers.has(name)) return taken(node.children as SyntaxNode[], parts);
         const rule = functionRule(name);
         const joined = name === "||" || (rule !== undefined && isJoiner(rule)) ? sum(parts) : largest(parts);
-        return rule !== undefined && isMaker(rule) ? sum([joined, holdingOnce(MADE)]) : joined;
+        return built(rule !== undefined && isMaker(rule) ? sum([joined, holdingOnce(MADE)]) : joined);
       }
     }
     return NOTHING;
@@ -111,6 +114,7 @@ export function growth(column: (names: readonly string[]) => Holding, onValue: (
   return { of };
 }
 
+const built = (holding: Holding): Holding => (holding.size === 0 ? holding : new Map(holding).set(BUILT, 1));
 const merged = (parts: readonly Holding[], merge: (a: number, b: number) => number): Holding => {
   const [first = NOTHING, ...more] = parts;
   if (more.length === 0) return first;
