@@ -235,6 +235,8 @@ export interface Telemetry {
    * what happened in the last moment before a crash. Never throws; what does not fit is left out and counted.
    */
   record(worker: ObservedWorker, invocations: readonly MeteredInvocation[]): void;
+  /** Registers who is asked for the Workers and their settings. */
+  addWorkers(list: () => readonly Pick<ObservedWorker, "scriptName" | "settings">[]): void;
 }
 
 /** Shares of invocations, from 0 to 1, decided as each begins. */

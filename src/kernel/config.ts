@@ -151,6 +151,7 @@ export const configKeys = {
   "observability.pending_max_bytes": key(64 * 1024 * 1024, "Events that wait to become files; past it new ones are lost", positive),
   "observability.memory_mb": key(512, "Memory for queries of logs and traces, and for writing them", positive),
   "observability.query_timeout_ms": key(30_000, "A query of logs and traces may take this long", positive),
+  "observability.private_destinations": key(false, "Telemetry may be exported to private addresses, too"),
   "observability.destinations_max": key(50, "Destinations that telemetry is exported to", positive),
   "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
   "workers.cpu_ms": key(30_000, "CPU time of one invocation of a Worker that sets no `limits.cpu_ms`; 0 = unlimited"),

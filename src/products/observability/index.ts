@@ -5,12 +5,13 @@
  */
 import type { Telemetry } from "../../kernel/capabilities.ts";
 import type { KernelSlice, Product, RunningProduct } from "../../kernel/product.ts";
+import { openDestinations } from "./destinations.ts";
 import { eventsOf } from "./invocation-events.ts";
 import { migrations } from "./migrations.ts";
 import { queryEngine } from "./query-engine.ts";
-import { observabilityRoutes } from "./routes.ts";
+import { observabilityRoutes, READ, WRITE } from "./routes.ts";
 import { savedQueries } from "./saved-queries.ts";
-import { ratesOf, settingsOf } from "./settings.ts";
+import { destinationsOf, ratesOf, settingsOf } from "./settings.ts";
 import { openEventStore } from "./store.ts";
 
 export const observability = {
@@ -30,12 +31,31 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const store = await openEventStore(kernel);
   const engine = queryEngine(store, config["observability.query_timeout_ms"]);
   const saved = savedQueries(meta, clock);
+  let workers: Parameters<Telemetry["addWorkers"]>[0] = () => [];
+  const destinations = await openDestinations(kernel, { read: READ, write: WRITE }, (slug) =>
+    workers()
+      .filter(({ settings }) => destinationsOf(settingsOf(settings)).includes(slug))
+      .map(({ scriptName }) => scriptName),
+  );
   const telemetry: Telemetry = {
+    addWorkers(list) {
+      workers = list;
+    },
     plan: (settings) => ratesOf(settingsOf(settings)),
     record(worker, invocations) {
       try {
         const settings = settingsOf(worker.settings);
         const events = invocations.map((invocation) => eventsOf(accountId, worker, settings, invocation));
+        destinations.export(
+          settings.logs?.destinations ?? [],
+          "logs",
+          events.flatMap(({ logs }) => logs),
+        );
+        destinations.export(
+          settings.traces?.destinations ?? [],
+          "traces",
+          events.flatMap(({ spans }) => spans),
+        );
         store.add(
           events.flatMap(({ logs, spans }) => [...(settings.logs?.persist ? logs : []), ...(settings.traces?.persist ? spans : [])]),
         );
@@ -45,8 +65,11 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     },
   };
   return {
-    routes: observabilityRoutes({ kernel, engine, saved }),
+    routes: [...observabilityRoutes({ kernel, engine, saved }), ...destinations.routes],
     offers: { telemetry },
-    stop: () => store.stop(),
+    async stop() {
+      await destinations.stop();
+      await store.stop();
+    },
   };
 }

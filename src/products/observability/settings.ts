@@ -63,3 +63,8 @@ export function ratesOf(settings: ObservabilitySettings): TelemetryRates | undef
   const [logs, traces] = [settings.logs?.rate ?? 0, settings.traces?.rate ?? 0];
   return logs === 0 && traces === 0 ? undefined : { logs, traces };
 }
+
+export const destinationsOf = ({ logs, traces }: ObservabilitySettings): string[] => [
+  ...(logs?.destinations ?? []),
+  ...(traces?.destinations ?? []),
+];

@@ -88,6 +88,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const stacks = sourceMappedStacks(kernel.blobs, kernel.log, store.version);
   const certificates = clientCertificates(kernel, store);
   const traces = traceReceiver(kernel.log, { store, tails, stacks, meter, telemetry: context.telemetry });
+  context.telemetry.addWorkers(() =>
+    store.all().map(({ script }) => ({ scriptName: script.name, settings: script.settings.observability })),
+  );
   const limits = rateLimits(kernel.clock, kernel.mint);
   const removalChecks: ((script: string) => void)[] = [];
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });

@@ -56,7 +56,7 @@ test("a Worker's metrics, logs, traces and the query builder", { skip: noBrowser
   await sections.getByRole("link", { name: "Metrics" }).click();
   const figure = (label: string) => page.locator("dl > div").filter({ hasText: label }).locator("dd");
   await figure("Errors").filter({ hasText: "scriptThrewException 1" }).waitFor();
-  assert.match(await figure("Requests").innerText(), /^4/);
+  assert.match(await figure("Requests").textContent().then(String), /^4/);
   await picture(page, "workers-metrics");
 
   // Logs: found by a search, opened to their fields, and new ones shown as they come.

@@ -393,6 +393,11 @@ test("keys, values and needles are data whatever they say; regular expressions e
   assert.equal(await count([nested(4)]), await count([service("shop")]));
   assert.equal(await refused(count([nested(5)])), 400);
 
+  // The platform is not sent to look around in its own network.
+  const configuration = { type: "logpush" as const, logpushDataset: "opentelemetry-traces" as const, url: platform.ready.api, headers: {} };
+  const inside = client.workers.observability.destinations.create({ account_id, name: "inside", enabled: true, configuration });
+  assert.equal(await refused(Promise.resolve(inside)), 400);
+
   const call = { queryId: "adhoc", timeframe: window(), parameters: {} };
   const as = async (permissions: readonly string[]) => platform.sdk((await platform.token(permissions)).value).workers.observability;
   const reader = await as(["Workers Observability Read"]);
