@@ -1,18 +1,19 @@
 /**
- * JVM clients (the Iceberg REST compatibility kit, Spark): a class path that Maven resolves once from `test/clients/java/pom.xml`,
- * kept under `.jvm`, and programs that run on it. Nothing is compiled ahead: the JDK runs a
- * source file as it is.
+ * JVM clients (the Iceberg REST compatibility kit, Spark, Trino): class paths that Maven resolves once from the poms in
+ * `test/clients/java`, kept under `.jvm`, and programs that run on them. Nothing is compiled ahead: the JDK runs a source
+ * file as it is.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { takeLock } from "./lock.ts";
 import { projectRoot, runProcess, type TestPlatform } from "./platform.ts";
 
-const POM = join(projectRoot, "test", "clients", "java", "pom.xml");
+const POMS = join(projectRoot, "test", "clients", "java");
+const JDKS = "/usr/lib/jvm";
 const RESOLVE_DEADLINE_MS = 10 * 60_000;
 
 const runs = (command: string, args: readonly string[]): boolean => spawnSync(command, args).status === 0;
@@ -22,17 +23,29 @@ export const noJava: string | false =
   !(runs("java", ["--version"]) && runs("javac", ["--version"]) && runs("mvn", ["--version"])) &&
   "a JDK (17 or newer) or Maven is not installed";
 
-let resolved: Promise<string> | undefined;
-
-/** The class path of the pom's dependencies. Maven asks its repository only for what this machine does not have yet. */
-export function classPath(): Promise<string> {
-  resolved ??= resolve();
-  return resolved;
+/** The `java` of a JDK of that version or newer: the one on the path, that of JAVA_HOME, or one installed beside others. */
+export function javaOf(version: number): string | undefined {
+  const installed = existsSync(JDKS) ? readdirSync(JDKS).map((name) => join(JDKS, name)) : [];
+  const homes = [...(process.env.JAVA_HOME === undefined ? [] : [process.env.JAVA_HOME]), ...installed];
+  const candidates = homes.filter((home) => existsSync(join(home, "bin", "javac"))).map((home) => join(home, "bin", "java"));
+  return ["java", ...candidates].find((java) => {
+    const said = spawnSync(java, ["--version"], { encoding: "utf8" }).stdout ?? "";
+    return Number(/^\S+ (\d+)/.exec(said)?.[1] ?? 0) >= version;
+  });
 }
 
-async function resolve(): Promise<string> {
+const resolved = new Map<string, Promise<string>>();
+
+/** The class path of a pom's dependencies. Maven asks its repository only for what this machine does not have yet. */
+export function classPath(pom = "pom.xml"): Promise<string> {
+  const known = resolved.get(pom) ?? resolve(join(POMS, pom));
+  resolved.set(pom, known);
+  return known;
+}
+
+async function resolve(pom: string): Promise<string> {
   const hash = createHash("sha256")
-    .update(await readFile(POM))
+    .update(await readFile(pom))
     .digest("hex");
   const directory = join(projectRoot, ".jvm");
   const file = join(directory, `classpath-${hash.slice(0, 16)}`);
@@ -43,7 +56,7 @@ async function resolve(): Promise<string> {
   try {
     if (existsSync(file)) return await readFile(file, "utf8");
     const goal = ["dependency:build-classpath", `-Dmdep.outputFile=${file}.new`];
-    await runProcess("mvn", ["--quiet", "--batch-mode", "--file", POM, ...goal], { timeoutMs: RESOLVE_DEADLINE_MS });
+    await runProcess("mvn", ["--quiet", "--batch-mode", "--file", pom, ...goal], { timeoutMs: RESOLVE_DEADLINE_MS });
     await rename(`${file}.new`, file);
     return await readFile(file, "utf8");
   } finally {
@@ -55,7 +68,8 @@ async function resolve(): Promise<string> {
 export async function jvmOptions(platform: TestPlatform): Promise<string[]> {
   const hosts = join(platform.dir, "..", "jvm-hosts");
   // With such a file the JVM asks no other resolver, so this machine's own names are in it too.
-  const names = [new URL(platform.host("catalog")).hostname, hostname(), "localhost"];
+  const urls = [platform.host("catalog"), platform.ready.s3.endpoint];
+  const names = [...new Set([...urls.map((url) => new URL(url).hostname), hostname(), "localhost"])];
   await writeFile(hosts, names.map((name) => `127.0.0.1 ${name}\n`).join(""));
   return [`-Djdk.net.hosts.file=${hosts}`, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-Xmx1g"];
 }

@@ -3,10 +3,10 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { chmod, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runProcess } from "./platform.ts";
+import { freePort } from "./port.ts";
 
 const ROOT = "/usr/lib/postgresql";
 
@@ -82,13 +82,4 @@ export async function startPostgres(t: { after(fn: () => Promise<void>): void })
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   return { host: "127.0.0.1", port, user: "tester", password, database: "postgres" };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
