@@ -4,6 +4,7 @@ import { cache } from "./products/cache/index.ts";
 import { d1 } from "./products/d1/index.ts";
 import { dashboard } from "./products/dashboard/index.ts";
 import { durableObjects } from "./products/durable-objects/index.ts";
+import { emailRouting } from "./products/email-routing/index.ts";
 import { kv } from "./products/kv/index.ts";
 import { observability } from "./products/observability/index.ts";
 import { pipelines } from "./products/pipelines/index.ts";
@@ -19,6 +20,7 @@ export const products: readonly Product[] = [
   d1,
   dashboard,
   durableObjects,
+  emailRouting,
   kv,
   observability,
   pipelines,

@@ -74,6 +74,8 @@ export const configKeys = {
   "cache.object_max_bytes": key(512 * 1024 ** 2, "Largest response that the content cache stores", positive),
   "kv.write_per_key_per_s": key(0, "Writes a second to one key before 429; the real service has 1, 0 = unlimited"),
   "kv.namespaces_max": key(1000, "Namespaces of the account", positive),
+  "email_routing.sent_max": key(1_000, "Messages sent by Workers that are kept; the oldest go first", positive),
+  "email_routing.sent_max_bytes": key(1024 ** 3, "Bytes of such messages that are kept", positive),
   "durable_objects.object_max_bytes": key(10 * 1024 ** 3, "Largest database of a Durable Object", positive),
   "durable_objects.value_max_bytes": key(2 * 1024 ** 2, "Largest value, bound parameters of a statement together", positive),
   "durable_objects.history_interval_s": key(

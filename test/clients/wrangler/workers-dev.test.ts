@@ -74,7 +74,9 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
   });
   const project = await workerProject(t, platform, {
     files: {
-      "index.js": `export default { async fetch(request, env) {
+      "index.js": `import { EmailMessage } from "cloudflare:email";
+      const MIME = "From: <a@example.com>\\r\\nMessage-ID: <1@example.com>\\r\\nSubject: remote\\r\\n\\r\\nText";
+      export default { async fetch(request, env) {
         await env.KV.put("local", "by wrangler dev", { metadata: { a: 1 } });
         await env.BUCKET.put("object", "x".repeat(100_000), { customMetadata: { by: "dev" } });
         await env.DB.prepare("CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT)").run();
@@ -89,6 +91,7 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
           fetched: await (await env.CALLEE.fetch("http://callee/path")).text(),
           sum: await env.ADDER.add(2, 3), each: await env.ADDER.each([1, 2], (value) => void seen.push(value)), seen,
           localOnly: await env.LOCAL.get("deployed"),
+          mail: (await env.MAIL.send(new EmailMessage("a@example.com", null, MIME))).messageId,
         });
       } };`,
     },
@@ -100,6 +103,7 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
       ],
       r2_buckets: [{ binding: "BUCKET", bucket_name: name, remote: true }],
       d1_databases: [{ binding: "DB", database_id: uuid, database_name: name, remote: true }],
+      send_email: [{ name: "MAIL", destination_address: "b@example.com", remote: true }],
       services: [
         { binding: "CALLEE", service: "remote-callee", remote: true },
         { binding: "ADDER", service: "remote-callee", entrypoint: "Adder", remote: true },
@@ -121,6 +125,7 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
     each: 2,
     seen: [1, 2],
     localOnly: null,
+    mail: "<1@example.com>",
   });
   const value = await sdk.kv.namespaces.values.get("local", at);
   assert.equal(await value.text(), "by wrangler dev");
@@ -128,6 +133,8 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
   assert.equal(query.body.result[0].results[0].n, 2);
   const { KeyCount } = await platform.s3().send(new ListObjectsV2Command({ Bucket: name }));
   assert.equal(KeyCount, 1);
+  const mails = await platform.rest("GET", `${account}/email/routing/sent`);
+  assert.deepEqual([mails.body.result[0].to, mails.body.result[0].subject], [["b@example.com"], "remote"]);
   // Nothing was deployed for it.
   assert.equal((await platform.rest("GET", `${account}/workers/scripts/${name}/settings`)).status, 404);
 });
