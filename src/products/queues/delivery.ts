@@ -9,7 +9,6 @@ import type { Dispatch, QueueBatchResult } from "../../kernel/capabilities.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { Log } from "../../kernel/log.ts";
 import { type Concurrency, concurrency } from "./concurrency.ts";
-import { HANDLER_MAX_MS } from "./limits.ts";
 import { timeOfId } from "./message-ids.ts";
 import type { Messages, Settlement } from "./messages.ts";
 import type { Consumer, LeasedMessage, Queue } from "./model.ts";
@@ -32,6 +31,8 @@ export interface DeliveryOptions {
   readonly log: Log;
   /** Most invocations of one consumer at a time. */
   readonly concurrencyMax: number;
+  /** Wall time of a consumer's handler. */
+  readonly handlerMaxMs: number;
 }
 
 type PushConsumer = Consumer & { readonly type: "worker" };
@@ -51,15 +52,16 @@ interface Feed {
   notBefore: number;
 }
 
-/** A lease outlives its handler, so that a slow settlement is not a second delivery. */
-const LEASE_MS = HANDLER_MAX_MS + 60_000;
+/** By how much a lease outlives its handler, so that a slow settlement is not a second delivery. */
+const LEASE_GRACE_MS = 60_000;
 const BACKOFF_MIN_MS = 500;
 const BACKOFF_MAX_MS = 60_000;
 /** Longest wait of one timer; also how late a change of the system's clock is noticed. */
 const TIMER_MAX_MS = 60_000;
 const STOP_GRACE_MS = 5_000;
 
-export function createDelivery({ queues, messages, dispatch, clock, log, concurrencyMax }: DeliveryOptions): Delivery {
+export function createDelivery({ queues, messages, dispatch, clock, log, concurrencyMax, handlerMaxMs }: DeliveryOptions): Delivery {
+  const leaseMs = handlerMaxMs + LEASE_GRACE_MS;
   const feeds = new Map<string, Feed>();
   const inFlight = new Set<Promise<void>>();
   const stopping = new AbortController();
@@ -117,7 +119,7 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
       const at = await nextBatchAt(queue, consumer, feed);
       if (at === undefined) return;
       if (at > clock.now()) return wakeAt(queueId, feed, at);
-      const batch = await messages.lease(queue, "push", consumer.settings.batch_size, LEASE_MS, await deadLetters(consumer));
+      const batch = await messages.lease(queue, "push", consumer.settings.batch_size, leaseMs, await deadLetters(consumer));
       if (batch.length > 0) start(queue, consumer, feed, batch);
     }
   }
@@ -151,7 +153,7 @@ export function createDelivery({ queues, messages, dispatch, clock, log, concurr
   }
 
   async function deliver(queue: Queue, consumer: PushConsumer, feed: Feed, batch: readonly LeasedMessage[]): Promise<void> {
-    const leasedUntil = clock.now() + LEASE_MS;
+    const leasedUntil = clock.now() + leaseMs;
     const { count, bytes, oldest } = await messages.backlog.of(queue.id);
     let result: QueueBatchResult;
     try {

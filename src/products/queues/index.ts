@@ -45,7 +45,15 @@ export const queues = {
       running: (queueId) => delivery.running(queueId),
     });
     const messages = await openMessages(meta, clock, look, metrics.count);
-    const delivery = createDelivery({ queues, messages, dispatch, clock, log, concurrencyMax: config["queues.concurrency_max"] });
+    const delivery = createDelivery({
+      queues,
+      messages,
+      dispatch,
+      clock,
+      log,
+      concurrencyMax: config["queues.concurrency_max"],
+      handlerMaxMs: config["workers.event_timeout_ms"],
+    });
     const limits = { perSecond: config["queues.messages_per_s_max"], backlogBytes: config["queues.backlog_max_bytes"] };
     const sender = openSender(messages, limits, clock);
     const subscriptions = await openSubscriptions(meta, clock, accountId, queues, messages);

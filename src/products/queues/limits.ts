@@ -22,8 +22,6 @@ export const CONCURRENCY_MAX = 250;
 export const PULL_BATCH_DEFAULT = 5;
 export const VISIBILITY_DEFAULT_MS = 30_000;
 export const VISIBILITY_MAX_MS = 12 * 3_600_000;
-/** Wall time of a consumer's handler. */
-export const HANDLER_MAX_MS = 15 * 60_000;
 
 /** Throws `queues.invalidName`. */
 export function checkName(name: string): void {

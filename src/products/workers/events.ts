@@ -20,12 +20,10 @@ export interface Events {
   queue(scriptName: string, batch: QueueBatch): Promise<QueueBatchResult>;
 }
 
-/** Documented wall time of a scheduled handler and of a queue consumer. */
-const HANDLER_TIMEOUT_MS = 15 * 60_000;
-
 const failed: QueueBatchResult = { outcome: "exception", ackAll: false, retryBatch: { retry: false }, explicitAcks: [], retryMessages: [] };
 
-export function createEvents(serving: Serving, log: Log, invocations: Invocations): Events {
+/** `timeoutMs`: the wall time of a handler, which is ended when it is over. */
+export function createEvents(serving: Serving, log: Log, invocations: Invocations, timeoutMs: number): Events {
   /** The answer, the limit that the event passed, or undefined when the process broke the event off. Rejects when there is no process to send it to. */
   async function post<T extends { outcome: string }>(
     scriptName: string,
@@ -38,7 +36,7 @@ export function createEvents(serving: Serving, log: Log, invocations: Invocation
     if (cpuMs !== undefined) lease.allowCpuMs(cpuMs);
     const begun = invocations.begin(lease.version.id);
     let status: InvocationStatus = "exceededResources";
-    const client = new Client("http://events", { socketPath: lease.socket("events"), headersTimeout: HANDLER_TIMEOUT_MS });
+    const client = new Client("http://events", { socketPath: lease.socket("events"), headersTimeout: timeoutMs });
     try {
       const answer = await client.request({ method: "POST", path, body: JSON.stringify(body) });
       if (answer.statusCode === 200) {

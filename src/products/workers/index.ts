@@ -82,7 +82,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const deployer = createDeployer(context, store, serving, routing, () => previews.manifests());
   const tails = createTails(kernel, store, serving);
   const previews = openPreviews(context, deployer, tails, zones);
-  const events = createEvents(serving, kernel.log, invocations);
+  const events = createEvents(serving, kernel.log, invocations, kernel.config["workers.event_timeout_ms"]);
   const cron = createCron({ meta: kernel.meta, clock: kernel.clock, log: kernel.log, store, events });
   await cron.start();
   const stacks = sourceMappedStacks(kernel.blobs, kernel.log, store.version);
