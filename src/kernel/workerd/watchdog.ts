@@ -166,9 +166,11 @@ export class Watchdog {
 
   #judge(cpu: number, busy: boolean): void {
     if (this.#over) return;
+    // Who answers need not be asked.
     if (this.#alive) {
       this.#alive = false;
       this.#pingedAtMs = undefined;
+      return;
     }
     if (this.#pingedAtMs === undefined) {
       if (busy) this.#ping(cpu);
