@@ -56,6 +56,8 @@ const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
 /** A process that lived this long has recovered: its next death starts the backoff anew. */
 const STABLE_MS = 30_000;
+/** A process that owns objects holds the databases of all that are awake, which no one of them is to blame for. */
+const OBJECTS_FACTOR = 4;
 /** How long a process that broke off its work may take to die before it counts as alive. */
 const DEATH_MS = 1_000;
 /** V8's last words when its heap is full. */
@@ -119,7 +121,7 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
         new Watchdog({
           pid: process.pid,
           cpuMs: limits.cpuMs,
-          memoryMaxBytes: (options.memoryMb + options.memoryOutsideMb) * 1024 * 1024,
+          memoryMaxBytes: (options.memoryMb + options.memoryOutsideMb * (spec.exclusive === undefined ? 1 : OBJECTS_FACTOR)) * 1024 * 1024,
           alivePath: socket(limits.aliveSocket),
           work: () => work,
           onExceeded: exceeded,

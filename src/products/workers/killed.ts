@@ -14,6 +14,19 @@ const messages: Readonly<Record<Exceeded, string>> = {
   exceededMemory: "Worker exceeded memory limit.",
 };
 
+/** Names of headers whose values nobody is to read in a trace (docs: Tail handler, `TailRequest`). */
+const SECRET_HEADER = /^(set-)?cookie$|auth|key|secret|token|jwt/i;
+
+/** The URL without what looks like an id or a secret: long hexadecimal numbers, and long mixtures of cases and digits. */
+export function redactedUrl(url: string): string {
+  return url.replace(/[A-Za-z0-9+_-]{21,}/g, (run) => {
+    const count = (set: RegExp): number => (run.match(set) ?? []).length;
+    const isHex = /^[0-9a-f+_-]+$/i.test(run) && count(/[0-9a-f]/gi) >= 32;
+    const isMixed = count(/[A-Z]/g) >= 2 && count(/[a-z]/g) >= 2 && count(/[0-9]/g) >= 2;
+    return isHex || isMixed ? "REDACTED" : run;
+  });
+}
+
 export interface KilledTrace extends TraceItem {
   readonly wallTime: number;
   readonly executionModel: string;
@@ -27,7 +40,9 @@ export interface KilledTrace extends TraceItem {
 export function killedTrace(outcome: Exceeded, request: IncomingMessage, startedAt: number, endedAt: number, ray: string): KilledTrace {
   const scheme = (request.socket as { encrypted?: boolean }).encrypted === true ? "https" : "http";
   const headers: Record<string, string> = { "cf-ray": ray };
-  for (const [name, value] of Object.entries(request.headers)) if (value !== undefined) headers[name] = String(value);
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (value !== undefined) headers[name] = SECRET_HEADER.test(name) ? "REDACTED" : String(value);
+  }
   const exception = { name: "Error", message: messages[outcome], timestamp: endedAt };
   return {
     outcome,
@@ -35,7 +50,7 @@ export function killedTrace(outcome: Exceeded, request: IncomingMessage, started
     truncated: false,
     executionModel: "stateless",
     eventTimestamp: startedAt,
-    event: { request: { method: request.method ?? "GET", url: `${scheme}://${request.headers.host}${request.url}`, headers } },
+    event: { request: { method: request.method ?? "GET", url: redactedUrl(`${scheme}://${request.headers.host}${request.url}`), headers } },
     logs: [],
     exceptions: [exception],
     diagnosticsChannelEvents: [],
