@@ -155,6 +155,8 @@ export const configKeys = {
   "observability.query_timeout_ms": key(30_000, "A query of logs and traces may take this long", positive),
   "observability.private_destinations": key(false, "Telemetry may be exported to private addresses, too"),
   "observability.destinations_max": key(50, "Destinations that telemetry is exported to", positive),
+  "secrets_store.stores_max": key(1, "Stores of the account", positive),
+  "secrets_store.secrets_max": key(100, "Secrets of the account, in all its stores", positive),
   "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
   "workers.cpu_ms": key(30_000, "CPU time of one invocation of a Worker that sets no `limits.cpu_ms`; 0 = unlimited"),
   "workers.event_timeout_ms": key(15 * 60_000, "Wall time of a scheduled handler and of a queue consumer's batch", positive),
