@@ -1,4 +1,4 @@
-/** Cron triggers, in real time: a schedule fires at most once a minute, so the two subjects share one deployment. */
+/** Cron triggers, in real time: a schedule fires at most once a minute, so the subjects share one minute. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
@@ -16,6 +16,11 @@ interface Run {
 
 test("[workers-17, workers-18] crons fire with their exact string and time; a rejected waitUntil is a failed run", async (t) => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "cron" })).body.result.id as string;
+  // A third subject waits for the same minute: a handler past its CPU time.
+  await deployWorker(t, platform, {
+    files: { "index.js": "export default { scheduled() { for (;;) Math.sqrt(2); } };" },
+    config: { name: "looping", limits: { cpu_ms: 300 }, triggers: { crons: ["* * * * *"] } },
+  });
   const project = await deployWorker(t, platform, {
     files: {
       "index.js": `export default {
@@ -38,6 +43,12 @@ test("[workers-17, workers-18] crons fire with their exact string and time; a re
     await new Promise((resolve) => setTimeout(resolve, 500));
     runs = (await platform.rest("GET", `${scripts}/ticking/schedules/runs`)).body.result as Run[];
   }
+  let looped: Run[] = [];
+  while (looped.length < 1 && Date.now() < deadline) {
+    looped = (await platform.rest("GET", `${scripts}/looping/schedules/runs`)).body.result as Run[];
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.equal(looped[0]?.outcome, "exceededCpu");
   const minute = (run: Run | undefined): number => Date.parse(run?.scheduled_time ?? "");
   const good = runs.find((run) => run.cron === "*/1 * * * *");
   const bad = runs.find((run) => run.cron === "* * * * *");
