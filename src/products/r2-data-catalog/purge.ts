@@ -1,11 +1,12 @@
 /**
  * Deletion of purged tables, after their grace period. One loop, woken by purges and by time; what is left over after a
  * crash is found again by its row, which goes last. Objects of a location that the catalog chose are deleted by prefix;
- * elsewhere only files that the table's metadata names, because other files may lie beside them.
+ * elsewhere only files that the table's metadata names, because other files may lie beside them. No purge waits for
+ * another that fails.
  */
 
 import { readManifest, readManifestList } from "../../protocols/iceberg/manifests.ts";
-import { parseS3Location, type TableMetadata } from "../../protocols/iceberg/metadata.ts";
+import { parseS3Location, parseTableMetadata, type TableMetadata } from "../../protocols/iceberg/metadata.ts";
 import type { Catalog } from "./model.ts";
 
 interface PurgeRow {
@@ -48,7 +49,12 @@ export function startPurger(catalog: () => Catalog): Purger {
         sleep(Math.min(wait, WAIT_MAX_MS));
         return;
       }
-      await purge(catalog(), row);
+      await purge(catalog(), row).catch(async (error: unknown) => {
+        kernel.log.warn("catalog.purge_failed", { error, bucket: row.bucket, location: row.location });
+        // Due again later: what is due for others does not wait behind it.
+        const dueAt = kernel.clock.now() + RETRY_MS;
+        await kernel.meta.run("UPDATE r2_data_catalog_purges SET due_at = ? WHERE id = ?", dueAt, row.id);
+      });
     }
   }
 
@@ -112,20 +118,18 @@ async function deleteReachable(catalog: Catalog, row: PurgeRow): Promise<void> {
   if (text === undefined) return;
   // A view owns its metadata files alone.
   if (text.includes('"view-uuid"')) return files.remove(row.bucket, [row.metadata_location]);
-  const { metadata } = await files.read(row.bucket, row.metadata_location);
+  const metadata = readable(catalog, row.metadata_location, () => parseTableMetadata(text));
+  if (metadata === undefined) return;
   const lists = metadata.snapshots.flatMap((snapshot) => (snapshot["manifest-list"] === undefined ? [] : [snapshot["manifest-list"]]));
   for (const list of lists) {
     const listBytes = await bytesAt(catalog, row.bucket, list);
     if (listBytes === undefined) continue;
-    for (const manifest of readManifestList(listBytes)) {
+    for (const manifest of readable(catalog, list, () => readManifestList(listBytes)) ?? []) {
       const bytes = await bytesAt(catalog, row.bucket, manifest.path);
       if (bytes === undefined) continue;
-      const { entries } = readManifest(bytes, manifest, metadata.schemas);
-      for (let i = 0; i < entries.length; i += BATCH)
-        await files.remove(
-          row.bucket,
-          entries.slice(i, i + BATCH).map((entry) => entry.file.path),
-        );
+      const read = () => readManifest(bytes, manifest, metadata.schemas).entries;
+      const paths = (readable(catalog, manifest.path, read) ?? []).map((entry) => entry.file.path);
+      for (let i = 0; i < paths.length; i += BATCH) await files.remove(row.bucket, paths.slice(i, i + BATCH));
       await files.remove(row.bucket, [manifest.path]);
     }
     await files.remove(row.bucket, [list]);
@@ -140,6 +144,16 @@ const others = (metadata: TableMetadata): string[] => [
   ...metadata["partition-statistics"].map((file) => file["statistics-path"]),
   ...metadata["metadata-log"].map((entry) => entry["metadata-file"]),
 ];
+
+/** What a file says, or undefined when it is damaged: nobody can know what it named, so that stays. */
+function readable<T>({ kernel }: Catalog, location: string, read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    kernel.log.warn("catalog.purge_unreadable", { error, location });
+    return undefined;
+  }
+}
 
 async function bytesAt(catalog: Catalog, bucket: string, location: string): Promise<Uint8Array | undefined> {
   const place = parseS3Location(location);

@@ -151,7 +151,7 @@ export async function loadTable(catalog: Catalog, warehouse: Warehouse, identifi
 
 /**
  * Takes the table out of the catalog. Its files stay, unless `purge`: then they are deleted after the grace period of
- * the table, its namespace, or 6 days.
+ * the table, its namespace, or 6 days. A table with `gc.enabled=false` may share its files with others: they always stay.
  */
 export async function dropTable(catalog: Catalog, warehouse: Warehouse, identifier: TableIdentifier, purge: boolean): Promise<void> {
   const { meta } = catalog.kernel;
@@ -159,7 +159,8 @@ export async function dropTable(catalog: Catalog, warehouse: Warehouse, identifi
     const row = await getTable(meta, warehouse, identifier);
     if (!purge) return removeRow(catalog, warehouse, row, undefined);
     const namespace = await getNamespace(meta, warehouse, identifier.namespace);
-    const { metadata } = await catalog.files.read(warehouse.bucket, row.metadata_location);
-    await removeRow(catalog, warehouse, row, gracePeriodSeconds(metadata.properties, namespaceProperties(namespace)));
+    const { properties } = (await catalog.files.read(warehouse.bucket, row.metadata_location)).metadata;
+    const shared = properties["gc.enabled"]?.toLowerCase() === "false";
+    await removeRow(catalog, warehouse, row, shared ? undefined : gracePeriodSeconds(properties, namespaceProperties(namespace)));
   });
 }

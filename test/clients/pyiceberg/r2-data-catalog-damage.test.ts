@@ -4,7 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+} from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
 import { noPython } from "../../harness/python.ts";
 import { lake } from "./lake.ts";
@@ -151,4 +158,64 @@ test("a metadata file that is missing or damaged is told as such, and the table 
     assert.equal((await change(name, "3")).json.metadata.properties.value, "3");
     assert.match((await r2Sql(`SELECT count(*) AS n FROM meta.${name}`)).text, /"n":0/);
   }
+});
+
+test("a purge deletes what it can read and nothing that is not the table's, and no other purge waits for it", {
+  skip: noPython,
+}, async () => {
+  const TABLES = ["cut_list", "cut_manifest", "nonsense", "foreign", "kept", "whole"];
+  const { stdout } = await own.py(`
+import json
+catalog.create_namespace("purged")
+paths = {}
+for name in ${JSON.stringify(TABLES)}:
+    properties = {"cloudflare-data-catalog.deletion.grace-period-seconds": "2", "gc.enabled": "false" if name == "kept" else "true"}
+    table = catalog.create_table(f"purged.{name}", pa.schema([("id", pa.int64())]), properties=properties, location=f"s3://{BUCKET}/purged/{name}")
+    for id in range(2):
+        table.append(pa.table({"id": [id]}))
+    snapshot = table.current_snapshot()
+    paths[name] = {"list": snapshot.manifest_list, "manifest": snapshot.manifests(table.io)[0].manifest_path, "metadata": table.metadata_location, "snapshot": str(snapshot.snapshot_id)}
+print(json.dumps(paths))
+`);
+  const paths = JSON.parse(stdout.trim().split("\n").at(-1) as string) as Record<string, Record<string, string>>;
+  const path = (name: string, kind: string): string => keyOf(paths[name]?.[kind] as string);
+  // Another bucket's files, a good manifest list among them, named by a commit.
+  await s3.send(new CreateBucketCommand({ Bucket: "neighbour" }));
+  await s3.send(new PutObjectCommand({ Bucket: "neighbour", Key: "snap.avro", Body: await bytes(path("foreign", "list")) }));
+  const snapshot = `{"snapshot-id":77,"parent-snapshot-id":${paths.foreign?.snapshot},"sequence-number":3,"timestamp-ms":${Date.now() + 1000},
+    "manifest-list":"s3://neighbour/snap.avro","summary":{"operation":"append"},"schema-id":0}`;
+  const committed = await call(
+    "POST",
+    "/namespaces/purged/tables/foreign",
+    `{"requirements":[],"updates":[{"action":"add-snapshot","snapshot":${snapshot}}]}`,
+  );
+  assert.equal(committed.status, 200, committed.text);
+
+  const keys = async (name: string): Promise<string[]> => {
+    const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket: own.bucket, Prefix: `purged/${name}/` }));
+    return Contents.map((object) => object.Key as string);
+  };
+  const kept = await keys("kept");
+  for (const name of TABLES) {
+    const answer = await call("DELETE", `/namespaces/purged/tables/${name}?purgeRequested=true`);
+    assert.equal(answer.status, 204, answer.text);
+  }
+  await cut(path("cut_list", "list"));
+  await cut(path("cut_manifest", "manifest"));
+  await put(path("nonsense", "metadata"), "{");
+  const gone = async (name: string, left: number): Promise<void> => {
+    const deadline = Date.now() + 20_000;
+    // The deletion is in the background; the list of the bucket is the only way to see it.
+    while ((await keys(name)).length > left) {
+      assert.ok(Date.now() < deadline, `${name}: ${await keys(name)}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  await gone("whole", 0);
+  await gone("foreign", 0);
+  // What the damaged files named cannot be known: one manifest and its data file, and one data file.
+  await gone("cut_list", 2);
+  await gone("cut_manifest", 1);
+  assert.deepEqual(await keys("kept"), kept, "gc.enabled=false keeps a table's files");
+  await s3.send(new HeadObjectCommand({ Bucket: "neighbour", Key: "snap.avro" }));
 });
