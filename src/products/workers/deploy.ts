@@ -282,6 +282,7 @@ export function createDeployer(
     logpush: upload.metadata.logpush ?? old?.logpush ?? false,
     observability: upload.metadata.observability ?? null,
     tail_consumers: upload.metadata.tail_consumers ?? [],
+    streaming_tail_consumers: upload.metadata.streaming_tail_consumers ?? [],
     tags: upload.metadata.tags ?? old?.tags ?? [],
   });
 
@@ -289,7 +290,7 @@ export function createDeployer(
     upload: (name, upload, { deploy, source }) =>
       exclusively(name, async () => {
         if (!deploy && upload.metadata.migrations !== undefined) throw workersError("versionUploadMigrations");
-        checkConsumers(name, upload.metadata.tail_consumers ?? []);
+        checkConsumers(name, [...(upload.metadata.tail_consumers ?? []), ...(upload.metadata.streaming_tail_consumers ?? [])]);
         const { script, live, fresh, versionId, content } = await prepare(name, upload, source);
         const exported = content.syntax === "modules" ? content.exports.map((e) => e.name) : undefined;
         const { version, sources } = await meta
@@ -379,7 +380,7 @@ export function createDeployer(
     patchSettings: (name, change) =>
       exclusively(name, async () => {
         const live = store.require(name);
-        checkConsumers(name, change.tail_consumers ?? []);
+        checkConsumers(name, [...(change.tail_consumers ?? []), ...(change.streaming_tail_consumers ?? [])]);
         await store.updateScript(live.script.id, { settings: { ...live.script.settings, ...change } });
         return (await follow(name)) as LiveScript;
       }),

@@ -93,6 +93,8 @@ export interface ScriptSettings {
   readonly observability: unknown;
   /** Tail Workers. */
   readonly tail_consumers: readonly { readonly service: string }[];
+  /** Tail Workers whose `tailStream` hears of events as they happen. */
+  readonly streaming_tail_consumers: readonly { readonly service: string }[];
   readonly tags: readonly string[];
 }
 

@@ -84,6 +84,9 @@ export interface Previews {
   close(): Promise<void>;
 }
 
+/** A preview has no callers, routes, tail Workers or records of its own. */
+const ALONE = { entries: [], tailed: true, zones: [], telemetry: undefined, consumers: [], streamConsumers: [] } as const;
+
 const hashOf = (token: string): string => createHash("sha256").update(token).digest("hex");
 const processId = (version: Version): string => `preview-${version.id}`;
 
@@ -128,8 +131,7 @@ export function openPreviews(context: PlanContext, deployer: Deployer, tails: Ta
     runtime.define({
       id: processId(version),
       label: `${name} (preview)`,
-      plan: (socket) =>
-        planProcess(context, { script, version, entries: [], tailed: true, zones: [], telemetry: undefined, consumers: [] }, socket),
+      plan: (socket) => planProcess(context, { script, version, ...ALONE }, socket),
       ...(version.syntax !== "none" && { limits: { cpuMs: cpuMsOf(version, config), aliveSocket: EVENTS } }),
       output: (stream, line) => log.info("worker.output", { worker: name, preview: true, stream, line }),
     });

@@ -54,6 +54,12 @@ export const entryName = ({ entrypoint, props }: Entry): string =>
     .digest("hex")
     .slice(0, 12)}`;
 
+/** A tail Worker, with the path of the socket that leads to it. */
+interface TailWorker {
+  readonly name: string;
+  readonly path: string;
+}
+
 export interface PlanOptions {
   readonly script: Pick<Script, "id" | "name">;
   readonly version: Version;
@@ -66,7 +72,9 @@ export interface PlanOptions {
   /** What is kept of invocations. */
   readonly telemetry: TelemetryRates | undefined;
   /** Tail Workers, with the sockets that reach them. */
-  readonly consumers: readonly { readonly name: string; readonly path: string }[];
+  readonly consumers: readonly TailWorker[];
+  /** Those that hear of events as they happen. */
+  readonly streamConsumers: readonly TailWorker[];
 }
 
 /** What a plan is made with. */
@@ -103,9 +111,15 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   const hasObjects = (objects.durableObjectNamespaces ?? []).length > 0;
   const services: Service[] = [internet(kernel), ...(parts.services ?? [])];
   const tails: string[] = [];
-  for (const { name, path } of options.consumers) {
-    services.push({ name: `tail:${name}`, external: { address: `unix:${path}`, http: LINK_HTTP } });
-    tails.push(`tail:${name}`);
+  const streamingTails: string[] = options.telemetry === undefined ? [] : ["freehold-trace"];
+  for (const [kind, workers, to] of [
+    ["tail", options.consumers, tails],
+    ["tail-stream", options.streamConsumers, streamingTails],
+  ] as const) {
+    for (const { name, path } of workers) {
+      services.push({ name: `${kind}:${name}`, external: { address: `unix:${path}`, http: LINK_HTTP } });
+      to.push(`${kind}:${name}`);
+    }
   }
   if (options.tailed) {
     services.push(...tailServices(kernel, script.id, version.id));
@@ -134,7 +148,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
           durableObjectStorage: context.durableObjects.storage.service,
         }),
         tails,
-        ...(options.telemetry !== undefined && { streamingTails: ["freehold-trace"] }),
+        ...(streamingTails.length > 0 && { streamingTails }),
       },
     });
     services.push(dispatcher(), context.cache.service(CACHE, script.id));

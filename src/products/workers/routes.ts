@@ -28,6 +28,7 @@ const settingsSchema = z.object({
   logpush: z.boolean().nullish(),
   observability: observabilitySchema.nullish(),
   tail_consumers: tailConsumers.nullish(),
+  streaming_tail_consumers: tailConsumers.nullish(),
   tags: z.array(z.string()).nullish(),
 });
 
@@ -107,6 +108,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
           ...(change.logpush != null && { logpush: change.logpush }),
           ...(change.observability !== undefined && { observability: change.observability }),
           ...(change.tail_consumers != null && { tail_consumers: change.tail_consumers }),
+          ...(change.streaming_tail_consumers != null && { streaming_tail_consumers: change.streaming_tail_consumers }),
           ...(change.tags != null && { tags: change.tags }),
         });
         return scriptSettingsView(live.script);

@@ -47,6 +47,7 @@ interface Defined {
     /** Durable Object namespaces whose files the process owns. */
     readonly exclusive: readonly string[];
     readonly consumers: readonly string[];
+    readonly streamConsumers: readonly string[];
     readonly zones: readonly string[];
     readonly telemetry: TelemetryRates | undefined;
   };
@@ -90,17 +91,20 @@ export function createServing(
     // A Worker with Durable Objects is tailed from the start: replacing its process for a tail would drop its WebSockets.
     const tailed = tailedScripts.has(script.id) || exclusive.length > 0;
     const consumers = script.settings.tail_consumers.map((consumer) => consumer.service).sort();
+    const streamConsumers = script.settings.streaming_tail_consumers.map((consumer) => consumer.service).sort();
     const zones = zonesOf(script.id);
     const telemetry = context.telemetry.plan(script.settings.observability);
-    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, consumers, zones, telemetry };
+    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, consumers, streamConsumers, zones, telemetry };
     const known = defined.get(id);
     if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return id;
     const spec: ProcessSpec = {
       id,
       label: script.name,
       async plan(socket) {
-        const paths = await Promise.all(consumers.map(async (name) => ({ name, path: await context.link(entryOfWorker(name, {})) })));
-        return planProcess(context, { script, version, entries, tailed, zones, telemetry, consumers: paths }, socket);
+        const reached = (names: readonly string[]) =>
+          Promise.all(names.map(async (name) => ({ name, path: await context.link(entryOfWorker(name, {})) })));
+        const tailWorkers = { consumers: await reached(consumers), streamConsumers: await reached(streamConsumers) };
+        return planProcess(context, { script, version, entries, tailed, zones, telemetry, ...tailWorkers }, socket);
       },
       ...(version.syntax !== "none" && { limits: { cpuMs: cpuMsOf(version, kernel.config), aliveSocket: EVENTS } }),
       ...(exclusive.length > 0 && {

@@ -66,7 +66,7 @@ export interface ScriptStore {
   remember(name: string, live: LiveScript | undefined): void;
 }
 
-const defaultSettings: ScriptSettings = { logpush: false, observability: null, tail_consumers: [], tags: [] };
+const defaultSettings: ScriptSettings = { logpush: false, observability: null, tail_consumers: [], streaming_tail_consumers: [], tags: [] };
 
 export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<ScriptStore> {
   const byName = new Map<string, LiveScript>();

@@ -52,6 +52,7 @@ const metadataSchema = z.looseObject({
   logpush: flag.optional(),
   observability: observabilitySchema.nullish(),
   tail_consumers: tailConsumers.nullish(),
+  streaming_tail_consumers: tailConsumers.nullish(),
   tags: z.array(z.string()).nullish(),
   limits: limitsSchema.nullish(),
   placement: z.unknown().optional(),

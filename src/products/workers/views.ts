@@ -32,6 +32,7 @@ export function scriptView({ script, versions }: LiveScript, migrationTag: strin
     logpush: script.settings.logpush,
     observability: script.settings.observability,
     tail_consumers: script.settings.tail_consumers,
+    streaming_tail_consumers: script.settings.streaming_tail_consumers,
     placement: version?.placement ?? {},
     placement_mode: (version?.placement as { mode?: string } | undefined)?.mode,
     ...(version?.limits !== undefined && { limits: version.limits }),
@@ -133,5 +134,6 @@ export const scriptSettingsView = ({ settings }: Script): Record<string, unknown
   logpush: settings.logpush,
   observability: settings.observability,
   tail_consumers: settings.tail_consumers,
+  streaming_tail_consumers: settings.streaming_tail_consumers,
   tags: settings.tags,
 });

@@ -20,6 +20,39 @@ async function json(url: string, init: Parameters<typeof platform.fetch>[1] = {}
   return JSON.parse(body);
 }
 
+test("a streaming tail Worker hears of an invocation's events in their order", async (t) => {
+  const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "tail-stream" })).body.result.id as string;
+  await deployWorker(t, platform, {
+    files: {
+      "index.js": `export default { tailStream(onset, env) {
+        const seen = [onset.event.type + " " + onset.event.info?.url];
+        return async ({ event }) => {
+          seen.push(event.type === "log" ? "log " + event.message.join(" ") : event.type);
+          if (event.type === "outcome") await env.SEEN.put("seen", JSON.stringify([...seen, event.outcome]));
+        };
+      } };`,
+    },
+    config: { name: "stream-observer", kv_namespaces: [{ binding: "SEEN", id: namespace }] },
+  });
+  const project = await deployWorker(t, platform, {
+    files: { "index.js": `export default { fetch() { console.log("hello", "stream"); return new Response("done"); } };` },
+    config: { name: "stream-producer", streaming_tail_consumers: [{ service: "stream-observer" }] },
+  });
+  assert.equal(await (await platform.fetch(`${project.url}/page`)).text(), "done");
+  const value = `${platform.ready.api}${account}/storage/kv/namespaces/${namespace}/values/seen`;
+  const deadline = Date.now() + 30_000;
+  let response = await fetch(value, { headers: { authorization: `Bearer ${platform.ready.api_token}` } });
+  while (response.status === 404 && Date.now() < deadline)
+    response = await fetch(value, { headers: { authorization: `Bearer ${platform.ready.api_token}` } });
+  const seen = (await response.json()) as string[];
+  assert.equal(seen[0], `onset ${project.url}/page`);
+  assert.deepEqual(
+    seen.filter((event) => event.startsWith("log ")).map((event) => event.includes("hello")),
+    [true],
+  );
+  assert.deepEqual(seen.slice(-2), ["outcome", "ok"]);
+});
+
 test("[workers-19, workers-20, workers-21] a tail Worker gets logs, exceptions, outcome and channels, redacted", async (t) => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "tail" })).body.result.id as string;
   await deployWorker(t, platform, {
