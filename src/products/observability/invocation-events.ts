@@ -6,7 +6,17 @@
 import type { MeteredInvocation, ObservedWorker } from "../../kernel/capabilities.ts";
 import type { SpanRecord } from "../../kernel/invocation-record.ts";
 import type { ObservabilitySettings } from "./settings.ts";
-import { fingerprintOf, newEventId, type Row, rowOf, type TelemetryEvent, templateOf } from "./telemetry-event.ts";
+import {
+  fingerprintOf,
+  moreWorkers,
+  type Row,
+  rowOf,
+  type Shared,
+  sharedOf,
+  templateOf,
+  type WorkersPart,
+  workersPart,
+} from "./telemetry-event.ts";
 
 export interface Telemetered {
   readonly logs: readonly Row[];
@@ -36,7 +46,7 @@ interface Common {
   readonly trigger: string;
   readonly rayId: string | undefined;
   readonly url: string | undefined;
-  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly shared: Shared;
   readonly workers: Readonly<Record<string, unknown>>;
 }
 
@@ -73,7 +83,7 @@ function commonOf(account: string, worker: ObservedWorker, settings: Observabili
     trigger,
     rayId,
     url: url?.href,
-    metadata: {
+    shared: sharedOf({
       account,
       service: worker.scriptName,
       requestId: invocation.invocationId,
@@ -83,7 +93,7 @@ function commonOf(account: string, worker: ObservedWorker, settings: Observabili
       provider: "cloudflare",
       cloudService: "workers",
       traceId: invocation.traceId,
-    },
+    }),
     workers: {
       eventType,
       event: details(info, url, headers, invocation.statusCode, rayId),
@@ -141,46 +151,49 @@ function details(
 
 function logRows(common: Common, service: string, sampleInterval: number, invocationLogs: boolean): Row[] {
   const { invocation } = common;
+  const workers = workersPart(common.workers);
   const rows = invocation.logs.map(({ time, level, message }) => {
     const { source, text } = sourceOf(level, message);
-    return line(common, service, time, source, text, level === "error" ? { level, error: text } : { level }, sampleInterval);
+    return line(
+      common.shared,
+      workers,
+      service,
+      time,
+      source,
+      text,
+      level === "error" ? { level, error: text } : { level },
+      sampleInterval,
+    );
   });
   for (const { time, name, message, stack } of invocation.exceptions) {
     const text = `${name}: ${message}`;
     const source = { level: "error", message: text, exception: { name, message, timestamp: time, ...(stack !== undefined && { stack }) } };
-    rows.push(line(common, service, time, source, text, { level: "error", error: text }, sampleInterval));
+    rows.push(line(common.shared, workers, service, time, source, text, { level: "error", error: text }, sampleInterval));
   }
-  if (invocationLogs) rows.push(invocationRow(common, sampleInterval));
+  if (invocationLogs) rows.push(invocationRow(common, workers, sampleInterval));
   return rows;
 }
 
 function line(
-  { metadata, workers }: Common,
+  shared: Shared,
+  workers: WorkersPart,
   service: string,
-  time: number,
+  timestamp: number,
   source: Readonly<Record<string, unknown>>,
-  text: string,
+  message: string,
   own: Readonly<Record<string, unknown>>,
   sampleInterval: number,
 ): Row {
-  const template = templateOf(text);
-  const event: TelemetryEvent = {
-    dataset: "cloudflare-workers",
-    timestamp: time,
-    source,
-    $workers: workers,
-    $metadata: {
-      id: newEventId(time),
-      ...(metadata as { service: string; requestId: string }),
-      ...own,
-      type: "cf-worker-log",
-      message: text,
-      messageTemplate: template,
-      ...("error" in own && { errorTemplate: template }),
-      fingerprint: fingerprintOf(service, template),
-    },
+  const template = templateOf(message);
+  const metadata = {
+    ...own,
+    type: "cf-worker-log",
+    message,
+    messageTemplate: template,
+    ...("error" in own && { errorTemplate: template }),
+    fingerprint: fingerprintOf(service, template),
   };
-  return rowOf(event, sampleInterval);
+  return rowOf(shared, { dataset: "cloudflare-workers", timestamp, source, workers, metadata, sampleInterval });
 }
 
 /** As documented, an object (or text that is the JSON of one) becomes fields; anything else one message. */
@@ -205,27 +218,25 @@ function objectIn(value: unknown): Record<string, unknown> | undefined {
   return typeof found === "object" && found !== null && !Array.isArray(found) ? (found as Record<string, unknown>) : undefined;
 }
 
-function invocationRow({ metadata, workers, invocation, trigger, url }: Common, sampleInterval: number): Row {
+function invocationRow({ shared, invocation, trigger, url }: Common, workers: WorkersPart, sampleInterval: number): Row {
   const { start, end, statusCode, exceptions, outcome, channelEvents, cpuTimeMs } = invocation;
   const failed = outcome !== "ok" && outcome !== "canceled" && outcome !== "responseStreamDisconnected";
   const error = exceptions[0] === undefined ? (failed ? outcome : undefined) : `${exceptions[0].name}: ${exceptions[0].message}`;
   const message = url === undefined ? trigger : `${trigger.split(" ")[0]} ${url}`;
-  const event: TelemetryEvent = {
+  const level = failed ? "error" : "info";
+  return rowOf(shared, {
     dataset: "cloudflare-workers",
     timestamp: start,
-    source: { level: failed ? "error" : "info", message },
-    $workers: {
-      ...workers,
+    source: { level, message },
+    workers: moreWorkers(workers, {
       cpuTimeMs,
       wallTimeMs: end - start,
       ...(channelEvents.length > 0 && {
         diagnosticsChannelEvents: channelEvents.map(({ time, ...rest }) => ({ timestamp: time, ...rest })),
       }),
-    },
-    $metadata: {
-      id: newEventId(start),
-      ...(metadata as { service: string; requestId: string }),
-      level: failed ? "error" : "info",
+    }),
+    metadata: {
+      level,
       type: "cf-worker-event",
       message,
       ...(error !== undefined && { error }),
@@ -233,8 +244,8 @@ function invocationRow({ metadata, workers, invocation, trigger, url }: Common, 
       ...(statusCode !== undefined && { statusCode }),
       spanId: invocation.spanId,
     },
-  };
-  return rowOf(event, sampleInterval);
+    sampleInterval,
+  });
 }
 
 // --- spans --------------------------------------------------------------------------------------------------
@@ -313,19 +324,17 @@ interface Span {
   readonly attributes: Readonly<Record<string, unknown>>;
 }
 
-function spanRow({ metadata, invocation, trigger }: Common, span: Span, sampleInterval: number): Row {
+function spanRow({ shared, invocation, trigger }: Common, span: Span, sampleInterval: number): Row {
   const duration = span.end - span.start;
   const isRoot = span.id === invocation.spanId;
   const [exception] = isRoot ? invocation.exceptions : [];
   const error =
     exception !== undefined ? `${exception.name}: ${exception.message}` : span.outcome === "exception" ? "exception" : undefined;
-  const event: TelemetryEvent = {
+  return rowOf(shared, {
     dataset: "otel",
     timestamp: span.start,
     source: span.attributes,
-    $metadata: {
-      id: newEventId(span.start),
-      ...(metadata as { service: string; requestId: string }),
+    metadata: {
       type: "span",
       spanId: span.id,
       ...(span.parentId !== undefined && { parentSpanId: span.parentId }),
@@ -338,6 +347,7 @@ function spanRow({ metadata, invocation, trigger }: Common, span: Span, sampleIn
       ...(error !== undefined && { error }),
       ...(isRoot && invocation.statusCode !== undefined && { statusCode: invocation.statusCode }),
     },
-  };
-  return rowOf(event, sampleInterval, { "$metadata.duration": duration });
+    sampleInterval,
+    ...(duration === 0 && { hidden: { "$metadata.duration": 0 } }),
+  });
 }

@@ -54,7 +54,7 @@ export function queryEngine(store: EventStore, timeoutMs: number): QueryEngine {
         const from = Math.max(timeframe.from, store.horizon());
         const { to } = timeframe;
         const sources = await store.sources(from, to);
-        const signal = AbortSignal.timeout(timeoutMs);
+        const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), store.stopping]);
         try {
           const result = await work({
             all<T>(make: (values: Values) => string): Promise<T[]> {

@@ -3,7 +3,7 @@
  * files, and dropped when its events are in one. Not durable: the journal is.
  */
 import type { Connection } from "../../kernel/duckdb/engine.ts";
-import type { Row } from "./telemetry-event.ts";
+import { type Row, textOf } from "./telemetry-event.ts";
 
 /** Of the tables and of the files. */
 const columns = {
@@ -17,13 +17,13 @@ const columns = {
   n: "MAP(VARCHAR, DOUBLE)",
   b: "MAP(VARCHAR, BOOLEAN)",
   event: "VARCHAR",
-} as const satisfies Record<keyof Row, string>;
+} as const;
 
 const DEFINITION = Object.entries(columns)
   .map(([name, type]) => `${name} ${type}`)
   .join(", ");
 /** The form of a JSON array of rows, for DuckDB's from_json. */
-const STRUCTURE = JSON.stringify([columns]);
+const STRUCTURE = JSON.stringify([{ ...columns, event: "JSON" }]);
 /** A FROM item without rows. */
 export const NO_EVENTS = `(SELECT ${Object.entries(columns)
   .map(([name, type]) => `NULL::${type} AS ${name}`)
@@ -38,6 +38,8 @@ export class RecentTable {
   #writing: Promise<void> = Promise.resolve();
   #users = 0;
   #dropped = false;
+  #dropping = false;
+  readonly #gone = Promise.withResolvers<void>();
   rows = 0;
   /** As JSON. */
   bytes = 0;
@@ -81,14 +83,16 @@ export class RecentTable {
     void this.#dropWhenUnused();
   }
 
-  /** No new users; the table goes with the last one. */
-  drop(): void {
+  /** No new users; the table goes with the last one. Resolves when it is gone. */
+  drop(): Promise<void> {
     this.#dropped = true;
     void this.#dropWhenUnused();
+    return this.#gone.promise;
   }
 
-  get waiting(): number {
-    return this.#waiting.length;
+  /** Resolves when no statement of this table's own runs. */
+  async settled(): Promise<void> {
+    await this.#writing.catch(() => undefined);
   }
 
   flush(): Promise<void> {
@@ -101,16 +105,19 @@ export class RecentTable {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.slice(0, BATCH_ROWS);
       const sql = `INSERT INTO ${this.name} SELECT row.* FROM (SELECT unnest(from_json($1, $2)) AS row)`;
-      await connection.run(sql, [JSON.stringify(batch), STRUCTURE]);
+      await connection.run(sql, [`[${batch.map(textOf).join(",")}]`, STRUCTURE]);
       // Only now: what failed is tried again with the next.
       this.#waiting = this.#waiting.slice(batch.length);
     }
   }
 
   async #dropWhenUnused(): Promise<void> {
-    if (!this.#dropped || this.#users > 0) return;
+    if (!this.#dropped || this.#users > 0 || this.#dropping) return;
+    this.#dropping = true;
     this.#waiting = [];
-    await this.#writing.catch(() => undefined);
+    await this.settled();
+    // What is left of it goes with the engine.
     await (await this.#connection).run(`DROP TABLE IF EXISTS ${this.name}`).catch(() => undefined);
+    this.#gone.resolve();
   }
 }

@@ -12,7 +12,7 @@ import { openLog } from "../../kernel/log.ts";
 import { openSqliteMeta } from "../../kernel/meta/sqlite.ts";
 import { migrations } from "./migrations.ts";
 import { type EventStore, openEventStore } from "./store.ts";
-import { newEventId, type Row, rowOf } from "./telemetry-event.ts";
+import { type Row, rowOf, sharedOf } from "./telemetry-event.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -48,8 +48,8 @@ async function open(t: TestContext, settings: Record<string, unknown> = {}) {
 }
 
 function event(time: number, message: string): Row {
-  const metadata = { id: newEventId(time), service: "w", requestId: `r-${message}`, message };
-  return rowOf({ dataset: "cloudflare-workers", timestamp: time, source: { message }, $metadata: metadata }, 1);
+  const shared = sharedOf({ service: "w", requestId: `r-${message}` });
+  return rowOf(shared, { dataset: "cloudflare-workers", timestamp: time, source: { message }, metadata: { message }, sampleInterval: 1 });
 }
 
 async function messages(store: EventStore): Promise<string[]> {
@@ -128,12 +128,33 @@ test("events that the disk does not take are bounded: more are lost, not held", 
   assert(kept.length > 0 && kept.length < 20, String(kept.length));
 });
 
-test("a log with more fields than are kept keeps what the platform says of it", () => {
-  const source = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`f${i}`, i]));
-  const row = rowOf(
-    { dataset: "cloudflare-workers", timestamp: 1, source, $metadata: { id: "1", service: "w", requestId: "r", message: "m" } },
-    1,
-  );
-  assert.equal(row.s["$metadata.service"], "w");
-  assert(Object.keys(row.n).length < 500);
+test("a log with more fields than are kept, or with the platform's own names, does not touch what the platform says of it", async (t) => {
+  const { clock, store } = await open(t);
+  const source = {
+    message: "many",
+    "a.b": 1,
+    a: { b: 2 },
+    "$metadata.service": "spoofed",
+    $metadata: { service: "spoofed", requestId: "spoofed" },
+    $workers: { outcome: "spoofed" },
+    ...Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`f${i}`, i])),
+  };
+  const shared = sharedOf({ service: "w", requestId: "r" });
+  store.add([
+    rowOf(shared, { dataset: "cloudflare-workers", timestamp: clock.time, source, metadata: { message: "m" }, sampleInterval: 1 }),
+  ]);
+  const sources = await store.sources(0, Number.MAX_SAFE_INTEGER);
+  try {
+    const columns = [
+      "s['$metadata.service'] AS service",
+      "s['$workers.outcome'] AS outcome",
+      "n['a.b'] AS b",
+      "len(map_keys(n)) < 500 AS bounded",
+      "event->'source'->>'message' AS message",
+    ];
+    const [row] = await sources.connection.all(`SELECT ${columns.join(", ")} FROM ${sources.items[0]}`);
+    assert.deepEqual({ ...row }, { service: "w", outcome: null, b: 2, bounded: true, message: "many" });
+  } finally {
+    await sources.release();
+  }
 });

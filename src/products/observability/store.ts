@@ -15,7 +15,7 @@ import { copyToParquet } from "../../kernel/duckdb/parquet.ts";
 import type { Journal } from "../../kernel/journal/journal.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { NO_EVENTS, RecentTable } from "./recent.ts";
-import type { Row } from "./telemetry-event.ts";
+import { type Row, rowsIn, textOf } from "./telemetry-event.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -49,6 +49,8 @@ export interface EventStore {
   sources(from: number, to: number): Promise<Sources>;
   /** Nothing before this time is shown. */
   horizon(): number;
+  /** Aborted when the store stops: queries should end. */
+  readonly stopping: AbortSignal;
   /** Does what the time asks for: files of hours that are over, deletes what is old. Also happens by itself. */
   tend(): Promise<void>;
   stop(): Promise<void>;
@@ -124,7 +126,7 @@ export async function openEventStore(kernel: Parts): Promise<EventStore> {
   function add(given: readonly Row[]): void {
     const rows = within(given);
     if (rows.length === 0) return;
-    const payload = Buffer.from(JSON.stringify(rows));
+    const payload = Buffer.from(`[${rows.map(textOf).join(",")}]`);
     if (held() + payload.length > config["observability.pending_max_bytes"]) {
       lost += rows.length;
       return;
@@ -147,7 +149,7 @@ export async function openEventStore(kernel: Parts): Promise<EventStore> {
     while (offset < from.end) {
       const entries = await from.read(offset, READ_BYTES);
       for (const entry of entries) {
-        const rows = JSON.parse(Buffer.from(entry.payload).toString("utf8")) as Row[];
+        const rows = rowsIn(Buffer.from(entry.payload).toString("utf8"));
         offset = entry.offset + entry.count;
         const recent = hold(rows, Buffer.from(entry.payload));
         recent.end = offset;
@@ -160,6 +162,9 @@ export async function openEventStore(kernel: Parts): Promise<EventStore> {
   // --- rolls ---
 
   let rolling = Promise.resolve();
+  /** What the engine works on besides: it must not be closed under a statement. */
+  const drops = new Set<Promise<void>>();
+  const queries = new Set<Promise<void>>();
   const stopping = new AbortController();
 
   function seal(): void {
@@ -219,7 +224,9 @@ export async function openEventStore(kernel: Parts): Promise<EventStore> {
     }
     files = [...files, ...written];
     sealed.shift();
-    table.drop();
+    const gone = table.drop();
+    drops.add(gone);
+    void gone.then(() => drops.delete(gone));
     await journal.trim(recent.end);
     log.debug("observability.rolled", { events: table.rows, files: written.length });
   }
@@ -299,6 +306,7 @@ export async function openEventStore(kernel: Parts): Promise<EventStore> {
   return {
     add,
     horizon,
+    stopping: stopping.signal,
     tend: tended,
     async sources(from, to) {
       const overlaps = (item: { readonly from: number; readonly to: number }): boolean => item.from < to && item.to >= from;
@@ -308,8 +316,12 @@ export async function openEventStore(kernel: Parts): Promise<EventStore> {
       const uses = await Promise.allSettled(recent.map((table) => table.use()));
       const local = await Promise.allSettled(wanted.map(({ blob }) => blobs.localFile(blob)));
       const connection = await (await engine()).connect();
+      const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+      queries.add(ended);
       const release = async (): Promise<void> => {
         connection.close();
+        queries.delete(ended);
+        end();
         recent.forEach((table, i) => {
           if (uses[i]?.status === "fulfilled") table.release();
         });
@@ -338,6 +350,8 @@ export async function openEventStore(kernel: Parts): Promise<EventStore> {
       stopping.abort();
       await tending;
       await rolling;
+      await Promise.all(queries);
+      await Promise.all([...drops, ...[...sealed, ...(current ? [current] : [])].map(({ table }) => table.settled())]);
       // The journal has what is in memory, once it has been written there.
       await Promise.all([...sealed, ...(current ? [current] : [])].map(({ appended }) => appended));
       if (opening !== undefined) (await opening).close();

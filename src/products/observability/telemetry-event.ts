@@ -21,7 +21,7 @@ export interface Metadata {
   readonly [key: string]: unknown;
 }
 
-/** A row as it lies in the journal, in memory and in Parquet. */
+/** An event and what it is found by. Its parts are JSON already: a log line costs no more than it must. */
 export interface Row {
   /** Begins with the time: the order of ids is the order of events. */
   readonly id: string;
@@ -31,12 +31,44 @@ export interface Row {
   readonly dataset: string;
   readonly request: string;
   readonly trace: string | null;
-  /** Fields by type. */
-  readonly s: Readonly<Record<string, string>>;
-  readonly n: Readonly<Record<string, number>>;
-  readonly b: Readonly<Record<string, boolean>>;
-  /** The event as JSON. */
+  /** Members s, n and b: fields by type, each name once in its type. */
+  readonly fields: string;
   readonly event: string;
+}
+
+/** The row as JSON, as it lies in the journal and goes into a table. */
+export const textOf = ({ id, ts, si, dataset, request, trace, fields, event }: Row): string =>
+  `{"id":"${id}","ts":${ts},"si":${si},"dataset":"${dataset}","request":${JSON.stringify(request)},"trace":${JSON.stringify(trace)},${fields},"event":${event}}`;
+
+/** The rows of a JSON array of them. */
+export const rowsIn = (text: string): Row[] =>
+  (JSON.parse(text) as (Omit<Row, "fields" | "event"> & Record<"s" | "n" | "b" | "event", unknown>)[]).map(
+    ({ s, n, b, event, ...row }) => ({
+      ...row,
+      fields: inner(JSON.stringify({ s, n, b })),
+      event: JSON.stringify(event),
+    }),
+  );
+
+/** What the events of one invocation have in common, made once. */
+export interface Shared {
+  /** Members of `$metadata` that all have. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly metadataText: string;
+  readonly fields: FieldTexts;
+}
+
+/** `$workers` with its fields; those of all events have another one than that of the invocation itself. */
+export interface WorkersPart {
+  readonly text: string;
+  readonly fields: FieldTexts;
+}
+
+/** Members of a JSON object without its braces, by type. */
+interface FieldTexts {
+  readonly s: string;
+  readonly n: string;
+  readonly b: string;
 }
 
 const FIELDS_MAX = 400;
@@ -51,33 +83,87 @@ export function newEventId(timestamp: number): string {
   return `${timestamp.toString(36).padStart(9, "0")}${sequence.toString(36).padStart(6, "0")}${random.toString(36).padStart(5, "0")}`.toUpperCase();
 }
 
-/** `hidden` fields can be asked for, but are not part of the event. */
-export function rowOf(event: TelemetryEvent, sampleInterval: number, hidden: Readonly<Record<string, number>> = {}): Row {
-  const fields: { s: Record<string, string>; n: Record<string, number>; b: Record<string, boolean>; left: number } = {
-    s: {},
-    n: { ...hidden },
-    b: {},
-    left: FIELDS_MAX,
-  };
-  // What the platform says comes first: a log of many fields must not push it out.
-  flatten(event.$metadata, "$metadata.", 0, fields);
-  if (event.$workers !== undefined) flatten(event.$workers, "$workers.", 0, fields);
-  if (typeof event.source === "string") fields.s.message = event.source;
-  else flatten(event.source, "", 0, fields);
-  const { id, requestId, traceId } = event.$metadata;
+export const sharedOf = (metadata: Readonly<Record<string, unknown>>): Shared => ({
+  metadata,
+  metadataText: inner(JSON.stringify(metadata)),
+  fields: fieldTexts(metadata, "$metadata."),
+});
+
+export const workersPart = (workers: Readonly<Record<string, unknown>>): WorkersPart => ({
+  text: JSON.stringify(workers),
+  fields: fieldTexts(workers, "$workers."),
+});
+
+/** The same with more members. */
+export function moreWorkers({ text, fields }: WorkersPart, more: Readonly<Record<string, unknown>>): WorkersPart {
+  const added = fieldTexts(more, "$workers.");
   return {
-    id,
-    ts: event.timestamp,
-    si: sampleInterval,
-    dataset: event.dataset,
-    request: requestId,
-    trace: traceId ?? null,
-    s: fields.s,
-    n: fields.n,
-    b: fields.b,
-    event: JSON.stringify(event),
+    text: `${text.slice(0, -1)},${inner(JSON.stringify(more))}}`,
+    fields: { s: joined(fields.s, added.s), n: joined(fields.n, added.n), b: joined(fields.b, added.b) },
   };
 }
+
+export interface EventParts {
+  readonly dataset: TelemetryEvent["dataset"];
+  readonly timestamp: number;
+  readonly source: Readonly<Record<string, unknown>>;
+  readonly workers?: WorkersPart;
+  /** Members of `$metadata` that no other event has. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly sampleInterval: number;
+  /** Fields that can be asked for, but are no part of the event. */
+  readonly hidden?: Readonly<Record<string, number>>;
+}
+
+export function rowOf(shared: Shared, { dataset, timestamp, source, workers, metadata, sampleInterval, hidden }: EventParts): Row {
+  const id = newEventId(timestamp);
+  const own: Fields = { s: {}, n: { ...hidden }, b: {}, left: FIELDS_MAX };
+  // What the platform says comes first: a log of many fields must not push it out.
+  flatten({ id, ...metadata }, "$metadata.", own);
+  flatten(source, "", own);
+  const all = (type: keyof FieldTexts): string =>
+    joined(joined(shared.fields[type], workers?.fields[type] ?? ""), inner(JSON.stringify(own[type])));
+  const members = joined(joined(`"id":"${id}"`, shared.metadataText), inner(JSON.stringify(metadata)));
+  return {
+    id,
+    ts: timestamp,
+    si: sampleInterval,
+    dataset,
+    request: String(shared.metadata.requestId),
+    trace: (shared.metadata.traceId as string | undefined) ?? null,
+    fields: `"s":{${all("s")}},"n":{${all("n")}},"b":{${all("b")}}`,
+    event: `{"dataset":"${dataset}","timestamp":${timestamp},"source":${JSON.stringify(source)}${workers === undefined ? "" : `,"$workers":${workers.text}`},"$metadata":{${members}}}`,
+  };
+}
+
+const inner = (object: string): string => object.slice(1, -1);
+
+const joined = (a: string, b: string): string => (a === "" ? b : b === "" ? a : `${a},${b}`);
+
+/** Fields of what the platform itself says: no two have one name. */
+function fieldTexts(value: object, prefix: string): FieldTexts {
+  const texts = { s: "", n: "", b: "" };
+  eachField(value, prefix, 0, (key, field) => {
+    const type = typeof field === "string" ? "s" : typeof field === "number" ? "n" : "b";
+    texts[type] = joined(texts[type], `${quoted(key)}:${type === "s" ? JSON.stringify(field) : field}`);
+    return true;
+  });
+  return texts;
+}
+
+/** The platform's names are always the same ones. */
+const names = new Map<string, string>();
+const NAMES_MAX = 2_000;
+function quoted(name: string): string {
+  const known = names.get(name);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(name);
+  if (names.size < NAMES_MAX) names.set(name, text);
+  return text;
+}
+
+/** Names that only the platform gives. */
+const isReserved = (name: string): boolean => name.charCodeAt(0) === 36 && /^\$(?:metadata|workers)(?:\.|$)/.test(name);
 
 interface Fields {
   readonly s: Record<string, string>;
@@ -86,20 +172,33 @@ interface Fields {
   left: number;
 }
 
-function flatten(value: object, prefix: string, depth: number, fields: Fields): void {
-  for (const [name, member] of Object.entries(value)) {
-    if (fields.left <= 0) return;
-    const key = prefix + name;
-    if (key === "__proto__" || member === null || member === undefined) continue;
-    if (typeof member === "object" && !Array.isArray(member) && depth < DEPTH_MAX) {
-      flatten(member as object, `${key}.`, depth + 1, fields);
-      continue;
-    }
+/** Adds the fields of a value; a later one takes the place of another of its name and type. */
+function flatten(value: object, prefix: string, fields: Fields): void {
+  eachField(value, prefix, 0, (key, field) => {
+    if (fields.left <= 0) return false;
+    if (key === "__proto__" || (prefix === "" && isReserved(key))) return true;
     fields.left--;
-    if (typeof member === "number" && Number.isFinite(member)) fields.n[key] = member;
-    else if (typeof member === "boolean") fields.b[key] = member;
-    else fields.s[key] = typeof member === "string" ? member : JSON.stringify(member);
+    if (typeof field === "number") fields.n[key] = field;
+    else if (typeof field === "boolean") fields.b[key] = field;
+    else fields.s[key] = field;
+    return true;
+  });
+}
+
+/** Each member by its path, until `see` says that it has seen enough; lists as their JSON. */
+function eachField(value: object, prefix: string, depth: number, see: (key: string, field: string | number | boolean) => boolean): boolean {
+  for (const name in value) {
+    const member = (value as Record<string, unknown>)[name];
+    if (member === null || member === undefined) continue;
+    const key = prefix + name;
+    let more: boolean;
+    if (typeof member === "string" || typeof member === "boolean" || (typeof member === "number" && Number.isFinite(member)))
+      more = see(key, member);
+    else if (typeof member === "object" && !Array.isArray(member) && depth < DEPTH_MAX) more = eachField(member, `${key}.`, depth + 1, see);
+    else more = see(key, JSON.stringify(member));
+    if (!more) return false;
   }
+  return true;
 }
 
 const TEMPLATE_MAX = 512;
