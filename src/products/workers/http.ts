@@ -170,11 +170,12 @@ export function workerHosts(deps: {
   }
 
   async function handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    // Before any Worker is looked for: none must see a session's token.
+    if (request.url?.startsWith(EXCHANGE_PATH)) return exchange(request, response);
     const token = request.headers[PREVIEW_TOKEN];
     const found = typeof token === "string" ? await findPreview(token, params, request) : find(params);
     if (found === undefined && token !== undefined) return sendErrorPage(request, response, errorPages.previewInvalid);
     if (found === undefined) {
-      if (params.subdomain === subdomain() && request.url?.startsWith(EXCHANGE_PATH)) return exchange(request, response);
       const scheme = (request.socket as TLSSocket).encrypted === true ? "https" : "http";
       if (params.script !== undefined && origins.has(hostOf(request))) return origins.pass(request, response, scheme);
       return notFoundPage(request, response);

@@ -112,6 +112,10 @@ test("a preview of a zone answers on the host names of that zone and its routes 
     ["zoned", "invalid", "nothing", "invalid"],
   );
   assert.equal(await askHost("www.shop.example", "/app/page", {}), "nothing");
+  // The exchange of its token is the platform's, whoever serves the host name: no Worker sees it.
+  const exchange = `/cdn-cgi/workers/preview/exchange?token=`;
+  assert.deepEqual(JSON.parse(await askHost("www.shop.example", exchange + session, {})), { token: session });
+  assert.equal(await askHost("www.shop.example", `${exchange}x`, {}), "invalid");
 });
 
 test("sessions are bounded: the oldest of the same API token makes room, and never another's", async () => {

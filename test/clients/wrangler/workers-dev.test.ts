@@ -138,3 +138,29 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
   // Nothing was deployed for it.
   assert.equal((await platform.rest("GET", `${account}/workers/scripts/${name}/settings`)).status, 404);
 });
+
+test("wrangler dev --remote on a route of a zone, with static assets and the deployed Worker's objects", async (t) => {
+  await platform.rest("POST", "/zones", { name: "shop.example", account: { id: platform.ready.account_id } });
+  const code = (text: string) => `import { DurableObject } from "cloudflare:workers";
+    export class Counter extends DurableObject { async add() { const n = (await this.ctx.storage.get("n") ?? 0) + 1; await this.ctx.storage.put("n", n); return n; } }
+    export default { async fetch(request, env) { return Response.json({ text: "${text}", url: request.url, n: await env.COUNTER.getByName("a").add() }); } };`;
+  const project = await deployWorker(t, platform, {
+    files: { "index.js": code("deployed"), "page/index.html": "static" },
+    config: {
+      name: "zoned",
+      workers_dev: true,
+      assets: { directory: "page", run_worker_first: ["/app/*"] },
+      durable_objects: { bindings: [{ name: "COUNTER", class_name: "Counter" }] },
+      migrations: [{ tag: "v1", new_sqlite_classes: ["Counter"] }],
+      routes: [{ pattern: "www.shop.example/*", zone_name: "shop.example" }],
+    },
+  });
+  assert.equal(((await (await platform.fetch(`${project.url}/app/x`)).json()) as { n: number }).n, 1);
+  await project.write({ "index.js": code("previewed") });
+  const terminal = openTerminal(t, platform, [...dev, "--remote"], { cwd: project.dir });
+  const url = await ready(terminal);
+  const preview = await (await fetch(`${url}/app/x`)).json();
+  // No request of wrangler's own has reached the deployed Worker meanwhile.
+  assert.deepEqual(preview, { text: "previewed", url: "https://www.shop.example/app/x", n: 2 });
+  assert.equal(await (await fetch(url)).text(), "static");
+});
