@@ -14,6 +14,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
 import { noPython } from "../../harness/python.ts";
+import { maintain, tablePath } from "../maintenance-runs.ts";
 import { lake } from "./lake.ts";
 
 const platform = await startPlatform({ after });
@@ -117,6 +118,52 @@ for name in ${JSON.stringify(Object.keys(told))}:
     assert sorted(table.scan().to_arrow()["id"].to_pylist()) == [1, 2, 4], name
 `);
   for (const name of Object.keys(told)) assert.match((await r2Sql(`SELECT sum(id) AS s FROM ns.${name}`)).text, /"s":7/, name);
+});
+
+test("maintenance of a damaged table changes nothing, and a table that was rolled back sheds its damaged snapshots", {
+  skip: noPython,
+}, async () => {
+  const TABLES = ["broken", "rolled_back"];
+  const { stdout } = await own.py(`
+import json, time
+real = time.time
+catalog.create_namespace("kept")
+paths = {}
+for name in ${JSON.stringify(TABLES)}:
+    table = catalog.create_table(f"kept.{name}", schema=pa.schema([("id", pa.int64())]))
+    time.time = lambda: real() - 40 * 86400
+    for id in range(4):
+        table.append(pa.table({"id": [id]}))
+    time.time = real
+    snapshot = table.current_snapshot()
+    good = table.metadata.snapshots[2].snapshot_id
+    if name == "rolled_back":
+        table.manage_snapshots().set_current_snapshot(snapshot_id=good).commit()
+        for id in [10, 11]:
+            table.append(pa.table({"id": [id]}))
+    paths[name] = snapshot.manifest_list
+print(json.dumps(paths))
+`);
+  const lists = JSON.parse(stdout.trim().split("\n").at(-1) as string) as Record<string, string>;
+  for (const name of TABLES) {
+    await cut(keyOf(lists[name] as string));
+    const settings = { compaction: { state: "enabled" }, snapshot_expiration: { state: "enabled", older_than_days: 30, retain_last: 1 } };
+    const set = await platform.rest("POST", `${tablePath(platform, own.bucket, `kept.${name}`)}/maintenance-configs`, settings);
+    assert.equal(set.status, 200, JSON.stringify(set.body));
+  }
+  const before = (await call("GET", "/namespaces/kept/tables/broken")).json["metadata-location"];
+  const failed = await maintain(platform, own.bucket, "kept.broken");
+  assert.equal(failed.status, "failed", failed.message);
+  assert.equal((await call("GET", "/namespaces/kept/tables/broken")).json["metadata-location"], before);
+  const run = await maintain(platform, own.bucket, "kept.rolled_back");
+  assert.equal(run.status, "succeeded", run.message);
+  const { stdout: left } = await own.py(`
+table = catalog.load_table("kept.rolled_back")
+print(len(table.metadata.snapshots), sorted(table.scan().to_arrow()["id"].to_pylist()))
+`);
+  assert.match(left.trim(), /^[123] \[0, 1, 2, 10, 11\]$/);
+  const { metadata } = (await call("GET", "/namespaces/kept/tables/rolled_back")).json;
+  assert.ok(!metadata.snapshots.some((snapshot: { "manifest-list": string }) => snapshot["manifest-list"] === lists.rolled_back));
 });
 
 test("a metadata file that is missing or damaged is told as such, and the table is registered again from an older one", async () => {

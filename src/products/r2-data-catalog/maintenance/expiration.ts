@@ -2,6 +2,7 @@
  * Snapshot expiration of one table (docs, "Table maintenance"): old snapshots leave the metadata in one commit, and files
  * that only they named are deleted afterwards. What may be deleted is written down before the commit (`garbage.ts`).
  */
+import { PlatformError } from "../../../kernel/errors.ts";
 import { type Expiry, expired, expiryUpdates, type Retention } from "../../../protocols/iceberg/expire.ts";
 import type { TableMetadata } from "../../../protocols/iceberg/metadata.ts";
 import { commitTables } from "../commits.ts";
@@ -57,7 +58,8 @@ function requireSame(planned: Expiry, now: Expiry): void {
 
 /**
  * Locations that only the snapshots to be expired name, as far as they lie under the table's own location: files that
- * were added from elsewhere may belong to others too.
+ * were added from elsewhere may belong to others too. What a damaged or missing file of theirs named is not known and stays;
+ * one of a snapshot that is kept throws, for then nobody knows what is needed.
  */
 async function filesOfOnly(subject: Subject, metadata: TableMetadata, expiry: Expiry): Promise<string[]> {
   const going = new Set(expiry.snapshots);
@@ -75,14 +77,23 @@ async function filesOfOnly(subject: Subject, metadata: TableMetadata, expiry: Ex
     const list = snapshot["manifest-list"];
     if (list === undefined || !going.has(snapshot["snapshot-id"])) continue;
     locations.add(list);
-    for (const file of await manifestList(subject, list)) {
+    for (const file of await orNone(subject, list, manifestList(subject, list))) {
       if (seen.has(file.path)) continue;
       seen.add(file.path);
       locations.add(file.path);
-      for (const { status, file: data } of (await manifest(subject, file, metadata)).entries)
-        if (status !== "deleted") locations.add(data.path);
+      const entries = manifest(subject, file, metadata).then((content) => content.entries);
+      for (const { status, file: data } of await orNone(subject, file.path, entries)) if (status !== "deleted") locations.add(data.path);
     }
   }
   await removeNamed(subject, kept, locations);
   return [...locations].filter((location) => location.startsWith(`${metadata.location}/`));
+}
+
+/** Of a file that cannot be read, nothing. */
+async function orNone<T>({ catalog }: Subject, location: string, read: Promise<readonly T[]>): Promise<readonly T[]> {
+  return read.catch((error: unknown) => {
+    if (!(error instanceof PlatformError)) throw error;
+    catalog.kernel.log.warn("catalog.expiry_unreadable", { error: error.message, location });
+    return [];
+  });
 }
