@@ -46,6 +46,8 @@ interface Common {
   readonly trigger: string;
   readonly rayId: string | undefined;
   readonly url: string | undefined;
+  /** Of the request; only the invocation's own event has them. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly shared: Shared;
   readonly workers: Readonly<Record<string, unknown>>;
 }
@@ -83,6 +85,7 @@ function commonOf(account: string, worker: ObservedWorker, settings: Observabili
     trigger,
     rayId,
     url: url?.href,
+    headers,
     shared: sharedOf({
       account,
       service: worker.scriptName,
@@ -96,7 +99,7 @@ function commonOf(account: string, worker: ObservedWorker, settings: Observabili
     }),
     workers: {
       eventType,
-      event: details(info, url, headers, invocation.statusCode, rayId),
+      event: details(info, url, invocation.statusCode, rayId),
       scriptName: worker.scriptName,
       outcome: invocation.outcome,
       scriptVersion: { id: worker.versionId, ...(worker.versionTag !== undefined && { tag: worker.versionTag }) },
@@ -126,7 +129,6 @@ function triggerOf(info: MeteredInvocation["info"], url: URL | undefined): strin
 function details(
   info: MeteredInvocation["info"],
   url: URL | undefined,
-  headers: Readonly<Record<string, string>>,
   status: number | undefined,
   rayId: string | undefined,
 ): Record<string, unknown> {
@@ -137,7 +139,6 @@ function details(
         url: url?.href,
         path: url?.pathname,
         search: Object.fromEntries(url?.searchParams ?? []),
-        headers,
       },
       ...(status !== undefined && { response: { status } }),
       ...(rayId !== undefined && { rayId }),
@@ -170,7 +171,7 @@ function logRows(common: Common, service: string, sampleInterval: number, invoca
     const source = { level: "error", message: text, exception: { name, message, timestamp: time, ...(stack !== undefined && { stack }) } };
     rows.push(line(common.shared, workers, service, time, source, text, { level: "error", error: text }, sampleInterval));
   }
-  if (invocationLogs) rows.push(invocationRow(common, workers, sampleInterval));
+  if (invocationLogs) rows.push(invocationRow(common, sampleInterval));
   return rows;
 }
 
@@ -218,7 +219,7 @@ function objectIn(value: unknown): Record<string, unknown> | undefined {
   return typeof found === "object" && found !== null && !Array.isArray(found) ? (found as Record<string, unknown>) : undefined;
 }
 
-function invocationRow({ shared, invocation, trigger, url }: Common, workers: WorkersPart, sampleInterval: number): Row {
+function invocationRow({ shared, workers, headers, invocation, trigger, url }: Common, sampleInterval: number): Row {
   const { start, end, statusCode, exceptions, outcome, channelEvents, cpuTimeMs } = invocation;
   const failed = outcome !== "ok" && outcome !== "canceled" && outcome !== "responseStreamDisconnected";
   const error = exceptions[0] === undefined ? (failed ? outcome : undefined) : `${exceptions[0].name}: ${exceptions[0].message}`;
@@ -228,7 +229,7 @@ function invocationRow({ shared, invocation, trigger, url }: Common, workers: Wo
     dataset: "cloudflare-workers",
     timestamp: start,
     source: { level, message },
-    workers: moreWorkers(workers, {
+    workers: moreWorkers(workersPart(withHeaders(workers, headers)), {
       cpuTimeMs,
       wallTimeMs: end - start,
       ...(channelEvents.length > 0 && {
@@ -246,6 +247,11 @@ function invocationRow({ shared, invocation, trigger, url }: Common, workers: Wo
     },
     sampleInterval,
   });
+}
+
+function withHeaders(workers: Common["workers"], headers: Common["headers"]): Common["workers"] {
+  const event = workers.event as { readonly request?: object };
+  return event.request === undefined ? workers : { ...workers, event: { ...event, request: { ...event.request, headers } } };
 }
 
 // --- spans --------------------------------------------------------------------------------------------------
