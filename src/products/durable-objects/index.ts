@@ -14,6 +14,7 @@ import { migrations } from "./migrations.ts";
 import { type NamespaceRow, openNamespaces } from "./namespaces.ts";
 import { queryRoute } from "./query-routes.ts";
 import { openRecovery } from "./recovery.ts";
+import { storageDataset } from "./storage-dataset.ts";
 
 export const durableObjects = {
   name: "durable-objects",
@@ -33,6 +34,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     bindings: { durable_object_namespace: objectBinding(namespaces) },
     offers: { durableObjects: namespaces.capability },
     internal: recovery.serve,
+    datasets: { durableObjectsStorageGroups: storageDataset(kernel.meta, kernel.clock, directory) },
     stop: recovery.stop,
   };
 }

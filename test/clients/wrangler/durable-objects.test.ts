@@ -5,6 +5,7 @@ import { after, test } from "node:test";
 import { FormData } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
+import { askAnalytics } from "../analytics.ts";
 
 const platform = await startPlatform({ after });
 const account = `/accounts/${platform.ready.account_id}/workers`;
@@ -396,6 +397,26 @@ test("[durable-objects-51] the SDK lists namespaces and the objects that have st
     objects.find((object) => object.id === id),
     { id, hasStoredData: true },
   );
+});
+
+test("the analytics API has what the account's objects store, for tokens that may read figures", async () => {
+  const query = `{ viewer { accounts(filter: { accountTag: "${platform.ready.account_id}" }) {
+    durableObjectsStorageGroups(filter: { date_gt: "${new Date(Date.now() - 3 * 86_400_000).toISOString().slice(0, 10)}" }, limit: 1000) { max { storedBytes } }
+  } } }`;
+  const stored = async () => {
+    const { data, errors } = await askAnalytics(platform, query, {}, (await platform.token(["Account Analytics Read"])).value);
+    assert.equal(errors, null);
+    const [row] = (data?.viewer.accounts[0]?.durableObjectsStorageGroups ?? []) as { max: { storedBytes: number } }[];
+    return row?.max.storedBytes ?? Number.NaN;
+  };
+  const before = await stored();
+  for (let i = 0; i < 5; i++) await text(`${counters.url}/ids`);
+  const grown = await stored();
+  // Each object is a database of a few pages.
+  assert.ok(grown - before >= 5 * 4096 && grown - before < 5 * 1_000_000, `grown by ${grown - before}`);
+  const refused = await askAnalytics(platform, query, {}, (await platform.token(["Workers Scripts Write"])).value);
+  assert.equal(refused.data, null);
+  assert.match(refused.errors?.[0]?.message ?? "", /not authorized/);
 });
 
 test("a deploy while objects are in use loses no acknowledged write and fails no request", async (t) => {
