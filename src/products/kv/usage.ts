@@ -23,6 +23,8 @@ export interface UsageCounter {
 
 const HOUR_MS = 3_600_000;
 const NAMESPACES_MAX = 10_000;
+/** Pairs that one statement sums up. Values lie beside their sizes, so that a long statement would hold up everything else. */
+const STEP_ROWS = 500;
 const PERMISSION = ["Account Analytics Read", "Workers KV Storage Read"];
 
 export function openUsage(meta: MetaStore, clock: Clock, log: Log): UsageCounter {
@@ -70,18 +72,11 @@ export function openUsage(meta: MetaStore, clock: Clock, log: Log): UsageCounter
       // What is stored is known for now alone; there is no history to answer earlier windows from.
       const now = clock.now();
       if (to < now - HOUR_MS) return [];
-      const rows = await meta.all<{ namespace: string; keys: number; bytes: number | null }>(
-        `SELECT n.id AS namespace, COUNT(e.key) AS keys, SUM(e.size + length(e.key) + coalesce(length(e.metadata), 0)) AS bytes
-         FROM kv_namespaces n LEFT JOIN kv_entries e ON e.namespace = n.id AND (e.expiration IS NULL OR e.expiration > ?)
-         GROUP BY n.id LIMIT ?`,
-        Math.floor(now / 1000),
-        NAMESPACES_MAX,
-      );
-      return rows.map(({ namespace, keys, bytes }) => ({
-        time: Math.min(now, to - 1),
-        dimensions: { namespaceId: namespace },
-        max: { keyCount: keys, byteCount: bytes ?? 0 },
-      }));
+      const rows = await meta.all<{ id: string }>("SELECT id FROM kv_namespaces LIMIT ?", NAMESPACES_MAX);
+      const facts: Fact[] = [];
+      for (const { id } of rows)
+        facts.push({ time: Math.min(now, to - 1), dimensions: { namespaceId: id }, max: await storedIn(meta, id, Math.floor(now / 1000)) });
+      return facts;
     },
   };
 
@@ -98,4 +93,27 @@ export function openUsage(meta: MetaStore, clock: Clock, log: Log): UsageCounter
     datasets: { kvOperationsAdaptiveGroups: operations, kvStorageAdaptiveGroups: storage },
     stop: () => counter.stop(),
   };
+}
+
+/** Unexpired pairs of a namespace and the bytes of their keys, values and metadata. */
+async function storedIn(meta: MetaStore, namespace: string, nowSeconds: number): Promise<{ keyCount: number; byteCount: number }> {
+  let keyCount = 0;
+  let byteCount = 0;
+  for (let after: Uint8Array | null = new Uint8Array(); after !== null; ) {
+    const step: { seen: number; last: Uint8Array | null; keys: number; bytes: number } | undefined = await meta.get(
+      `SELECT COUNT(*) AS seen, MAX(key) AS last, COALESCE(SUM(live), 0) AS keys, COALESCE(SUM(live * bytes), 0) AS bytes FROM (
+         SELECT key, expiration IS NULL OR expiration > ? AS live, size + length(key) + COALESCE(length(metadata), 0) AS bytes
+         FROM kv_entries WHERE namespace = ? AND key > ? ORDER BY key LIMIT ?)`,
+      nowSeconds,
+      namespace,
+      after,
+      STEP_ROWS,
+    );
+    keyCount += step?.keys ?? 0;
+    byteCount += step?.bytes ?? 0;
+    after = step?.seen === STEP_ROWS ? step.last : null;
+    // Reads answer without leaving the event loop: others get their turn here.
+    await new Promise(setImmediate);
+  }
+  return { keyCount, byteCount };
 }
