@@ -96,7 +96,7 @@ test("[r2-54] object browser: upload, view as folders, multi-delete; a locked ob
   await locks.getByText("for 30 days after the upload").waitFor();
 
   // Many at once: an object and a folder, of which one object is locked.
-  await page.getByRole("link", { name: "Objects" }).click();
+  await page.getByRole("link", { name: "Objects", exact: true }).click();
   await row(page, "album/").getByRole("checkbox").check();
   await row(page, "large.bin").getByRole("checkbox").check();
   await page.getByRole("button", { name: "Delete 2" }).click();
