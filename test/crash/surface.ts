@@ -35,9 +35,9 @@ export interface Surface {
 export const NAME = "guarded";
 export const bearer = (token: string): Record<string, string> => ({ authorization: `Bearer ${token}` });
 
-/** Operations whose answer changes without anybody's doing. */
+/** Operations whose answer changes without anybody's doing, or is new each time: a preview session's token. */
 const MOVING =
-  /^(freehold\.|(user|accounts)\.tokens\.(list|get|verify)|d1\.timeTravel|.*\.metrics|pipelines\.streams\.tail|workers\.schedules\.runs)/;
+  /^(freehold\.|(user|accounts)\.tokens\.(list|get|verify)|d1\.timeTravel|.*\.metrics|pipelines\.streams\.tail|workers\.schedules\.runs|workers\.previews\.)/;
 
 const WORKER = `import { DurableObject } from "cloudflare:workers";
 export class Guarded extends DurableObject {}
