@@ -95,7 +95,8 @@ async function prepare(platform: DemoPlatform, project: string): Promise<Setup> 
   say(`\n${bold("Set up")} ${dim("(unmodified wrangler)")}`);
   await rm(project, { recursive: true, force: true });
   // Inside the checkout, so that the bundler finds the packages that the example imports.
-  await cp(join(projectRoot, "examples/flights"), project, { recursive: true, filter: (path) => !path.includes("/demo") });
+  const example = join(projectRoot, "examples/flights");
+  await cp(example, project, { recursive: true, filter: (path) => path !== join(example, "demo") });
   const wrangler = (...args: string[]) => platform.wrangler(args, { cwd: project });
   const { ready } = platform;
   const bind = (name: string) => ["--binding", name, "--update-config"];
