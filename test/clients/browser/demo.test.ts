@@ -62,6 +62,8 @@ test("the page shows the answer as a chart, a live counter over a WebSocket, and
     await tab.goto(page);
     await tab.locator("#light.on").waitFor();
     await tab.locator("#total", { hasText: EVENTS.toLocaleString("en") }).waitFor();
+    // The chart's answer comes by a request of its own.
+    await tab.locator("#chart rect").nth(9).waitFor({ state: "attached" });
     assert.equal(await tab.locator("#chart rect").count(), 10);
     assert.match(await tab.locator("#chart").innerHTML(), /\(BGR\)|\(SBP\)|\(JFK\)|\([A-Z]{3}\)/);
     // Crons run by the minute: the first one comes within that.
