@@ -71,8 +71,10 @@ test("a read is sent again when the engine is lost, twice at most, and never wha
   });
   const read = '{"sql":"SELECT 1"}';
   const writes = ['{"sql":"INSERT INTO t VALUES (1)"}', '[{"sql":"SELECT 1"},{"sql":"DELETE FROM t"}]', '{"sql":"PRAGMA optimize"}'];
+  // Whatever a raw binding sends, nothing but its own call fails.
+  writes.push("null", "7", '{"batch":3}', '{"sql":null}', "[null]", "no JSON");
   const outcomes = await Promise.all([read, ...writes].map((text) => failure(calls.submit("one", call(text)))));
-  assert.deepEqual(outcomes, [read, ...Array(3).fill("failed: Network connection lost.")]);
+  assert.deepEqual(outcomes, [read, ...Array(writes.length).fill("failed: Network connection lost.")]);
   assert.deepEqual(batches, [[read, ...writes], [read], [read]]);
   losses = 3;
   assert.equal(await failure(calls.submit("one", call(read))), "failed: Network connection lost.");

@@ -6,7 +6,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
-import type { AnswerHead, CallHead, Usage } from "./protocol.worker.ts";
+import type { AnswerHead, CallHead, Query, Usage } from "./protocol.worker.ts";
 import { splitStatements, startsReadOnly } from "./statements.worker.ts";
 
 export interface Call extends Pick<CallHead, "kind" | "bookmarked" | "readOnly"> {
@@ -152,17 +152,20 @@ export function openCalls({ system, now, count, sizeMax }: CallsOptions): Calls 
 
 const isLost = (cause: unknown): boolean => cause instanceof PlatformError && cause.code === "platform.engineLost";
 
-/** Whether each statement of a call begins with a word that reads. A pragma may set something, so it does not count. */
+/**
+ * Whether each statement of a call begins with a word that reads. A pragma may set something, so it does not count. Never
+ * throws: a body is its sender's, and what cannot be read as queries is no read.
+ */
 function onlyReads(body: Uint8Array): boolean {
-  let parsed: { readonly batch?: readonly { sql: string }[]; readonly sql?: string };
   try {
-    parsed = JSON.parse(Buffer.from(body).toString("utf8"));
+    const parsed = JSON.parse(Buffer.from(body).toString("utf8")) as Query | readonly Query[] | { readonly batch: readonly Query[] };
+    const queries = Array.isArray(parsed) ? parsed : "batch" in parsed ? parsed.batch : [parsed as Query];
+    const texts = queries.flatMap(({ sql }: Query) => splitStatements(sql));
+    return texts.length > 0 && texts.every((text) => startsReadOnly(text) && !/^\s*pragma\b/i.test(text));
   } catch {
-    // No JSON: the engine would say so; what it is not is a read.
+    // The engine says what is wrong with it, when it is back.
     return false;
   }
-  const queries = Array.isArray(parsed) ? (parsed as { sql: string }[]) : (parsed.batch ?? [{ sql: parsed.sql ?? "" }]);
-  return queries.flatMap(({ sql }) => splitStatements(sql)).every((text) => startsReadOnly(text) && !/^\s*pragma\b/i.test(text));
 }
 
 /** What a call is told when its batch failed. */

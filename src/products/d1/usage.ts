@@ -23,6 +23,8 @@ const HOUR = { column: "hour", ms: HOUR_MS };
 const PERMISSION = ["Account Analytics Read", "D1 Read"];
 /** Different texts of one database that an hour's figures tell apart: SQL with values in it would have no end of them. */
 const TEXTS_MAX = 1000;
+/** The same for all databases together: their texts are held in memory for the hour. */
+const TEXTS_ALL_MAX = 20_000;
 /** Databases that are asked for their size. */
 const SIZES_MAX = 100;
 
@@ -45,16 +47,16 @@ export function openUsage(meta: MetaStore, clock: Clock, log: Log): UsageCounter
     keys: ["database", "query"],
     sums: ["runs", "duration_us", "rows_read", "rows_written", "rows_returned"],
   });
-  let texts = { hour: 0, seen: new Map<string, Set<string>>() };
+  let texts = { hour: 0, count: 0, seen: new Map<string, Set<string>>() };
 
   function isKept(database: string, sql: string): boolean {
     const hour = Math.floor(clock.now() / HOUR_MS);
-    if (texts.hour !== hour) texts = { hour, seen: new Map() };
+    if (texts.hour !== hour) texts = { hour, count: 0, seen: new Map() };
     const seen = texts.seen.get(database) ?? new Set();
-    texts.seen.set(database, seen);
     if (seen.has(sql)) return true;
-    if (seen.size >= TEXTS_MAX) return false;
-    seen.add(sql);
+    if (seen.size >= TEXTS_MAX || texts.count >= TEXTS_ALL_MAX) return false;
+    texts.seen.set(database, seen.add(sql));
+    texts.count++;
     return true;
   }
 
