@@ -26,5 +26,15 @@ export async function inBenchDirectory<T>(work: (directory: string) => Promise<T
   }
 }
 
+/** Runs `work`, which names what is to be ended afterwards; it is ended in the reverse order, whatever happened. */
+export async function withEnds<T>(work: (after: (end: () => Promise<void>) => void) => Promise<T>): Promise<T> {
+  const ends: (() => Promise<void>)[] = [];
+  try {
+    return await work((end) => ends.push(end));
+  } finally {
+    for (const end of ends.reverse()) await end();
+  }
+}
+
 /** The value in the middle; of an even number the upper one. */
 export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;

@@ -4,7 +4,7 @@
  */
 import { FormData } from "undici";
 import { startPlatform, type TestPlatform } from "../test/harness/platform.ts";
-import type { BenchResult } from "./bench.ts";
+import { type BenchResult, withEnds } from "./bench.ts";
 import { httpLoad } from "./http-load.ts";
 
 const ROUNDS = 5;
@@ -19,14 +19,7 @@ const sources = {
 } as const;
 type Name = keyof typeof sources;
 
-export async function run(): Promise<BenchResult[]> {
-  const ends: (() => Promise<void>)[] = [];
-  try {
-    return await measure((end) => ends.push(end));
-  } finally {
-    for (const end of ends.reverse()) await end();
-  }
-}
+export const run = (): Promise<BenchResult[]> => withEnds(measure);
 
 async function measure(after: (end: () => Promise<void>) => void): Promise<BenchResult[]> {
   const platform = await startPlatform({ after }, { config: { "workers.cpu_ms": 1_000 } });

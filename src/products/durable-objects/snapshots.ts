@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { backup, DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { syncDirectory } from "../../kernel/durable-files.ts";
+import { oneAtATime } from "../../kernel/one-at-a-time.ts";
 
 /** An object: the part of a namespace (`partKey`) and the id, which are names of directories. */
 export interface ObjectRef {
@@ -51,7 +52,7 @@ export async function openSnapshots(options: SnapshotsOptions) {
   const { directory, objects, now } = options;
   /** By object, each list in order. */
   const known = new Map<string, Snapshot[]>();
-  const busy = new Map<string, Promise<unknown>>();
+  const inTurn = oneAtATime();
   let bytes = 0;
   let sequence = 0;
   let prunedAt = 0;
@@ -80,20 +81,7 @@ export async function openSnapshots(options: SnapshotsOptions) {
   }
 
   /** One thing at a time for an object. */
-  async function alone<T>(object: ObjectRef, work: () => Promise<T>): Promise<T> {
-    const name = nameOf(object);
-    const before = busy.get(name);
-    const run = (async () => {
-      await before?.catch(() => undefined);
-      return work();
-    })();
-    busy.set(name, run);
-    try {
-      return await run;
-    } finally {
-      if (busy.get(name) === run) busy.delete(name);
-    }
-  }
+  const alone = <T>(object: ObjectRef, work: () => Promise<T>): Promise<T> => inTurn(nameOf(object), work);
 
   async function drop(snapshot: Snapshot): Promise<void> {
     const list = known.get(nameOf(snapshot)) ?? [];

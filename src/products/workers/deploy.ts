@@ -6,6 +6,7 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import type { BlobId } from "../../kernel/blobs/blobs.ts";
 import { platformError } from "../../kernel/errors.ts";
 import type { MetaTransaction } from "../../kernel/meta/meta.ts";
+import { oneAtATime } from "../../kernel/one-at-a-time.ts";
 import type { BindingConfig, WorkerRef } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import type { Annotations, DeploymentContent, ScriptSettings, StoredModule, Version, VersionContent } from "./model.ts";
@@ -67,22 +68,8 @@ export function createDeployer(
 ): Deployer {
   const { kernel, assets, durableObjects } = context;
   const { meta, leases, config } = kernel;
-  const busy = new Map<string, Promise<unknown>>();
-
   /** One change of a script at a time. */
-  async function exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const before = busy.get(name);
-    const run = (async () => {
-      await before?.catch(() => undefined);
-      return work();
-    })();
-    busy.set(name, run);
-    try {
-      return await run;
-    } finally {
-      if (busy.get(name) === run) busy.delete(name);
-    }
-  }
+  const exclusively = oneAtATime();
 
   /** The bytes as a blob, shared with equal bytes of the same script. `fresh` collects what no row names yet. */
   async function storeBytes(

@@ -11,6 +11,7 @@ import { startPlatform } from "../../harness/platform.ts";
 import { noPython } from "../../harness/python.ts";
 import { DUCKDB } from "../duckdb/duckdb.ts";
 import { lake } from "../pyiceberg/lake.ts";
+import { r2SqlRows } from "../r2-sql-rows.ts";
 import { type Spark, startSpark } from "./spark.ts";
 
 const platform = await startPlatform({ after });
@@ -23,18 +24,7 @@ if (noJavaAndPython === false) {
   after(() => spark.stop());
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: rows have as many shapes as there are queries.
-async function r2Sql(query: string): Promise<any[]> {
-  const response = await platform.fetch(`${platform.host("sql")}/r2-sql/query/${own.bucket}`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${platform.ready.api_token}`, "content-type": "application/json" },
-    body: JSON.stringify({ query }),
-  });
-  const text = await response.text();
-  assert.equal(response.status, 200, text);
-  return (JSON.parse(text) as { result: { rows: unknown[] } }).result.rows;
-}
-
+const r2Sql = (query: string) => r2SqlRows(platform, own.bucket, query);
 const load = async (table: string) => (await own.request("GET", `/${prefix}/namespaces/sales/tables/${table}`)).json;
 
 /** Keys of the bucket under a table's location. */

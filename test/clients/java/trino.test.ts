@@ -9,6 +9,7 @@ import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
 import { noPython } from "../../harness/python.ts";
 import { lake } from "../pyiceberg/lake.ts";
+import { r2SqlRows } from "../r2-sql-rows.ts";
 import { noTrino, type Properties, startTrino, type Trino } from "./trino.ts";
 
 const platform = await startPlatform({ after });
@@ -52,18 +53,7 @@ if (skip === false) {
   after(() => trino.stop());
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: rows have as many shapes as there are queries.
-async function r2Sql(query: string): Promise<any[]> {
-  const response = await platform.fetch(`${platform.host("sql")}/r2-sql/query/${own.bucket}`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${platform.ready.api_token}`, "content-type": "application/json" },
-    body: JSON.stringify({ query }),
-  });
-  const text = await response.text();
-  assert.equal(response.status, 200, text);
-  return (JSON.parse(text) as { result: { rows: unknown[] } }).result.rows;
-}
-
+const r2Sql = (query: string) => r2SqlRows(platform, own.bucket, query);
 const load = async (table: string) => (await own.request("GET", `/${prefix}/namespaces/sales/tables/${table}`)).json;
 const files = (table: string) => trino.sql(`SELECT DISTINCT content, file_format FROM lake.sales."${table}$files" ORDER BY 1, 2`);
 
