@@ -39,7 +39,7 @@ export async function againstMiniflare(comparison: Comparison): Promise<BenchRes
       const platform = await startPlatform({ after }, { dir: join(directory, "platform") });
       const script = source(comparison);
       const config = { name: `bench-${comparison.name}`, ...(await comparison.binding(platform)) };
-      const project = await deployWorker({ after }, platform, { files: { "index.js": script }, config });
+      const project = await deployWorker(platform, { files: { "index.js": script }, config });
       const ours = async (path: string) => (await platform.fetch(`${project.url}/${path}`)).text();
 
       const miniflare = await startMiniflare(script, comparison.miniflare, join(directory, "miniflare"));

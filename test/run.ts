@@ -1,6 +1,7 @@
 /**
  * The runner behind `npm test`: finds the test files, runs one at a time for each core, prints one line for each
- * file and everything about what failed.
+ * file and everything about what failed. When all of it was asked for, a file that failed among the others has a second
+ * try alone, and is named as unsteady when that passes; a file of test/crash has none, since what it finds is rare.
  *
  *     npm test                      all of it
  *     npm test -- unit | clients | crash
@@ -108,14 +109,35 @@ for (const file of files) {
   if (reason === false) runnable.push(file);
   else console.log(`${paint("yellow", "↷")} ${file} ${paint("gray", `(skipped: ${reason})`)}`);
 }
-const stream = run({
-  files: runnable.map((file) => join(root, file)),
-  cwd: root,
-  concurrency: CONCURRENCY,
-  timeout: DEADLINE_MS,
-  ...(titles.length > 0 && { testNamePatterns: titles }),
-});
-stream.on("test:fail", () => {
+/** More failed files than these are no unsteadiness: none is tried again. */
+const TRIED_AGAIN_MAX = 3;
+
+/** Runs the files and prints their report. Answers those that failed. */
+async function runFiles(paths: readonly string[], concurrency: number): Promise<string[]> {
+  const failed = new Set<string>();
+  const stream = run({
+    files: paths.map((file) => join(root, file)),
+    cwd: root,
+    concurrency,
+    timeout: DEADLINE_MS,
+    ...(titles.length > 0 && { testNamePatterns: titles }),
+  });
+  stream.on("test:fail", ({ file }) => failed.add(file === undefined ? "" : relative(root, file)));
+  for await (const text of stream.compose(report)) process.stdout.write(text);
+  return [...failed];
+}
+
+const failed = await runFiles(runnable, CONCURRENCY);
+const unsteady =
+  process.argv.length === 2 &&
+  failed.length <= TRIED_AGAIN_MAX &&
+  failed.every((file) => /\.test\.ts$/.test(file) && !file.startsWith("test/crash/"));
+if (failed.length > 0 && unsteady) {
+  console.log(`\nA second try, alone: ${failed.join(", ")}`);
+  const again = await runFiles(failed, 1);
+  for (const file of failed)
+    if (!again.includes(file)) console.log(`${paint("yellow", "⚠")} ${file} is unsteady: it failed among the others and passes alone`);
+  if (again.length > 0) process.exitCode = 1;
+} else if (failed.length > 0) {
   process.exitCode = 1;
-});
-stream.compose(report).pipe(process.stdout);
+}

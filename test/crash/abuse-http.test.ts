@@ -33,7 +33,7 @@ let hosts: { readonly api: string; readonly worker: string };
 
 before(async () => {
   const files = { "index.js": readFileSync(join(import.meta.dirname, "fixtures", "witness", "index.js"), "utf8") };
-  worker = (await deployWorker({ after }, platform, { files, config: { name: "witness" } })).url;
+  worker = (await deployWorker(platform, { files, config: { name: "witness" } })).url;
   hosts = { api: new URL(platform.ready.gateway).host, worker: new URL(worker).host };
 });
 

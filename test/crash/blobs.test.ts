@@ -3,19 +3,18 @@
  * Method: a child commits blobs and prints them; it is killed after a number that the seed decides; all are read.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { BlobId } from "../../src/kernel/blobs/blobs.ts";
 import { openDirectoryBlobs } from "../../src/kernel/blobs/directory.ts";
+import { temporaryDirectory } from "../harness/temporary-directory.ts";
 import { randomFrom, runUntilKilled, seed } from "./child.ts";
 
 test("committed blobs survive SIGKILL with all their bytes", { timeout: 120_000 }, async (t) => {
   t.diagnostic(`FREEHOLD_SEED=${seed}`);
   const random = randomFrom(seed);
-  const directory = await mkdtemp(join(tmpdir(), "blobs-crash-"));
-  t.after(() => rm(directory, { recursive: true, force: true }));
+  const directory = await temporaryDirectory("blobs-crash-");
   const committed: { id: BlobId; size: number; byte: number }[] = [];
   for (let round = 0; round < 4; round++) {
     const printed = await runUntilKilled("./blob-writer.ts", [directory, String(seed + round)], 1 + Math.floor(random() * 200));

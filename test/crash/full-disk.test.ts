@@ -4,12 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { temporaryDirectory } from "../harness/temporary-directory.ts";
 
 const mountNamespace = process.getuid?.() === 0 ? ["-m"] : ["-r", "-m"];
 const onSmallDisk = (directory: string, command: string): string[] => [
@@ -27,9 +26,8 @@ for (const [what, title] of [
   ["blobs", "the blob store refuses writes while the disk is full, frees what was partly written, and goes on by itself"],
   ["meta", "the meta store refuses writes while the disk is full, keeps the others, and goes on by itself"],
 ] as const) {
-  test(title, { skip, timeout: 60_000 }, async (t) => {
-    const directory = await mkdtemp(join(tmpdir(), "full-disk-"));
-    t.after(() => rm(directory, { recursive: true, force: true }));
+  test(title, { skip, timeout: 60_000 }, async () => {
+    const directory = await temporaryDirectory("full-disk-");
     const program = fileURLToPath(new URL("./full-disk-program.ts", import.meta.url));
     const run = promisify(execFile)("unshare", onSmallDisk(directory, `"${process.execPath}" "${program}" ${what} "${directory}"`), {
       timeout: 50_000,

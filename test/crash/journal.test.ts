@@ -4,19 +4,16 @@
  * the journal is opened and compared with what was printed, then the next round goes on in the same directory.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 import { openSegmentJournals } from "../../src/kernel/journal/segments.ts";
 import { openLog } from "../../src/kernel/log.ts";
+import { temporaryDirectory } from "../harness/temporary-directory.ts";
 import { randomFrom, runUntilKilled, seed } from "./child.ts";
 
 test("acknowledged journal entries survive SIGKILL, each once and in order", { timeout: 120_000 }, async (t) => {
   t.diagnostic(`FREEHOLD_SEED=${seed}`);
   const random = randomFrom(seed);
-  const directory = await mkdtemp(join(tmpdir(), "journal-crash-"));
-  t.after(() => rm(directory, { recursive: true, force: true }));
+  const directory = await temporaryDirectory("journal-crash-");
   const acknowledged = new Map<number, { count: number; id: number }>();
   for (let round = 0; round < 5; round++) {
     const lines = 1 + Math.floor(random() * 3000);

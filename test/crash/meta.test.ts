@@ -3,18 +3,16 @@
  * writes and prints acknowledgements; it is killed after a number of them that the seed decides; the rows are compared.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openSqliteMeta } from "../../src/kernel/meta/sqlite.ts";
+import { temporaryDirectory } from "../harness/temporary-directory.ts";
 import { randomFrom, runUntilKilled, seed } from "./child.ts";
 
 test("acknowledged rows survive SIGKILL, transactions wholly or not at all", { timeout: 120_000 }, async (t) => {
   t.diagnostic(`FREEHOLD_SEED=${seed}`);
   const random = randomFrom(seed);
-  const directory = await mkdtemp(join(tmpdir(), "meta-crash-"));
-  t.after(() => rm(directory, { recursive: true, force: true }));
+  const directory = await temporaryDirectory("meta-crash-");
   const path = join(directory, "meta.db");
   const created = await openSqliteMeta({ path });
   await created.script(

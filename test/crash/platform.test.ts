@@ -34,7 +34,7 @@ test("[queues-05, d1-43, kv-32, pipelines-06, pipelines-31, durable-objects-09, 
 }, async (t) => {
   const random = seeded((text) => t.diagnostic(text));
   const platform = await startPlatform(t);
-  const { resources, sleeper, alarms } = await prepare(t, platform);
+  const { resources, sleeper, alarms } = await prepare(platform);
   const model: Model = {
     kv: new Registers("kv"),
     r2: new Registers("r2"),
@@ -94,10 +94,7 @@ test("[queues-05, d1-43, kv-32, pipelines-06, pipelines-31, durable-objects-09, 
 
 // --- resources ---------------------------------------------------------------------------------------------
 
-async function prepare(
-  t: Parameters<typeof deployWorker>[0],
-  platform: TestPlatform,
-): Promise<{ resources: Resources; sleeper: string; alarms: string }> {
+async function prepare(platform: TestPlatform): Promise<{ resources: Resources; sleeper: string; alarms: string }> {
   const account = `/accounts/${platform.ready.account_id}`;
   // biome-ignore lint/suspicious/noExplicitAny: results have as many shapes as there are operations.
   const create = async (path: string, body: unknown): Promise<any> => {
@@ -144,7 +141,7 @@ async function prepare(
   const pushed = (await create("/queues", { queue_name: "crash-pushed" })).queue_id as string;
   const pulled = (await create("/queues", { queue_name: "crash-pulled" })).queue_id as string;
   await create(`/queues/${pulled}/consumers`, { type: "http_pull" });
-  const everything = await deployWorker(t, platform, {
+  const everything = await deployWorker(platform, {
     files: { "index.js": fixture("everything") },
     config: {
       name: "everything",
@@ -164,7 +161,7 @@ async function prepare(
       migrations: [{ tag: "v1", new_sqlite_classes: ["Ledger"] }],
     },
   });
-  const sleeper = await deployWorker(t, platform, {
+  const sleeper = await deployWorker(platform, {
     files: { "index.js": fixture("sleeper") },
     config: {
       name: "sleeper",

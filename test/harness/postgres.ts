@@ -2,11 +2,11 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
-import { chmod, chown, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, chown, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runProcess } from "./platform.ts";
 import { freePort } from "./port.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
 
 const ROOT = "/usr/lib/postgresql";
 
@@ -32,8 +32,7 @@ export interface Postgres {
 /** Starts a server that ends with the test. */
 export async function startPostgres(t: { after(fn: () => Promise<void>): void }): Promise<Postgres> {
   const bin = programs() as string;
-  const directory = await mkdtemp(join(tmpdir(), "freehold-postgres-"));
-  t.after(() => rm(directory, { recursive: true, force: true }));
+  const directory = await temporaryDirectory("freehold-postgres-");
   const password = "test-password";
   await writeFile(join(directory, "password"), `${password}\n`);
   // The server refuses to run as root; the package brings a user for it.

@@ -1,8 +1,8 @@
 /** A wrangler project in a temporary directory, deployed by the real wrangler. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { RunOptions, RunResult, TestPlatform } from "./platform.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface ProjectOptions {
   /** Relative path → content. `index.js` (or `main` of the config) is the Worker. */
@@ -22,12 +22,9 @@ export interface WorkerProject {
 
 export const COMPATIBILITY_DATE = "2026-11-01";
 
-type Hooks = { after(fn: () => Promise<void>): void };
-
-/** Writes the project; `deploy` is the caller's to call. Removed by `t.after`. */
-export async function workerProject(t: Hooks, platform: TestPlatform, options: ProjectOptions): Promise<WorkerProject> {
-  const dir = await mkdtemp(join(tmpdir(), "freehold-project-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
+/** Writes the project; `deploy` is the caller's to call. Removed when the process ends. */
+export async function workerProject(platform: TestPlatform, options: ProjectOptions): Promise<WorkerProject> {
+  const dir = await temporaryDirectory("freehold-project-");
   const write = async (files: ProjectOptions["files"]): Promise<void> => {
     for (const [path, content] of Object.entries(files)) {
       await mkdir(dirname(join(dir, path)), { recursive: true });
@@ -58,8 +55,8 @@ export async function workerProject(t: Hooks, platform: TestPlatform, options: P
 }
 
 /** A project that is written and deployed: for tests in which the deployment is not the subject. */
-export async function deployWorker(t: Hooks, platform: TestPlatform, options: ProjectOptions): Promise<WorkerProject> {
-  const project = await workerProject(t, platform, options);
+export async function deployWorker(platform: TestPlatform, options: ProjectOptions): Promise<WorkerProject> {
+  const project = await workerProject(platform, options);
   await project.deploy();
   return project;
 }

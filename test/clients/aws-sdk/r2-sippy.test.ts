@@ -145,11 +145,11 @@ test("large objects stream: whole while they are copied, in part with the whole 
   }
 });
 
-test("a Worker's binding and the development URL read through as well", async (t) => {
+test("a Worker's binding and the development URL read through as well", async () => {
   const bucket = await pair("sippy-doors");
   for (const Key of ["bound", "public", "looked-at"])
     await from.send(new PutObjectCommand({ Bucket: bucket, Key, Body: `value of ${Key}` }));
-  const project = await deployWorker(t, target, {
+  const project = await deployWorker(target, {
     files: {
       "index.js": `export default { async fetch(request, { B }) {
         const head = await B.head("looked-at");

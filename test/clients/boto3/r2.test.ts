@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
 import { python } from "../../harness/python.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const platform = await startPlatform({ after });
 
@@ -166,9 +166,8 @@ const awsCli = spawnSync("aws", ["--version"]).status === 0;
 
 test("[r2-12, r2-14, r2-24] the aws command line syncs, copies, changes classes and removes", {
   skip: !awsCli && "the aws command line is not installed",
-}, async (t) => {
-  const dir = await mkdtemp(join(tmpdir(), "freehold-aws-"));
-  t.after(() => rm(dir, { recursive: true }));
+}, async () => {
+  const dir = await temporaryDirectory("freehold-aws-");
   await mkdir(join(dir, "in", "sub"), { recursive: true });
   const files = { "a.txt": "a", "sub/b.txt": "b", "sub/c d.txt": "c" };
   for (const [name, text] of Object.entries(files)) await writeFile(join(dir, "in", name), text);

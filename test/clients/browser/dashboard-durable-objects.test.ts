@@ -9,7 +9,7 @@ import { deployWorker } from "../../harness/worker-project.ts";
 const platform = await startPlatform({ after });
 const account = `/accounts/${platform.ready.account_id}`;
 
-const shop = await deployWorker({ after }, platform, {
+const shop = await deployWorker(platform, {
   files: {
     "index.js": `import { DurableObject } from "cloudflare:workers";
       export class Shop extends DurableObject {
@@ -122,7 +122,7 @@ test("queries by REST: by id or name, all statements or none, failures in SQLite
   );
 });
 
-test("nobody gets in by a query: other namespaces' ids, key-value classes, weak tokens, and bindings of other Workers", async (t) => {
+test("nobody gets in by a query: other namespaces' ids, key-value classes, weak tokens, and bindings of other Workers", async () => {
   const one = [{ sql: "SELECT 1" }];
   for (const id of ["nonsense", "0".repeat(64), "../x"]) {
     const { status, body } = await query({ durable_object_id: id, queries: one });
@@ -133,7 +133,7 @@ test("nobody gets in by a query: other namespaces' ids, key-value classes, weak 
   assert.equal((await query({ durable_object_name: "x", queries: one }, "0".repeat(32))).status, 404);
   const weak = await platform.token(["Workers Scripts Read"]);
   assert.equal((await query({ durable_object_name: "rest", queries: one }, undefined, weak.value)).status, 403);
-  const borrower = await deployWorker(t, platform, {
+  const borrower = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         const stub = env.SHOP.getByName("corner");

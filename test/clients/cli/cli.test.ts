@@ -3,26 +3,20 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, type TestContext, test } from "node:test";
+import { after, test } from "node:test";
 import { projectRoot, type RunOptions, runProcess, startPlatform } from "../../harness/platform.ts";
 import { noCurl } from "../../harness/programs.ts";
 import { noPython, pythonInterpreter } from "../../harness/python.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const platform = await startPlatform({ after });
 const launcher = join(projectRoot, "bin", "freehold.mjs");
 const freehold = (args: readonly string[], options: RunOptions = {}) => runProcess(process.execPath, [launcher, ...args], options);
 const onData = (command: string, ...args: string[]) => [...command.split(" "), "--data", platform.dir, ...args];
-
-async function temporary(t: TestContext): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), "freehold-cli-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
-  return dir;
-}
 
 /** For every wait: what does not come by then does not come. */
 const deadline = () => ({ signal: AbortSignal.timeout(30_000) });
@@ -36,7 +30,7 @@ async function refused(args: readonly string[], code: number, message: RegExp, o
 }
 
 test("the ready file holds what the contract says, readable by the owner alone, and everything in it serves", async (t) => {
-  const dir = await temporary(t);
+  const dir = await temporaryDirectory("freehold-cli-");
   const own = await startPlatform(t, { flags: [] });
   const { ready } = own;
   assert.equal(ready.data_dir, own.dir);
@@ -74,7 +68,7 @@ test("a second `up` on the same directory names the process that holds it", asyn
 });
 
 test("of several `up` started at once on one directory exactly one wins", async (t) => {
-  const dir = await temporary(t);
+  const dir = await temporaryDirectory("freehold-cli-");
   const contenders = Array.from({ length: 4 }, (_, i) =>
     spawn(process.execPath, [launcher, "up", "--data", join(dir, "data"), "--port", "0", "--ready-file", join(dir, `ready-${i}`)], {
       stdio: "ignore",
@@ -96,7 +90,7 @@ test("of several `up` started at once on one directory exactly one wins", async 
 });
 
 test("a port in use is named, with its holder and the remedy", async (t) => {
-  const dir = await temporary(t);
+  const dir = await temporaryDirectory("freehold-cli-");
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening", deadline());
   t.after(() => server.close());
@@ -109,8 +103,8 @@ test("a port in use is named, with its holder and the remedy", async (t) => {
   await refused(["up", "--data", join(dir, "data"), "--host", "192.0.2.1"], 1, /This machine has no address 192\.0\.2\.1/);
 });
 
-test("a data directory of a newer version is refused and not touched", async (t) => {
-  const dir = await temporary(t);
+test("a data directory of a newer version is refused and not touched", async () => {
+  const dir = await temporaryDirectory("freehold-cli-");
   await writeFile(join(dir, "format.json"), '{"format":999}');
   await refused(["up", "--data", dir, "--port", "0"], 1, /written by a newer version of Freehold \(format 999/);
   assert.equal(await readFile(join(dir, "format.json"), "utf8"), '{"format":999}');
@@ -131,8 +125,8 @@ test("mistakes get one sentence that names the nearest right word, and exit code
   await refused(["status", "--json=1"], 2, /--json takes no value/);
 });
 
-test("mistakes in the configuration name the key", async (t) => {
-  const dir = await temporary(t);
+test("mistakes in the configuration name the key", async () => {
+  const dir = await temporaryDirectory("freehold-cli-");
   const file = join(dir, "config.json");
   await writeFile(file, '{"kv":{"namespace_max":1}}');
   await refused(
@@ -158,7 +152,7 @@ test("help fits 80 columns and names every command", async () => {
 });
 
 test("SIGINT stops the platform with exit code 0", async (t) => {
-  const dir = await temporary(t);
+  const dir = await temporaryDirectory("freehold-cli-");
   const readyFile = join(dir, "ready.json");
   const child = spawn(process.execPath, [launcher, "up", "--data", join(dir, "data"), "--port", "0", "--ready-file", readyFile], {
     stdio: ["ignore", "pipe", "ignore"],
@@ -274,7 +268,7 @@ test("an unchanged wrangler finds its account, quietly", async () => {
 });
 
 test("env prints exports that a shell takes, also from an awkward directory", async (t) => {
-  const dir = join(await temporary(t), "it's $HOME `here`");
+  const dir = join(await temporaryDirectory("freehold-cli-"), "it's $HOME `here`");
   await mkdir(dir);
   const own = await startPlatform(t, { dir: join(dir, "data") });
   const { stdout } = await runProcess(

@@ -6,12 +6,12 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, watch } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { get, type IncomingMessage } from "node:http";
-import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { projectRoot, type Ready, runProcess } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const READY_DEADLINE_MS = 30_000;
 const INSTALL_DEADLINE_MS = 5 * 60_000;
@@ -24,8 +24,7 @@ function strangersEnv(): NodeJS.ProcessEnv {
 }
 
 test("the packed package installs into an empty folder and serves through npx", { timeout: 10 * 60_000 }, async (t) => {
-  const dir = await mkdtemp(join(tmpdir(), "freehold-pack-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
+  const dir = await temporaryDirectory("freehold-pack-");
   const env = strangersEnv();
   await runProcess("npm", ["pack", "--ignore-scripts=false", "--pack-destination", dir], {
     cwd: projectRoot,

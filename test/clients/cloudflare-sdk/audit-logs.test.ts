@@ -81,10 +81,10 @@ test("[d1-39] a database's creation and deletion are in the audit log", async ()
   assert.deepEqual(await infos(uuid as string), ["CreateDatabase", "DeleteDatabase"]);
 });
 
-test("[queues-45] a deploy that attaches a consumer leaves an entry, as do the other operations on queues", async (t) => {
+test("[queues-45] a deploy that attaches a consumer leaves an entry, as do the other operations on queues", async () => {
   const { queue_id } = await client.queues.create({ account_id, queue_name: "audited-queue" });
   const config = { name: "audited-consumer", queues: { consumers: [{ queue: "audited-queue" }] } };
-  const project = await workerProject(t, platform, { files: { "index.js": "export default { queue() {} }" }, config });
+  const project = await workerProject(platform, { files: { "index.js": "export default { queue() {} }" }, config });
   await project.deploy();
   const [, attached] = await entries(queue_id as string);
   assert.deepEqual(attached?.action, { info: "AttachConsumer", result: true, type: "create" });

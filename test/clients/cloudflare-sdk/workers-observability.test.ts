@@ -49,7 +49,7 @@ async function until(enough: () => Promise<boolean>, what: string): Promise<void
 const invocationLog: Leaf = { key: "$metadata.type", operation: "eq", type: "string", value: "cf-worker-event" };
 const rootSpan: Leaf = { key: "faas.trigger", operation: "exists", type: "string" };
 
-const shop = await deployWorker({ after }, platform, {
+const shop = await deployWorker(platform, {
   config: { name: "shop", observability: { enabled: true } },
   files: {
     "index.js": `export default { fetch(request) {
@@ -326,7 +326,7 @@ test("queries are saved, shared and run again", async () => {
 
 test("[workers-23] head sampling keeps its share, which stands for the rest; a Worker without observability stores nothing", async () => {
   const code = `export default { fetch() { console.log("seen"); return new Response("ok"); } };`;
-  const sampled = await deployWorker({ after }, platform, {
+  const sampled = await deployWorker(platform, {
     // Traces of all say when the logs of some are there.
     config: {
       name: "sampled",

@@ -44,9 +44,9 @@ async function ask(
   return { status: response.statusCode, headers: response.headers, body: await text(response) };
 }
 
-test("[workers-10] a throwing Worker on a route yields the origin's page", async (t) => {
+test("[workers-10] a throwing Worker on a route yields the origin's page", async () => {
   await sdk.dns.records.create({ zone_id, type: "A", name: "www.fail.example", content: "127.0.0.2", ttl: 1, proxied: true });
-  await deployWorker(t, platform, {
+  await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env, ctx) {
         const { pathname } = new URL(request.url);

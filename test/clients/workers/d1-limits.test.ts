@@ -37,7 +37,7 @@ const code = {
   },
 };
 export default { async fetch(request, env) { return Response.json(await code[new URL(request.url).pathname.slice(1)](env)); } };`;
-const { url } = await deployWorker({ after }, platform, {
+const { url } = await deployWorker(platform, {
   files: { "index.js": source },
   config: { name: "d1-limits", d1_databases: [{ binding: "DB", database_name: "at-its-limits", database_id: DB }] },
 });

@@ -200,7 +200,7 @@ export default {
 };
 `;
 
-const project = await deployWorker({ after }, platform, {
+const project = await deployWorker(platform, {
   files: { "index.js": source },
   config: {
     name: "d1-worker",

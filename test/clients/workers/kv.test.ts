@@ -152,7 +152,7 @@ const objects = {
   durable_objects: { bindings: [{ name: "OBJECT", class_name: "Holder" }] },
   migrations: [{ tag: "v1", new_sqlite_classes: ["Holder"] }],
 };
-const project = await deployWorker({ after }, platform, {
+const project = await deployWorker(platform, {
   files: { "index.js": source },
   config: {
     name: "kv-worker",
@@ -309,16 +309,13 @@ test("[kv-13] with the limit of writes to one key on, 20 parallel puts give the 
   const path = `/accounts/${limited.ready.account_id}/storage/kv/namespaces`;
   const { id } = (await limited.rest("POST", path, { title: "limited" })).body.result;
   const config = { name: "kv-limited", kv_namespaces: [{ binding: "NS", id }], ...objects };
-  const worker = await deployWorker(t, limited, { files: { "index.js": source }, config });
+  const worker = await deployWorker(limited, { files: { "index.js": source }, config });
   const { accepted, refusals, others } = JSON.parse(await (await limited.fetch(`${worker.url}/burst`)).text());
   assert.deepEqual([accepted, others], [1, true]);
   assert.deepEqual(refusals, ["Error: KV PUT failed: 429 Too Many Requests"]);
 });
 
-test("a Worker that binds a namespace which does not exist is refused", async (t) => {
+test("a Worker that binds a namespace which does not exist is refused", async () => {
   const config = { name: "kv-unbound", kv_namespaces: [{ binding: "NS", id: "f".repeat(32) }] };
-  await assert.rejects(
-    deployWorker(t, platform, { files: { "index.js": source }, config }),
-    /KV namespace 'f{32}' not found\.[\s\S]*10041/,
-  );
+  await assert.rejects(deployWorker(platform, { files: { "index.js": source }, config }), /KV namespace 'f{32}' not found\.[\s\S]*10041/);
 });

@@ -25,7 +25,7 @@ test("[pipelines-05] send() of a deployed Worker delivers rows, by a stream's id
   const { id } = await world.stream("binding_stream", eventFields);
   await world.r2Sink("binding_sink", bucket);
   await world.pipeline("binding", "INSERT INTO binding_sink SELECT * FROM binding_stream");
-  const { url } = await deployWorker({ after }, platform, {
+  const { url } = await deployWorker(platform, {
     files: { "index.js": source },
     config: {
       name: "pipelines-binding",
@@ -67,14 +67,14 @@ test("[pipelines-05] send() of a deployed Worker delivers rows, by a stream's id
 
 test("a Worker cannot be bound to a stream that does not exist, and not send once its stream is deleted", async () => {
   await assert.rejects(
-    deployWorker({ after }, platform, {
+    deployWorker(platform, {
       files: { "index.js": source },
       config: { name: "pipelines-missing", pipelines: [{ binding: "STREAM", stream: "0".repeat(32) }] },
     }),
     /does not exist/,
   );
   const { id } = await world.stream("gone_stream");
-  const { url } = await deployWorker({ after }, platform, {
+  const { url } = await deployWorker(platform, {
     files: { "index.js": source },
     config: { name: "pipelines-gone", pipelines: [{ binding: "STREAM", stream: id }] },
   });

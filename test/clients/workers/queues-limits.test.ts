@@ -19,7 +19,7 @@ async function until<T>(ask: () => Promise<T>, is: (answer: T) => boolean, timeo
   }
 }
 
-test("[queues-35] a handler past its wall or CPU time is ended, and its batch is delivered again", async (t) => {
+test("[queues-35] a handler past its wall or CPU time is ended, and its batch is delivered again", async () => {
   for (const name of ["slow", "spinning"])
     await platform.rest("POST", `/accounts/${platform.ready.account_id}/queues`, { queue_name: name });
   const source = `
@@ -35,7 +35,7 @@ test("[queues-35] a handler past its wall or CPU time is ended, and its batch is
         return Response.json(await env.NOTES.getByName(name).notes());
       },
     };`;
-  const owner = await deployWorker(t, platform, {
+  const owner = await deployWorker(platform, {
     files: { "index.js": source },
     config: {
       name: "limited-producer",
@@ -54,7 +54,7 @@ test("[queues-35] a handler past its wall or CPU time is ended, and its batch is
       for (let i = 0; i < 100; i++) { await scheduler.wait(200); await notes.note("still here"); }
     } };`;
   for (const queue of ["slow", "spinning"]) {
-    await deployWorker(t, platform, {
+    await deployWorker(platform, {
       files: { "index.js": consumer },
       config: {
         name: `consumer-${queue}`,
@@ -76,7 +76,7 @@ test("[queues-35] a handler past its wall or CPU time is ended, and its batch is
 });
 
 test("[queues-49] a producer and a consumer run side by side in one `wrangler dev`", { timeout: 120_000 }, async (t) => {
-  const project = await workerProject(t, platform, {
+  const project = await workerProject(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) { await env.JOBS.send({ path: new URL(request.url).pathname }); return new Response("sent"); } };`,
       "consumer/index.js": `export default { async queue(batch) { for (const { body } of batch.messages) console.log("consumed " + batch.queue + " " + body.path); } };`,

@@ -138,7 +138,7 @@ for (const queue_name of Object.keys(consumers)) {
   const settings = queue_name === "lazy" ? { delivery_delay: 60 } : queue_name === "brief" ? { message_retention_period: 60 } : {};
   await platform.rest("POST", base, { queue_name, settings });
 }
-const project = await deployWorker({ after }, platform, {
+const project = await deployWorker(platform, {
   files: { "index.js": source },
   config: {
     name: "queue-worker",
@@ -423,9 +423,9 @@ test("[queues-21] a retry's delay may grow with the attempts", async () => {
   assert.ok(at[1] - at[0] >= 1900 && at[2] - at[1] >= 3900, JSON.stringify(at));
 });
 
-test("[queues-08] before compatibility date 2024-03-18 bodies are structured clones by default", async (t) => {
+test("[queues-08] before compatibility date 2024-03-18 bodies are structured clones by default", async () => {
   await platform.rest("POST", `${base}/${await queueId("limits")}/purge`, { delete_messages_permanently: true });
-  const old = await deployWorker(t, platform, {
+  const old = await deployWorker(platform, {
     files: {
       "index.js": `let seen;
       export default {
@@ -445,10 +445,10 @@ test("[queues-08] before compatibility date 2024-03-18 bodies are structured clo
   assert.deepEqual(seen, [true, 5]);
 });
 
-test("[queues-38] errors and rows that pass through a queue are gathered into objects of R2", async (t) => {
+test("[queues-38] errors and rows that pass through a queue are gathered into objects of R2", async () => {
   for (const queue_name of ["errors", "rows"]) await platform.rest("POST", base, { queue_name });
   await platform.rest("POST", `/accounts/${platform.ready.account_id}/r2/buckets`, { name: "gathered" });
-  const gatherer = await deployWorker(t, platform, {
+  const gatherer = await deployWorker(platform, {
     files: {
       "index.js": `export default {
         async fetch(request, env) {
@@ -532,7 +532,7 @@ test("[queues-33] a message older than its queue's retention is gone", async () 
 test("[queues-34] past the configured rate and backlog sends are refused with the documented texts", async (t) => {
   const small = await startPlatform(t, { config: { "queues.messages_per_s_max": 5, "queues.backlog_max_bytes": 1000 } });
   await small.rest("POST", `/accounts/${small.ready.account_id}/queues`, { queue_name: "small" });
-  const worker = await deployWorker(t, small, {
+  const worker = await deployWorker(small, {
     files: {
       "index.js": `const thrown = async (work) => { try { await work(); return null } catch (e) { return e.message } };
       export default { async fetch(request, { Q }) {

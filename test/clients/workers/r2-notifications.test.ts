@@ -56,10 +56,10 @@ async function pullQueue(name: string): Promise<{ id: string; events(count: numb
   };
 }
 
-test("[r2-33, queues-39] an upload that a rule matches reaches the consumer Worker with the documented body", async (t) => {
+test("[r2-33, queues-39] an upload that a rule matches reaches the consumer Worker with the documented body", async () => {
   const bucket = await newBucket("notify-worker");
   await newQueue("uploads");
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `const seen = [];
       export default { fetch: () => Response.json(seen), queue(batch) { for (const m of batch.messages) seen.push(m.body) } }`,

@@ -268,7 +268,7 @@ export default {
 };`;
 
 await platform.rest("POST", `/accounts/${account}/r2/buckets`, { name: "deleted-later" });
-const project = await deployWorker({ after }, platform, {
+const project = await deployWorker(platform, {
   files: { "index.js": source },
   config: {
     name: "r2-binding",
@@ -435,14 +435,14 @@ test("errors carry R2's texts and codes", async () => {
   ]);
 });
 
-test("a bucket that is only in the configuration is made at deploy, or refused when wrangler may not make it", async (t) => {
+test("a bucket that is only in the configuration is made at deploy, or refused when wrangler may not make it", async () => {
   const options = (name: string) => ({
     files: { "index.js": "export default { fetch: async (request, env) => Response.json(await env.B.head('k')) }" },
     config: { name, r2_buckets: [{ binding: "B", bucket_name: `bucket-of-${name}` }] },
   });
-  const refused = await workerProject(t, platform, options("r2-refused"));
+  const refused = await workerProject(platform, options("r2-refused"));
   const { stdout, stderr } = await refused.wrangler(["deploy", "--x-provision=false"], { code: 1 });
   assert.match(stdout + stderr, /R2 bucket 'bucket-of-r2-refused' not found\. Please use a different name and try again\. \[code: 10085\]/);
-  const made = await deployWorker(t, platform, options("r2-made"));
+  const made = await deployWorker(platform, options("r2-made"));
   assert.equal(await (await platform.fetch(made.url)).text(), "null");
 });

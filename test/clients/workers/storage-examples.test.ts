@@ -10,7 +10,7 @@ import { workerProject } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 
-test("[kv-27] a Worker serves an image, a page and a script that wrangler put into a namespace", async (t) => {
+test("[kv-27] a Worker serves an image, a page and a script that wrangler put into a namespace", async () => {
   const base = `/accounts/${platform.ready.account_id}/storage/kv/namespaces`;
   const { id } = (await platform.rest("POST", base, { title: "assets" })).body.result;
   const source = `
@@ -25,7 +25,7 @@ test("[kv-27] a Worker serves an image, a page and a script that wrangler put in
       },
     };`;
   const config = { name: "kv-assets", kv_namespaces: [{ binding: "assets", id }] };
-  const project = await workerProject(t, platform, { files: { "index.js": source }, config });
+  const project = await workerProject(platform, { files: { "index.js": source }, config });
   await project.deploy();
   const png = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==", "base64");
   const files = { "logo.png": png, "index.html": Buffer.from("<h1>Grüße</h1>"), "app.js": Buffer.from("console.log(1)") };
@@ -63,7 +63,7 @@ test("[r2-18] a page uploads to a URL that a Worker signed with aws4fetch, and t
     };`;
   const { endpoint, access_key_id, secret_access_key } = platform.ready.s3;
   const vars = { ENDPOINT: endpoint, R2_ACCESS_KEY_ID: access_key_id, R2_SECRET_ACCESS_KEY: secret_access_key };
-  const project = await workerProject(t, platform, { files: { "index.js": source }, config: { name: "signer", vars } });
+  const project = await workerProject(platform, { files: { "index.js": source }, config: { name: "signer", vars } });
   // Where wrangler's bundler looks for packages.
   await writeFile(
     join(project.dir, "tsconfig.json"),

@@ -1,18 +1,17 @@
 /** D1 by wrangler, against the platform as the remote. */
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { stripVTControlCharacters } from "node:util";
 import { startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const platform = await startPlatform({ after });
 const base = `/accounts/${platform.ready.account_id}/d1/database`;
 
 async function directory(): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), "freehold-wrangler-d1-"));
-  after(() => rm(dir, { recursive: true, force: true }));
+  const dir = await temporaryDirectory("freehold-wrangler-d1-");
   return dir;
 }
 

@@ -14,7 +14,7 @@ const namespace = (await platform.rest("POST", `/accounts/${platform.ready.accou
   .result;
 const classes = ["Batcher", "Mayfly", "Location", "Named", "Copier", "Flight"];
 
-const examples = await deployWorker({ after }, platform, {
+const examples = await deployWorker(platform, {
   files: {
     "index.js": `import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
       // Collects what is posted; an alarm sends all of it at once.

@@ -22,7 +22,7 @@ const objects = (...names: string[]) => ({
   migrations: [{ tag: "v1", new_sqlite_classes: names }],
 });
 
-const alarms = await deployWorker({ after }, platform, {
+const alarms = await deployWorker(platform, {
   files: {
     "index.js": `import { DurableObject } from "cloudflare:workers";
       export class Alarms extends DurableObject {
@@ -49,7 +49,7 @@ const alarms = await deployWorker({ after }, platform, {
   config: { name: "alarms", ...objects("Alarms") },
 });
 
-const chat = await deployWorker({ after }, platform, {
+const chat = await deployWorker(platform, {
   files: {
     "index.js": `import { DurableObject } from "cloudflare:workers";
       const constructions = new Map();
@@ -182,10 +182,10 @@ test("[durable-objects-27] alarms survive a stop and a kill -9 of the platform, 
   assert(late !== undefined && late.at > missed && late.at < up + 4000, `due ${missed}, up ${up}, fired ${late?.at}`);
 });
 
-test("[durable-objects-20] deleteAll deletes the alarm from the documented compatibility date on", async (t) => {
+test("[durable-objects-20] deleteAll deletes the alarm from the documented compatibility date on", async () => {
   await json(`${alarms.url}/wiped/set/60000`);
   assert.equal(await json(`${alarms.url}/wiped/wipe`), null);
-  const older = await deployWorker(t, platform, {
+  const older = await deployWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Old extends DurableObject { async run() { await this.ctx.storage.setAlarm(Date.now() + 60000); await this.ctx.storage.deleteAll(); return (await this.ctx.storage.getAlarm()) !== null; } alarm() {} }
@@ -261,8 +261,8 @@ test("[durable-objects-31] an automatic answer does not wake the object", async 
   socket.close();
 });
 
-test("[durable-objects-10, durable-objects-23, durable-objects-24] memory between requests, blockConcurrencyWhile, abort", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[durable-objects-10, durable-objects-23, durable-objects-24] memory between requests, blockConcurrencyWhile, abort", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class State extends DurableObject {

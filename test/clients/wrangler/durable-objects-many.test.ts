@@ -1,10 +1,9 @@
 /** Many objects with rows and alarms through a kill, and a copy of the data directory that is opened in another place. */
 import assert from "node:assert/strict";
-import { cp, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { cp } from "node:fs/promises";
 import { after, test } from "node:test";
 import { startPlatform, type TestPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
@@ -12,7 +11,7 @@ const platform = await startPlatform({ after });
 const OBJECTS = Number(process.env.FREEHOLD_OBJECTS ?? 600);
 const BATCH = 200;
 
-const many = await deployWorker({ after }, platform, {
+const many = await deployWorker(platform, {
   files: {
     "index.js": `import { DurableObject } from "cloudflare:workers";
       export class Many extends DurableObject {
@@ -74,8 +73,7 @@ test(`${OBJECTS} objects with a row and an alarm: a kill loses none, every alarm
     [],
   );
   await platform.stop();
-  const dir = await mkdtemp(join(tmpdir(), "freehold-copy-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
+  const dir = await temporaryDirectory("freehold-copy-");
   await cp(platform.dir, dir, { recursive: true });
   const copy = await startPlatform(t, { dir });
   // Ids and rows are the same: what wrote them knows nothing of the place.

@@ -50,9 +50,9 @@ const outcome = async (url: string): Promise<Outcome> => (await (await platform.
 const QUEUED = "Durable Object is overloaded. Too many requests queued.";
 const WINDOW = "Durable Object is overloaded. Too many requests for the same object within a 10 second window.";
 
-test("[durable-objects-43] a flood of a slow object is refused with the documented errors, flagged as overloaded", async (t) => {
+test("[durable-objects-43] a flood of a slow object is refused with the documented errors, flagged as overloaded", async () => {
   // The first date with RPC: what the platform adds to classes must not need anything newer.
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: { "index.js": source },
     config: { name: "slow", compatibility_date: "2024-04-03", ...objects("Slow") },
   });
@@ -66,7 +66,7 @@ test("[durable-objects-43] a flood of a slow object is refused with the document
   const burst = await outcome(`${project.url}/burst/400/quick`);
   assert.deepEqual(burst, { answered: 300, refused: { [WINDOW]: 100 }, flagged: true });
 
-  const borrower = await deployWorker(t, platform, {
+  const borrower = await deployWorker(platform, {
     files: { "index.js": flooding },
     config: { name: "borrowing", durable_objects: { bindings: [{ name: "Slow", class_name: "Slow", script_name: "slow" }] } },
   });

@@ -44,7 +44,7 @@ const options = {
     migrations: [{ tag: "v1", new_sqlite_classes: ["Book"], new_classes: ["Plain"] }],
   },
 };
-const books = await deployWorker({ after }, platform, options);
+const books = await deployWorker(platform, options);
 
 // biome-ignore lint/suspicious/noExplicitAny: answers of the Worker above.
 async function call(name: string, method: string, argument: string | number = ""): Promise<any> {
@@ -132,7 +132,7 @@ test("copies are bounded: the oldest bookmarks go first", async () => {
 
 test("changed objects are copied from time to time, so that a time before the first bookmark is found", async (t) => {
   const frequent = await startPlatform(t, { config: { "durable_objects.history_interval_s": 1 } });
-  const project = await deployWorker(t, frequent, options);
+  const project = await deployWorker(frequent, options);
   const ask = async (method: string, argument: string | number = "") =>
     (await frequent.fetch(`${project.url}/quiet/${method}/${encodeURIComponent(argument)}`)).json() as Promise<unknown>;
   await ask("write", "old");

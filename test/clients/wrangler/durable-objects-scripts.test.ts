@@ -39,7 +39,7 @@ const COUNTER = `
     webSocketMessage(ws, message) { ws.send("object says " + message); }
   }`;
 
-const owner = (name: string, className = "Counter"): Parameters<typeof workerProject>[2] => ({
+const owner = (name: string, className = "Counter"): Parameters<typeof workerProject>[1] => ({
   files: {
     "index.js": `${COUNTER.replaceAll("class Counter", `class ${className}`)}
       export default { async fetch(request, env) { const [, name, method] = new URL(request.url).pathname.split("/"); return Response.json((await env.OBJECTS.getByName(name)[method]()) ?? null); } };`,
@@ -52,7 +52,7 @@ const owner = (name: string, className = "Counter"): Parameters<typeof workerPro
   },
 });
 
-const borrower = (name: string, script: string): Parameters<typeof workerProject>[2] => ({
+const borrower = (name: string, script: string): Parameters<typeof workerProject>[1] => ({
   files: {
     "index.js": `export default { async fetch(request, env) {
       const url = new URL(request.url), [, name, method] = url.pathname.split("/"), stub = env.OBJECTS.getByName(name);
@@ -83,8 +83,8 @@ const borrower = (name: string, script: string): Parameters<typeof workerProject
   config: { name, durable_objects: { bindings: [{ name: "OBJECTS", class_name: "Counter", script_name: script }] } },
 });
 
-const a = await deployWorker({ after }, platform, owner("shop"));
-const b = await deployWorker({ after }, platform, borrower("guest", "shop"));
+const a = await deployWorker(platform, owner("shop"));
+const b = await deployWorker(platform, borrower("guest", "shop"));
 
 async function message(ws: WebSocket, text: string): Promise<string> {
   if (ws.readyState === ws.CONNECTING) await once(ws, "open");
@@ -139,7 +139,7 @@ test("a binding to another Worker's objects leads to nothing but these objects",
 });
 
 test("a binding to a class or a Worker that does not exist is refused by name", async () => {
-  const lost = await workerProject({ after }, platform, borrower("lost", "nobody"));
+  const lost = await workerProject(platform, borrower("lost", "nobody"));
   const result = await lost.wrangler(["deploy"], { code: "any" });
   assert.notEqual(result.code, 0);
   assert.match(
@@ -157,7 +157,7 @@ test("a borrower's calls go on after the owner was deployed anew", async () => {
 test("[durable-objects-35] an environment has objects of its own", async () => {
   const project = owner("shop");
   const { durable_objects, vars } = project.config as Record<string, unknown>;
-  const staged = await workerProject({ after }, platform, {
+  const staged = await workerProject(platform, {
     ...project,
     config: { ...project.config, env: { staging: { durable_objects, vars } } },
   });
@@ -170,11 +170,11 @@ test("[durable-objects-35] an environment has objects of its own", async () => {
     ...guest.config,
     durable_objects: { bindings: [{ name: "OBJECTS", class_name: "Counter", script_name: "shop", environment: "staging" }] },
   };
-  const c = await deployWorker({ after }, platform, { ...guest, config });
+  const c = await deployWorker(platform, { ...guest, config });
   assert.equal(await json(`${c.url}/x/increment`), 3);
 });
 
-async function rewrite(project: WorkerProject, options: Parameters<typeof workerProject>[2]): Promise<void> {
+async function rewrite(project: WorkerProject, options: Parameters<typeof workerProject>[1]): Promise<void> {
   await project.write({
     ...options.files,
     "wrangler.json": JSON.stringify({ main: "index.js", compatibility_date: "2026-11-01", ...options.config }),
@@ -198,13 +198,13 @@ test("[durable-objects-37] a rename keeps the data, and bindings of other Worker
 });
 
 test("[durable-objects-38] a transfer moves the objects to another script; all bindings follow", async () => {
-  const source = await deployWorker({ after }, platform, owner("source"));
-  const guest = await deployWorker({ after }, platform, borrower("source-guest", "source"));
+  const source = await deployWorker(platform, owner("source"));
+  const guest = await deployWorker(platform, borrower("source-guest", "source"));
   assert.equal(await json(`${source.url}/x/increment`), 1);
   assert.equal(await json(`${guest.url}/x/increment`), 2);
   const target = owner("target", "Moved");
   const migrations = [{ tag: "v1", transferred_classes: [{ from: "Counter", from_script: "source", to: "Moved" }] }];
-  const moved = await deployWorker({ after }, platform, {
+  const moved = await deployWorker(platform, {
     ...target,
     config: { ...target.config, migrations, vars: { SECRET: "of the target" } },
   });
@@ -213,7 +213,7 @@ test("[durable-objects-38] a transfer moves the objects to another script; all b
   assert.equal(await json(`${source.url}/x/increment`), 5);
   assert.equal(await json(`${guest.url}/x/secret`), "of the target");
   assert.equal(await json(`${source.url}/x/secret`), "of the target");
-  const again = await workerProject({ after }, platform, {
+  const again = await workerProject(platform, {
     ...owner("thief"),
     config: {
       ...owner("thief").config,

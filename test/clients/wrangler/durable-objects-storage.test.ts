@@ -22,7 +22,7 @@ const objects = (...names: string[]) => ({
 
 const MIB = 1024 * 1024;
 
-const project = await deployWorker({ after }, platform, {
+const project = await deployWorker(platform, {
   files: {
     "index.js": `import { DurableObject } from "cloudflare:workers";
       let cancelled = 0;
@@ -112,7 +112,7 @@ test("[durable-objects-49] past the cap of an object's database writes fail, and
       }
       export default { async fetch(request, env) { return Response.json(await env.Filling.getByName("a")[new URL(request.url).pathname.slice(1)]()); } };`,
   };
-  const { url } = await deployWorker(t, small, { files, config: { name: "filling", ...objects("Filling") } });
+  const { url } = await deployWorker(small, { files, config: { name: "filling", ...objects("Filling") } });
   const call = async (method: string) => (await small.fetch(`${url}/${method}`)).json();
   const [written, refusal] = (await call("fill")) as [number, string];
   assert(written > 10 && written < 25, String(written));
@@ -147,13 +147,13 @@ test("[durable-objects-32] a message of 32 MiB arrives, a larger one ends the co
   assert.deepEqual(await json(`${project.url}/socket/both`), [null, null]);
 });
 
-test("[durable-objects-40] migrations that cannot be: in a version upload, and SQLite for a class that has key-value storage", async (t) => {
+test("[durable-objects-40] migrations that cannot be: in a version upload, and SQLite for a class that has key-value storage", async () => {
   const code = (names: string[]) =>
     `import { DurableObject } from "cloudflare:workers"; ${names.map((name) => `export class ${name} extends DurableObject {}`).join("\n")} export default { fetch() { return new Response("served"); } };`;
   const config = (migrations: object[]) =>
     JSON.stringify({ name: "migrating", main: "index.js", compatibility_date: "2026-11-01", migrations });
   const first = { tag: "v1", new_classes: ["Plain"] };
-  const moving = await workerProject(t, platform, {
+  const moving = await workerProject(platform, {
     files: { "index.js": code(["Plain"]) },
     config: { name: "migrating", migrations: [first] },
   });

@@ -14,7 +14,7 @@ const objects = (...names: string[]) => ({
 
 const RESET = "Durable Object reset because its code was updated.";
 
-test("[durable-objects-42] a code update ends what still runs with the documented error, closes WebSockets and keeps storage", async (t) => {
+test("[durable-objects-42] a code update ends what still runs with the documented error, closes WebSockets and keeps storage", async () => {
   const source = (version: number): string => `import { DurableObject } from "cloudflare:workers";
     export class Running extends DurableObject {
       async run() { await this.ctx.storage.put("started", true); await scheduler.wait(60_000); return "ended by itself"; }
@@ -34,7 +34,7 @@ test("[durable-objects-42] a code update ends what still runs with the documente
       try { return new Response(await stub.run()); }
       catch (error) { return Response.json({ message: error.message, overloaded: error.overloaded ?? false }); }
     } };`;
-  const project = await deployWorker(t, platform, { files: { "index.js": source(1) }, config: { name: "updated", ...objects("Running") } });
+  const project = await deployWorker(platform, { files: { "index.js": source(1) }, config: { name: "updated", ...objects("Running") } });
   const socket = platform.webSocket(`${project.url.replace("http", "ws")}/socket`);
   await once(socket, "open");
   socket.send("hello");
@@ -50,7 +50,7 @@ test("[durable-objects-42] a code update ends what still runs with the documente
   assert.deepEqual(await state(), { version: 2, started: true });
 });
 
-test("[durable-objects-45] a jurisdiction has ids and objects of its own, and refuses those of another", async (t) => {
+test("[durable-objects-45] a jurisdiction has ids and objects of its own, and refuses those of another", async () => {
   const source = `import { DurableObject } from "cloudflare:workers";
     export class Located extends DurableObject {
       async add() { const n = ((await this.ctx.storage.get("n")) ?? 0) + 1; await this.ctx.storage.put("n", n); return n; }
@@ -77,7 +77,7 @@ test("[durable-objects-45] a jurisdiction has ids and objects of its own, and re
         ],
       });
     } };`;
-  const project = await deployWorker(t, platform, { files: { "index.js": source }, config: { name: "located", ...objects("Located") } });
+  const project = await deployWorker(platform, { files: { "index.js": source }, config: { name: "located", ...objects("Located") } });
   const answer = (await (await platform.fetch(project.url)).json()) as Record<string, unknown[]>;
   const ids = answer.ids as string[];
   assert.equal(new Set(ids).size, 4);
@@ -96,7 +96,7 @@ test("[durable-objects-45] a jurisdiction has ids and objects of its own, and re
     } };`,
   };
   const bindings = [{ name: "Theirs", class_name: "Located", script_name: "located" }];
-  const borrower = await deployWorker(t, platform, { files: borrowing, config: { name: "borrowing", durable_objects: { bindings } } });
+  const borrower = await deployWorker(platform, { files: borrowing, config: { name: "borrowing", durable_objects: { bindings } } });
   assert.deepEqual(await (await platform.fetch(borrower.url)).json(), [ids[1], 5, 2], "the same objects from another Worker");
 
   const base = `/accounts/${platform.ready.account_id}/workers/durable_objects/namespaces`;

@@ -58,13 +58,13 @@ export default { async fetch(request, env) {
   return stub.fetch(request);
 } };`;
 
-const counters = await deployWorker({ after }, platform, {
+const counters = await deployWorker(platform, {
   files: { "index.js": counter },
   config: { name: "counters", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") },
 });
 
-test("[durable-objects-01] the get-started Worker answers from SQL", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[durable-objects-01] the get-started Worker answers from SQL", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class MyDurableObject extends DurableObject {
@@ -124,8 +124,8 @@ test("[durable-objects-08] 1,000 concurrent increments end at exactly 1,000", as
   assert.equal(await json(`${counters.url}/value?name=crowded`), 1000);
 });
 
-test("[durable-objects-11, durable-objects-12, durable-objects-13, durable-objects-15, durable-objects-18] SQL: cursors, counts, names, size, FTS5, JSON, rollback, limits", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[durable-objects-11, durable-objects-12, durable-objects-13, durable-objects-15, durable-objects-18] SQL: cursors, counts, names, size, FTS5, JSON, rollback, limits", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Sql extends DurableObject {
@@ -205,8 +205,8 @@ test("[durable-objects-11, durable-objects-12, durable-objects-13, durable-objec
   assert.doesNotMatch(refused[2], /accepted/);
 });
 
-test("[durable-objects-16, durable-objects-17] key-value storage, asynchronous and synchronous", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[durable-objects-16, durable-objects-17] key-value storage, asynchronous and synchronous", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Kv extends DurableObject {
@@ -273,9 +273,9 @@ test("[durable-objects-09] after kill -9 of the platform the last acknowledged v
   assert.equal(await json(`${counters.url}/value?name=crowded`), 1000);
 });
 
-test("[durable-objects-36, durable-objects-37, durable-objects-39] migrations: create once, rename keeps data, delete wipes it", async (t) => {
+test("[durable-objects-36, durable-objects-37, durable-objects-39] migrations: create once, rename keeps data, delete wipes it", async () => {
   const source = (name: string): string => counter.replaceAll("class Counter", `class ${name}`);
-  const project = await workerProject(t, platform, {
+  const project = await workerProject(platform, {
     files: { "index.js": source("First") },
     config: {
       name: "evolving",
@@ -331,8 +331,8 @@ test("[durable-objects-36, durable-objects-37, durable-objects-39] migrations: c
   assert.equal(await json(`${project.url}/value`), 0);
 });
 
-test("a binding to a class that no migration made is refused by name", async (t) => {
-  const missing = await workerProject(t, platform, {
+test("a binding to a class that no migration made is refused by name", async () => {
+  const missing = await workerProject(platform, {
     files: { "index.js": counter },
     config: { name: "forgetful", durable_objects: { bindings: [binding("Counter")] } },
   });
@@ -340,8 +340,8 @@ test("a binding to a class that no migration made is refused by name", async (t)
   assert.match(first.stdout + first.stderr, /not currently configured to implement Durable Objects[\s\S]*code: 10061/);
 });
 
-test("the same class and object name in another Worker is another object", async (t) => {
-  const twin = await deployWorker(t, platform, {
+test("the same class and object name in another Worker is another object", async () => {
+  const twin = await deployWorker(platform, {
     files: { "index.js": counter },
     config: { name: "counters-twin", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") },
   });
@@ -352,8 +352,8 @@ test("the same class and object name in another Worker is another object", async
   assert.equal(await json(`${twin.url}/value?name=same`), 0);
 });
 
-test("[durable-objects-19] a class made with new_classes has key-value storage only", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[durable-objects-19] a class made with new_classes has key-value storage only", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Legacy extends DurableObject {
@@ -419,8 +419,8 @@ test("the analytics API has what the account's objects store, for tokens that ma
   assert.match(refused.errors?.[0]?.message ?? "", /not authorized/);
 });
 
-test("a deploy while objects are in use loses no acknowledged write and fails no request", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("a deploy while objects are in use loses no acknowledged write and fails no request", async () => {
+  const project = await deployWorker(platform, {
     files: { "index.js": counter },
     config: { name: "redeployed", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") },
   });
@@ -443,20 +443,20 @@ test("a deploy while objects are in use loses no acknowledged write and fails no
   assert.equal(await json(`${project.url}/value`), last);
 });
 
-test("deleting the Worker deletes its objects; a new one of the same name starts empty", async (t) => {
+test("deleting the Worker deletes its objects; a new one of the same name starts empty", async () => {
   const options = {
     files: { "index.js": counter },
     config: { name: "ephemeral", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") },
   };
-  const first = await deployWorker(t, platform, options);
+  const first = await deployWorker(platform, options);
   assert.equal(await json(`${first.url}/increment`), 1);
   await first.wrangler(["delete", "--force"]);
-  const second = await deployWorker(t, platform, options);
+  const second = await deployWorker(platform, options);
   assert.equal(await json(`${second.url}/value`), 0);
 });
 
-test("[durable-objects-33] a standard WebSocket keeps the object's memory", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[durable-objects-33] a standard WebSocket keeps the object's memory", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Room extends DurableObject {

@@ -27,9 +27,9 @@ async function rawOf(id: string): Promise<Buffer> {
   return Buffer.from(await response.arrayBuffer());
 }
 
-test("[email-routing-10] the documentation's Worker with MIMEText sends its message", async (t) => {
+test("[email-routing-10] the documentation's Worker with MIMEText sends its message", async () => {
   const mimetext = createRequire(import.meta.url).resolve("mimetext");
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { EmailMessage } from "cloudflare:email";
 import { createMimeMessage } from "mimetext";
@@ -71,8 +71,8 @@ export default {
   assert.deepEqual([parsed.from?.name, parsed.messageId], ["GPT-4", message.message_id]);
 });
 
-test("[email-routing-09, email-routing-11] null recipients, messages from the builder, and what a binding does not allow", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[email-routing-09, email-routing-11] null recipients, messages from the builder, and what a binding does not allow", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { EmailMessage } from "cloudflare:email";
 const mime = (from, to, more = "") => "From: <" + from + ">\\r\\nTo: <" + to + ">\\r\\nMessage-ID: <1@example.com>\\r\\n" + more + "Subject: raw\\r\\n\\r\\nText\\r\\n";

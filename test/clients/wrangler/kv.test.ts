@@ -1,14 +1,13 @@
 /** KV by wrangler, against the platform as the remote. */
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const platform = await startPlatform({ after });
-const dir = await mkdtemp(join(tmpdir(), "freehold-wrangler-kv-"));
-after(() => rm(dir, { recursive: true, force: true }));
+const dir = await temporaryDirectory("freehold-wrangler-kv-");
 
 const wrangler = (args: readonly string[], code = 0) => platform.wrangler(args, { cwd: dir, code });
 const base = `/accounts/${platform.ready.account_id}/storage/kv/namespaces`;

@@ -3,15 +3,13 @@
  * lists, shows, changes and deletes them.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync, inflateSync } from "node:zlib";
 import { wrangler436 } from "../../harness/npm-client.ts";
 import { type RunOptions, startPlatform } from "../../harness/platform.ts";
 import { noCurl } from "../../harness/programs.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
 import { askAnalytics } from "../analytics.ts";
 import { eventually, pipelinesWorld } from "../pipelines-world.ts";
@@ -20,8 +18,7 @@ import { eventually, pipelinesWorld } from "../pipelines-world.ts";
 const SHARD_RATE = 500_000;
 const platform = await startPlatform({ after }, { config: { "pipelines.shard_rate_max_bytes_per_s": SHARD_RATE } });
 const world = await pipelinesWorld(platform);
-const dir = await mkdtemp(join(tmpdir(), "freehold-wrangler-legacy-"));
-after(() => rm(dir, { recursive: true, force: true }));
+const dir = await temporaryDirectory("freehold-wrangler-legacy-");
 
 const old = (args: readonly string[], options: RunOptions = {}) => wrangler436(platform, ["pipelines", ...args], { cwd: dir, ...options });
 const current = (args: readonly string[], options: RunOptions = {}) => platform.wrangler(["pipelines", ...args], { cwd: dir, ...options });
@@ -227,7 +224,7 @@ test("[pipelines-47] a pipeline with --source worker refuses HTTP, one with --so
   const refused = await world.send(worker.endpoint, [{ n: 1 }]);
   assert.equal(refused.status, 403);
   assert.match(JSON.stringify(refused.body), /HTTP ingestion is not enabled for this pipeline/);
-  const { url } = await deployWorker({ after }, platform, {
+  const { url } = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         const { binding, records } = await request.json();
@@ -290,7 +287,7 @@ test("[pipelines-48] updates in the middle of a stream lose nothing, by both wra
 test("[pipelines-49] a Worker binds a pipeline by name; GraphQL counts; wrangler labels it Legacy, shows and deletes it", async () => {
   const bucket = await world.bucket("legacy-binding");
   const { id, endpoint } = await create("my-pipeline-name", bucket, ["--batch-max-seconds", "1"]);
-  const { url } = await deployWorker({ after }, platform, {
+  const { url } = await deployWorker(platform, {
     files: {
       "index.js":
         "export default { async fetch(request, env) { await env.PIPELINE.send([{ url: request.url }]); return new Response(); } };",

@@ -1,18 +1,15 @@
 /** `wrangler pipelines setup` in a terminal, as the getting-started page leads through it, mistakes included. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
 import { noPython } from "../../harness/python.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 import { keys, openTerminal, type Terminal } from "../../harness/terminal.ts";
 import { pipelinesWorld } from "../pipelines-world.ts";
 
 const platform = await startPlatform({ after });
 const world = await pipelinesWorld(platform);
-const cwd = await mkdtemp(join(tmpdir(), "freehold-setup-"));
-after(() => rm(cwd, { recursive: true, force: true }));
+const cwd = await temporaryDirectory("freehold-setup-");
 
 /** Answers prompts in their order: what is asked, and the keys that are typed. */
 async function answer(terminal: Terminal, dialog: readonly (readonly [RegExp, string])[]): Promise<void> {

@@ -1,16 +1,15 @@
 /** Pipelines by wrangler, as the documentation walks through it. */
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 import { eventFields, eventually, pipelinesWorld, sampleEvents } from "../pipelines-world.ts";
 
 const platform = await startPlatform({ after }, { config: { "pipelines.sinks_max": 20 } });
 const world = await pipelinesWorld(platform);
-const dir = await mkdtemp(join(tmpdir(), "freehold-wrangler-pipelines-"));
-after(() => rm(dir, { recursive: true, force: true }));
+const dir = await temporaryDirectory("freehold-wrangler-pipelines-");
 await writeFile(join(dir, "schema.json"), JSON.stringify({ fields: eventFields }));
 
 const wrangler = (args: readonly string[], code = 0) => platform.wrangler(["pipelines", ...args], { cwd: dir, code });

@@ -35,7 +35,7 @@ test("[queues-03] a name has 1 to 63 letters, digits and dashes and begins and e
   for (const name of ["-bad", "bad-", "", "a_b", "a b", "ä"]) assert.equal((await create(name)).status, 400, name);
 });
 
-test("[queues-24, queues-29] HTTP pull is enabled, a second consumer refused until the first is removed", async (t) => {
+test("[queues-24, queues-29] HTTP pull is enabled, a second consumer refused until the first is removed", async () => {
   await create("pulled");
   await wrangler("consumer http add pulled --batch-size 20 --message-retries 7 --visibility-timeout-secs 60 --retry-delay-secs 5");
   const [consumer] = (await queue("pulled")).consumers;
@@ -43,7 +43,7 @@ test("[queues-24, queues-29] HTTP pull is enabled, a second consumer refused unt
     [consumer.type, consumer.settings],
     ["http_pull", { batch_size: 20, max_retries: 7, visibility_timeout_ms: 60_000, retry_delay: 5 }],
   );
-  const project = await workerProject(t, platform, { files: { "index.js": "export default { queue() {} }" }, config: { name: "second" } });
+  const project = await workerProject(platform, { files: { "index.js": "export default { queue() {} }" }, config: { name: "second" } });
   await project.deploy();
   assert.match(await wrangler("consumer add pulled second", 1), /\[code: 11004\]/);
   await wrangler("consumer http remove pulled");
@@ -63,7 +63,7 @@ test("[queues-24, queues-29] HTTP pull is enabled, a second consumer refused unt
   await project.wrangler(["delete"]);
 });
 
-test("[queues-12] a deploy attaches the consumers of its configuration and changes them with the next", async (t) => {
+test("[queues-12] a deploy attaches the consumers of its configuration and changes them with the next", async () => {
   await create("by-config");
   const config = (batch: number) => ({
     name: "configured",
@@ -74,7 +74,7 @@ test("[queues-12] a deploy attaches the consumers of its configuration and chang
       consumers: [{ queue: "by-config", max_batch_size: batch, max_batch_timeout: 0 }],
     },
   });
-  const project = await workerProject(t, platform, {
+  const project = await workerProject(platform, {
     files: {
       "index.js": `const seen = [];
       export default {
@@ -95,7 +95,7 @@ test("[queues-12] a deploy attaches the consumers of its configuration and chang
   await project.write({ "wrangler.json": JSON.stringify(config(33)) });
   await project.deploy();
   assert.equal((await queue("by-config")).consumers[0].settings.batch_size, 33);
-  const stranger = await workerProject(t, platform, {
+  const stranger = await workerProject(platform, {
     files: { "index.js": "export default { queue() {} }" },
     config: { name: "stranger", queues: { consumers: [{ queue: "by-config" }] } },
   });
@@ -149,8 +149,8 @@ test("[queues-32] purge empties a queue, delayed messages included", async () =>
   assert.equal((await metrics()).backlog_count, 1);
 });
 
-test("[queues-31] a paused queue takes messages, delivers none by push or pull, and goes on when resumed", async (t) => {
-  const project = await workerProject(t, platform, {
+test("[queues-31] a paused queue takes messages, delivers none by push or pull, and goes on when resumed", async () => {
+  const project = await workerProject(platform, {
     files: {
       "index.js": `let seen = 0;
       export default { fetch: () => Response.json(seen), queue(batch) { seen += batch.messages.length } }`,

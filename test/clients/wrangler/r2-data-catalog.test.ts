@@ -1,11 +1,11 @@
 /** R2 Data Catalog by wrangler: enable, get, disable, and the settings of maintenance. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const platform = await startPlatform({ after });
 const account = platform.ready.account_id;
@@ -171,8 +171,7 @@ test("[r2-data-catalog-41] lifecycle rules of a bucket with a catalog ask first"
     body: JSON.stringify({ rules: [] }),
   });
   assert.deepEqual([refused.status, ((await refused.json()) as { errors: { code: number }[] }).errors[0]?.code], [409, 10081]);
-  const dir = await mkdtemp(join(tmpdir(), "freehold-rules-"));
-  after(() => rm(dir, { recursive: true, force: true }));
+  const dir = await temporaryDirectory("freehold-rules-");
   const file = join(dir, "rules.json");
   await writeFile(file, JSON.stringify({ rules: [] }));
   assert.match(await lifecycle("set", name, "--file", file), question);

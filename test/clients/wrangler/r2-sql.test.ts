@@ -1,17 +1,16 @@
 /** R2 SQL by wrangler, which calls the real service's host name: the platform's proxy leads it here. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 import { eventually, pipelinesWorld } from "../pipelines-world.ts";
 
 const platform = await startPlatform({ after });
 const account = platform.ready.account_id;
 const world = await pipelinesWorld(platform);
-const dir = await mkdtemp(join(tmpdir(), "freehold-wrangler-sql-"));
-after(() => rm(dir, { recursive: true, force: true }));
+const dir = await temporaryDirectory("freehold-wrangler-sql-");
 
 const warehouse = `${account}_wrangler-sql`;
 interface SqlOptions {

@@ -1,15 +1,14 @@
 /** R2 by wrangler, against the platform as the remote. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const platform = await startPlatform({ after });
-const dir = await mkdtemp(join(tmpdir(), "freehold-wrangler-r2-"));
-after(() => rm(dir, { recursive: true, force: true }));
+const dir = await temporaryDirectory("freehold-wrangler-r2-");
 
 const base = `/accounts/${platform.ready.account_id}/r2/buckets`;
 

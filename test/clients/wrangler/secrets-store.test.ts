@@ -28,14 +28,14 @@ async function create(name: string, value: string, scopes = "workers"): Promise<
   return idOf(stdout);
 }
 
-test("wrangler makes a store and a secret, and a Worker reads what it is now", async (t) => {
+test("wrangler makes a store and a secret, and a Worker reads what it is now", async () => {
   const { stdout } = await platform.wrangler(["secrets-store", "store", "list", "--remote"]);
   assert.match(stdout, new RegExp(`main.*${store}`));
   const secret = await create("API_KEY", "first value ✓");
   const listed = await platform.wrangler(["secrets-store", "secret", "list", store, "--remote"]);
   assert.match(listed.stdout, /API_KEY/);
   assert.doesNotMatch(listed.stdout, /first value/);
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: { "index.js": reader(["KEY"]) },
     config: { name: "keyed", secrets_store_secrets: [{ binding: "KEY", store_id: store, secret_name: "API_KEY" }] },
   });
@@ -64,7 +64,7 @@ test("wrangler makes a store and a secret, and a Worker reads what it is now", a
   ]);
   await platform.wrangler(["secrets-store", "secret", "delete", store, "--secret-id", secret, "--remote"]);
   assert.deepEqual(await read(), ['Error: Secret "API_KEY" not found']);
-  const copy = await deployWorker(t, platform, {
+  const copy = await deployWorker(platform, {
     files: { "index.js": reader(["KEY"]) },
     config: { name: "copied", secrets_store_secrets: [{ binding: "KEY", store_id: store, secret_name: "COPY" }] },
   });
@@ -104,14 +104,14 @@ test("the SDK sees what there is, in the order that it asks for, and never a val
   await assert.rejects(secrets.get(added[0]?.id as string, { account_id, store_id: store }), /secret_not_found/);
 });
 
-test("values are sealed on disk, bindings are of secrets for Workers alone, and limits hold", async (t) => {
+test("values are sealed on disk, bindings are of secrets for Workers alone, and limits hold", async () => {
   await create("PLAIN", "needle-in-the-data-directory");
   for (const file of await readdir(platform.dir)) {
     if (/sqlite/.test(file)) assert.ok(!(await readFile(join(platform.dir, file))).includes("needle-in-the-data-directory"), file);
   }
   await create("GATEWAY", "x", "ai_gateway");
   for (const secret_name of ["GATEWAY", "NOBODY"]) {
-    const project = await workerProject(t, platform, {
+    const project = await workerProject(platform, {
       files: { "index.js": reader(["KEY"]) },
       config: { name: "refused", secrets_store_secrets: [{ binding: "KEY", store_id: store, secret_name }] },
     });

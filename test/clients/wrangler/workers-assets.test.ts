@@ -27,8 +27,8 @@ const site = {
 };
 const marker = `export default { fetch: (request) => new Response("worker " + new URL(request.url).pathname) }`;
 
-test("[workers-32] an asset is served without the Worker, which gets everything else", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-32] an asset is served without the Worker, which gets everything else", async () => {
+  const project = await deployWorker(platform, {
     files: { ...site, "index.js": marker },
     config: { name: "site", assets: { directory: "public" } },
   });
@@ -45,14 +45,14 @@ test("[workers-32] an asset is served without the Worker, which gets everything 
   assert.equal((await get(`${project.url}/logo.png`, { method: "HEAD" })).header("content-length"), "8");
 });
 
-test("[workers-33] single-page fall-back and the nearest 404 page, with no Worker at all", async (t) => {
-  const spa = await deployWorker(t, platform, {
+test("[workers-33] single-page fall-back and the nearest 404 page, with no Worker at all", async () => {
+  const spa = await deployWorker(platform, {
     files: site,
     config: { name: "spa", main: undefined, assets: { directory: "public", not_found_handling: "single-page-application" } },
   });
   const deep = await get(`${spa.url}/deep/link`);
   assert.deepEqual([deep.status, deep.body], [200, "<h1>home</h1>"]);
-  const pages = await deployWorker(t, platform, {
+  const pages = await deployWorker(platform, {
     files: site,
     config: { name: "pages-404", main: undefined, assets: { directory: "public", not_found_handling: "404-page" } },
   });
@@ -62,13 +62,13 @@ test("[workers-33] single-page fall-back and the nearest 404 page, with no Worke
   assert.deepEqual([nested.status, nested.body], [404, "docs not found"]);
 });
 
-test("[workers-34] run_worker_first, for all and by patterns", async (t) => {
-  const all = await deployWorker(t, platform, {
+test("[workers-34] run_worker_first, for all and by patterns", async () => {
+  const all = await deployWorker(platform, {
     files: { ...site, "index.js": marker },
     config: { name: "first-all", assets: { directory: "public", binding: "ASSETS", run_worker_first: true } },
   });
   assert.equal((await get(`${all.url}/logo.png`)).body, "worker /logo.png");
-  const some = await deployWorker(t, platform, {
+  const some = await deployWorker(platform, {
     files: { ...site, "index.js": marker, "public/api/docs/a.html": "api docs", "public/api/file.html": "shadowed" },
     config: { name: "first-some", assets: { directory: "public", run_worker_first: ["/api/*", "!/api/docs/*"] } },
   });
@@ -77,8 +77,8 @@ test("[workers-34] run_worker_first, for all and by patterns", async (t) => {
   assert.equal((await get(some.url)).body, "<h1>home</h1>");
 });
 
-test("[workers-35] a navigation that misses gets the page, a fetch of the same URL the Worker", { skip: noCurl }, async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-35] a navigation that misses gets the page, a fetch of the same URL the Worker", { skip: noCurl }, async () => {
+  const project = await deployWorker(platform, {
     files: { ...site, "index.js": marker },
     config: { name: "app", assets: { directory: "public", not_found_handling: "single-page-application" } },
   });
@@ -90,8 +90,8 @@ test("[workers-35] a navigation that misses gets the page, a fetch of the same U
   assert.equal((await get(`${project.url}/deep/link`)).body, "worker /deep/link");
 });
 
-test("[workers-36] the assets binding, rewritten by HTMLRewriter", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-36] the assets binding, rewritten by HTMLRewriter", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "public/index.html": `<p id="user">nobody</p>`,
       "index.js": `export default { async fetch(request, env) {
@@ -104,9 +104,9 @@ test("[workers-36] the assets binding, rewritten by HTMLRewriter", async (t) => 
   assert.equal((await get(project.url)).body, `<p id="user">Ada</p>`);
 });
 
-test("[workers-37] a second deploy uploads only the file that changed", async (t) => {
+test("[workers-37] a second deploy uploads only the file that changed", async () => {
   const files = { "public/a.txt": "a", "public/b.txt": "b", "public/c.txt": "c", "index.js": marker };
-  const project = await workerProject(t, platform, { files, config: { name: "dedupe", assets: { directory: "public" } } });
+  const project = await workerProject(platform, { files, config: { name: "dedupe", assets: { directory: "public" } } });
   assert.match((await project.deploy()).stdout, /Uploaded 3 files/);
   await project.write({ "public/b.txt": "changed" });
   assert.match((await project.deploy()).stdout, /Uploaded 1 file \(2 already uploaded\)/);
@@ -115,8 +115,8 @@ test("[workers-37] a second deploy uploads only the file that changed", async (t
   assert.match((await project.deploy()).stdout, /No updated asset files to upload/);
 });
 
-test("[workers-38] _headers and _redirects apply and are not served", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-38] _headers and _redirects apply and are not served", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "public/index.html": "home",
       "public/_headers": "/secure/*\n  X-Frame-Options: DENY\n",
@@ -132,7 +132,7 @@ test("[workers-38] _headers and _redirects apply and are not served", async (t) 
   assert.equal((await get(`${project.url}/_headers`)).status, 404);
 });
 
-test("[workers-39] html_handling modes redirect as documented", async (t) => {
+test("[workers-39] html_handling modes redirect as documented", async () => {
   const files = { "public/file.html": "file", "public/folder/index.html": "folder" };
   const expected: Record<string, Record<string, string | number>> = {
     "auto-trailing-slash": { "/file": 200, "/file.html": "/file", "/file/": "/file", "/folder": "/folder/", "/folder/": 200 },
@@ -141,7 +141,7 @@ test("[workers-39] html_handling modes redirect as documented", async (t) => {
     none: { "/file": 404, "/file.html": 200, "/folder": 404, "/folder/index.html": 200 },
   };
   for (const [mode, table] of Object.entries(expected)) {
-    const project = await deployWorker(t, platform, {
+    const project = await deployWorker(platform, {
       files,
       config: { name: `html-${mode}`, main: undefined, assets: { directory: "public", html_handling: mode } },
     });
@@ -156,8 +156,8 @@ test("[workers-39] html_handling modes redirect as documented", async (t) => {
   }
 });
 
-test("a request path cannot leave the assets' directory", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("a request path cannot leave the assets' directory", async () => {
+  const project = await deployWorker(platform, {
     files: { "public/index.html": "home" },
     config: { name: "contained", main: undefined, assets: { directory: "public" } },
   });

@@ -58,8 +58,8 @@ const files = {
   } };`,
 };
 
-const one = await deployWorker({ after }, platform, { files, config: { name: "caching" } });
-const two = await deployWorker({ after }, platform, { files, config: { name: "caching-too" } });
+const one = await deployWorker(platform, { files, config: { name: "caching" } });
+const two = await deployWorker(platform, { files, config: { name: "caching-too" } });
 const ask = async (step: string, worker = one): Promise<unknown> => {
   const response = await platform.fetch(`${worker.url}/${step}`);
   const text = await response.text();

@@ -9,7 +9,7 @@ import { workerProject } from "../../harness/worker-project.ts";
 const platform = await startPlatform({ after });
 const scripts = `/accounts/${platform.ready.account_id}/workers/scripts`;
 
-const project = await workerProject({ after }, platform, {
+const project = await workerProject(platform, {
   files: {
     "index.js": `import { label } from "label";
       export default { fetch: (request, env) => Response.json({ label, mode: MODE, ...env }) };`,
@@ -139,11 +139,11 @@ test("commands name a Worker that is not there", async () => {
   }
 });
 
-test("handlers count wherever they are: of a named object beside an empty default, and on a class's instance", async (t) => {
+test("handlers count wherever they are: of a named object beside an empty default, and on a class's instance", async () => {
   const files = {
     "index.js": "class App { fetch() { return new Response('instance'); } } export default new App();",
   };
-  const instance = await workerProject(t, platform, { files, config: { name: "instance" } });
+  const instance = await workerProject(platform, { files, config: { name: "instance" } });
   await instance.deploy();
   assert.equal(await (await platform.fetch(instance.url)).text(), "instance");
   await instance.write({ "index.js": "export const named = { fetch: () => new Response('named') }; export default {};" });
@@ -153,7 +153,7 @@ test("handlers count wherever they are: of a named object beside an empty defaul
   assert.match(refused.stderr, /No event handlers were registered.*\[code: 10068\]/s);
 });
 
-test("a service Worker has its older bindings: Wasm, text and data as globals", async (t) => {
+test("a service Worker has its older bindings: Wasm, text and data as globals", async () => {
   const config = { name: "older", wasm_modules: { ADD: "add.wasm" }, text_blobs: { TEXT: "text.txt" }, data_blobs: { DATA: "data.bin" } };
   // (module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))
   const wasm = Buffer.from("0061736d0100000001070160027f7f017f030201000707010361646400000a09010700200020016a0b", "hex");
@@ -164,7 +164,7 @@ test("a service Worker has its older bindings: Wasm, text and data as globals", 
     "text.txt": "plain",
     "data.bin": "1234",
   };
-  const older = await workerProject(t, platform, { files, config });
+  const older = await workerProject(platform, { files, config });
   await older.deploy();
   assert.deepEqual(await (await platform.fetch(older.url)).json(), [5, "plain", 4]);
 });

@@ -14,14 +14,14 @@ interface Run {
   readonly outcome: string;
 }
 
-test("[workers-17, workers-18] crons fire with their exact string and time; a rejected waitUntil is a failed run", async (t) => {
+test("[workers-17, workers-18] crons fire with their exact string and time; a rejected waitUntil is a failed run", async () => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "cron" })).body.result.id as string;
   // A third subject waits for the same minute: a handler past its CPU time.
-  await deployWorker(t, platform, {
+  await deployWorker(platform, {
     files: { "index.js": "export default { scheduled() { for (;;) Math.sqrt(2); } };" },
     config: { name: "looping", limits: { cpu_ms: 300 }, triggers: { crons: ["* * * * *"] } },
   });
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default {
         async fetch(request, env) { return Response.json([await env.KV.get("good", "json"), await env.KV.get("bad", "json")]) },
@@ -60,8 +60,8 @@ test("[workers-17, workers-18] crons fire with their exact string and time; a re
   assert.deepEqual(seenBad, { cron: "* * * * *", scheduledTime: minute(bad) });
 });
 
-test("a cron expression that is none is refused, and the old schedules stay", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("a cron expression that is none is refused, and the old schedules stay", async () => {
+  const project = await deployWorker(platform, {
     files: { "index.js": "export default { scheduled() {} }" },
     config: { name: "misfit", triggers: { crons: ["0 12 * * MON"] } },
   });

@@ -8,8 +8,8 @@ const platform = await startPlatform({ after });
 const account = `/accounts/${platform.ready.account_id}/workers`;
 const text = async (url: string, init = {}): Promise<string> => (await platform.fetch(url, init)).text();
 
-test("[workers-01, workers-08] wrangler deploys a module Worker, which answers on its own host name", async (t) => {
-  const project = await workerProject(t, platform, {
+test("[workers-01, workers-08] wrangler deploys a module Worker, which answers on its own host name", async () => {
+  const project = await workerProject(platform, {
     files: { "index.js": `export default { fetch: (request) => new Response("hello from " + new URL(request.url).pathname) }` },
     config: { name: "first" },
   });
@@ -22,7 +22,7 @@ test("[workers-01, workers-08] wrangler deploys a module Worker, which answers o
   assert.equal(await answer.text(), "hello from /here");
   assert.match(answer.headers.get("cf-ray") ?? "", /^[0-9a-f]{16}-[A-Z]{3}$/);
   // Another Worker has another name, and a name that no Worker has is a 404 page.
-  const other = await deployWorker(t, platform, {
+  const other = await deployWorker(platform, {
     files: { "index.js": `export default { fetch: () => new Response("the other") }` },
     config: { name: "second" },
   });
@@ -36,13 +36,13 @@ test("[workers-01, workers-08] wrangler deploys a module Worker, which answers o
   await foreign.body?.cancel();
 });
 
-test("[workers-02, workers-03] several modules, and imports of wasm, text, html, sql and bytes", async (t) => {
+test("[workers-02, workers-03] several modules, and imports of wasm, text, html, sql and bytes", async () => {
   // (module (func (export "exported_func") (param i32) (result i32) local.get 0))
   const wasm = Buffer.from(
     "0061736d0100000001060160017f017f03020100071101" + "0d6578706f727465645f66756e630000" + "0a0601040020000b",
     "hex",
   );
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `
         import wasm from "./module.wasm"; import note from "./note.txt"; import page from "./page.html"; import query from "./query.sql";
@@ -73,8 +73,8 @@ test("[workers-02, workers-03] several modules, and imports of wasm, text, html,
   });
 });
 
-test("[workers-04] variables and JSON variables are on env, also on the imported one", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-04] variables and JSON variables are on env, also on the imported one", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { env as imported } from "cloudflare:workers";
         const atStart = imported.GREETING;
@@ -90,8 +90,8 @@ test("[workers-04] variables and JSON variables are on env, also on the imported
   });
 });
 
-test("[workers-05] secrets are put, bulk put, listed without values, kept by deploys and deleted", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-05] secrets are put, bulk put, listed without values, kept by deploys and deleted", async () => {
+  const project = await deployWorker(platform, {
     files: { "index.js": `export default { fetch: (request, env) => Response.json({ a: env.A, b: env.B, c: env.C }) }` },
     config: { name: "secretive", vars: { C: "plain" } },
   });
@@ -126,8 +126,8 @@ test("[workers-05] secrets are put, bulk put, listed without values, kept by dep
   assert.deepEqual([missing.status, missing.body.errors[0]?.code], [404, 10056]);
 });
 
-test("a secret put for a Worker that does not exist creates it", async (t) => {
-  const project = await workerProject(t, platform, {
+test("a secret put for a Worker that does not exist creates it", async () => {
+  const project = await workerProject(platform, {
     files: { "index.js": "export default { fetch: () => new Response() }" },
     config: { name: "drafted" },
   });
@@ -135,8 +135,8 @@ test("a secret put for a Worker that does not exist creates it", async (t) => {
   assert.deepEqual(JSON.parse((await project.wrangler(["secret", "list"])).stdout), [{ name: "TOKEN", type: "secret_text" }]);
 });
 
-test("[workers-06] an environment is a Worker of its own with its own variables", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-06] an environment is a Worker of its own with its own variables", async () => {
+  const project = await deployWorker(platform, {
     files: { "index.js": `export default { fetch: (request, env) => new Response(env.WHERE ?? "nowhere") }` },
     config: { name: "environed", vars: { WHERE: "production" }, env: { staging: { vars: { WHERE: "staging" } }, bare: {} } },
   });
@@ -148,8 +148,8 @@ test("[workers-06] an environment is a Worker of its own with its own variables"
   assert.equal(await text(at("environed-bare")), "nowhere");
 });
 
-test("[workers-28, workers-30] version metadata, list of versions and deployments, rollback", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-28, workers-30] version metadata, list of versions and deployments, rollback", async () => {
+  const project = await deployWorker(platform, {
     files: { "index.js": `export default { fetch: (request, env) => Response.json({ body: "one", version: env.META }) }` },
     config: { name: "versioned", version_metadata: { binding: "META" } },
   });
@@ -177,8 +177,8 @@ test("[workers-28, workers-30] version metadata, list of versions and deployment
   assert.match(viewed.stdout, /v2/);
 });
 
-test("[workers-29] versions are uploaded without effect, then split by percentage, and a key pins one", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-29] versions are uploaded without effect, then split by percentage, and a key pins one", async () => {
+  const project = await deployWorker(platform, {
     files: { "index.js": `export default { fetch: () => new Response("old") }` },
     config: { name: "gradual" },
   });
@@ -202,8 +202,8 @@ test("[workers-29] versions are uploaded without effect, then split by percentag
   for (let i = 0; i < 10; i++) assert.equal(await text(project.url), "new");
 });
 
-test("code that throws at its top level is refused with its own words, and the old version stays", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("code that throws at its top level is refused with its own words, and the old version stays", async () => {
+  const project = await deployWorker(platform, {
     files: { "index.js": `export default { fetch: () => new Response("still here") }` },
     config: { name: "steadfast" },
   });
@@ -225,23 +225,23 @@ test("code that throws at its top level is refused with its own words, and the o
   assert.match(await refused(`export default {}`), /No event handlers were registered[\s\S]*code: 10068/);
 });
 
-test("service-worker syntax with variables as globals", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("service-worker syntax with variables as globals", async () => {
+  const project = await deployWorker(platform, {
     files: { "index.js": `addEventListener("fetch", (event) => event.respondWith(new Response("classic " + FLAVOUR)));` },
     config: { name: "classic", vars: { FLAVOUR: "vanilla" } },
   });
   assert.equal(await text(project.url), "classic vanilla");
 });
 
-test("bindings of unknown types and to unknown targets are refused by name; nothing changes", async (t) => {
+test("bindings of unknown types and to unknown targets are refused by name; nothing changes", async () => {
   const files = { "index.js": `export default { fetch: () => new Response("x") }` };
-  const unknownTarget = await workerProject(t, platform, {
+  const unknownTarget = await workerProject(platform, {
     files,
     config: { name: "dangling", services: [{ binding: "B", service: "no-such-worker" }] },
   });
   const first = await unknownTarget.wrangler(["deploy"], { code: 1 });
   assert.match(first.stdout + first.stderr, /Target script 'no-such-worker' not found/);
-  const unknownType = await workerProject(t, platform, {
+  const unknownType = await workerProject(platform, {
     files,
     config: { name: "futuristic", hyperdrive: [{ binding: "H", id: "a".repeat(32) }] },
   });
@@ -253,10 +253,10 @@ test("bindings of unknown types and to unknown targets are refused by name; noth
   }
 });
 
-test("wrangler delete removes a Worker, and asks when another one binds it", async (t) => {
+test("wrangler delete removes a Worker, and asks when another one binds it", async () => {
   const files = { "index.js": `export default { fetch: () => new Response("callee") }` };
-  const callee = await deployWorker(t, platform, { files, config: { name: "doomed" } });
-  await deployWorker(t, platform, { files, config: { name: "doomed-caller", services: [{ binding: "B", service: "doomed" }] } });
+  const callee = await deployWorker(platform, { files, config: { name: "doomed" } });
+  await deployWorker(platform, { files, config: { name: "doomed-caller", services: [{ binding: "B", service: "doomed" }] } });
   const refused = await platform.rest("DELETE", `${account}/scripts/doomed`);
   assert.equal(refused.status, 400);
   assert.equal(await text(callee.url), "callee");

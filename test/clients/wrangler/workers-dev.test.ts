@@ -32,7 +32,7 @@ test("[workers-55] wrangler dev --remote runs the code here and reloads it on sa
        console.log("asked for " + new URL(request.url).pathname);
        return Response.json({ text: "${text}", secret: env.SECRET, url: request.url, colo: request.cf.colo, token: request.headers.get("cf-workers-preview-token") });
      } };`;
-  const project = await deployWorker(t, platform, { files: { "index.js": code("deployed") }, config: { name: "remote-dev" } });
+  const project = await deployWorker(platform, { files: { "index.js": code("deployed") }, config: { name: "remote-dev" } });
   await project.wrangler(["secret", "put", "SECRET"], { input: "of the deployed Worker" });
   await project.write({ "index.js": code("first") });
   const terminal = openTerminal(t, platform, [...dev, "--remote"], { cwd: project.dir });
@@ -64,7 +64,7 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
   await platform.rest("POST", `${account}/r2/buckets`, { name });
   const { uuid } = (await platform.rest("POST", `${account}/d1/database`, { name })).body.result as { uuid: string };
   await sdk.kv.namespaces.values.update("deployed", { ...at, value: "by the SDK" });
-  await deployWorker(t, platform, {
+  await deployWorker(platform, {
     files: {
       "index.js": `import { WorkerEntrypoint } from "cloudflare:workers";
         export default { fetch: (request) => new Response("fetched " + new URL(request.url).pathname) };
@@ -72,7 +72,7 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
     },
     config: { name: "remote-callee" },
   });
-  const project = await workerProject(t, platform, {
+  const project = await workerProject(platform, {
     files: {
       "index.js": `import { EmailMessage } from "cloudflare:email";
       const MIME = "From: <a@example.com>\\r\\nMessage-ID: <1@example.com>\\r\\nSubject: remote\\r\\n\\r\\nText";
@@ -144,7 +144,7 @@ test("wrangler dev --remote on a route of a zone, with static assets and the dep
   const code = (text: string) => `import { DurableObject } from "cloudflare:workers";
     export class Counter extends DurableObject { async add() { const n = (await this.ctx.storage.get("n") ?? 0) + 1; await this.ctx.storage.put("n", n); return n; } }
     export default { async fetch(request, env) { return Response.json({ text: "${text}", url: request.url, n: await env.COUNTER.getByName("a").add() }); } };`;
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: { "index.js": code("deployed"), "page/index.html": "static" },
     config: {
       name: "zoned",

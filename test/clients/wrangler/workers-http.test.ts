@@ -27,9 +27,9 @@ async function privateBytes(pid: number): Promise<number> {
   return [...rollup.matchAll(/^Private_\w+:\s+(\d+) kB/gm)].reduce((sum, [, kb]) => sum + Number(kb) * 1024, 0);
 }
 
-test("[workers-09] waitUntil goes on after the response has ended", async (t) => {
+test("[workers-09] waitUntil goes on after the response has ended", async () => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "wait-until" })).body.result.id as string;
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env, ctx) {
         if (new URL(request.url).pathname === "/read") return new Response(await env.KV.get("late"));
@@ -46,8 +46,8 @@ test("[workers-09] waitUntil goes on after the response has ended", async (t) =>
   assert.equal((await get(`${project.url}/read`)).body, "written afterwards");
 });
 
-test("[workers-11] bodies stream both ways with flat memory", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-11] bodies stream both ways with flat memory", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request) {
         if (request.method === "POST") { let size = 0; for await (const chunk of request.body) size += chunk.byteLength; return Response.json({ size }); }
@@ -79,8 +79,8 @@ test("[workers-11] bodies stream both ways with flat memory", async (t) => {
   assert.deepEqual(await upload.json(), { size: 150_000_000 });
 });
 
-test("an echo of every kind of body comes back byte for byte", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("an echo of every kind of body comes back byte for byte", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { fetch: (request) => new Response(request.body, { headers: { "x-length": request.headers.get("content-length") ?? "none", "x-method": request.method } }) }`,
     },
@@ -106,8 +106,8 @@ test("an echo of every kind of body comes back byte for byte", async (t) => {
   assert.deepEqual([head.status, head.headers.get("x-method")], [200, "HEAD"]);
 });
 
-test("request.cf and the client's headers are the platform's; forged ones do not arrive", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("request.cf and the client's headers are the platform's; forged ones do not arrive", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { fetch: (request) => Response.json({ cf: request.cf, headers: Object.fromEntries(request.headers), url: request.url }) }`,
     },
@@ -143,8 +143,8 @@ test("request.cf and the client's headers are the platform's; forged ones do not
   );
 });
 
-test("an uncaught exception is the documented page 1101, as HTML and as JSON; a Worker's own 500 is its own", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("an uncaught exception is the documented page 1101, as HTML and as JSON; a Worker's own 500 is its own", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { fetch(request) {
         const path = new URL(request.url).pathname;
@@ -170,8 +170,8 @@ test("an uncaught exception is the documented page 1101, as HTML and as JSON; a 
   assert.equal(posted.status, 500);
 });
 
-test("a body over the limit is 413, one that stands still is 408, and neither hurts the next request", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("a body over the limit is 413, one that stands still is 408, and neither hurts the next request", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request) { return new Response(String((await request.arrayBuffer()).byteLength)) } }`,
     },
@@ -204,8 +204,8 @@ test("a body over the limit is 413, one that stands still is 408, and neither hu
   assert.equal((await get(project.url, { method: "POST", body: "12345" })).body, "5");
 });
 
-test("a client that goes away ends the Worker's request, and its stream", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("a client that goes away ends the Worker's request, and its stream", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `let cancelled = 0;
         export default { fetch(request) {
@@ -227,8 +227,8 @@ test("a client that goes away ends the Worker's request, and its stream", async 
   assert.equal(count, "1");
 });
 
-test("[workers-49] WebSocket: 101, messages both ways, close code", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-49] WebSocket: 101, messages both ways, close code", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { fetch(request) {
         if (request.headers.get("upgrade") !== "websocket") return new Response("expected websocket", { status: 426 });
@@ -259,8 +259,8 @@ test("[workers-49] WebSocket: 101, messages both ways, close code", async (t) =>
   assert.match(error.message, /404/);
 });
 
-test("a Worker that outgrows its memory dies alone; the next request gets a new process", async (t) => {
-  const hog = await deployWorker(t, platform, {
+test("a Worker that outgrows its memory dies alone; the next request gets a new process", async () => {
+  const hog = await deployWorker(platform, {
     files: {
       "index.js": `export default { fetch(request) {
         if (new URL(request.url).pathname !== "/hog") return new Response("well");
@@ -269,7 +269,7 @@ test("a Worker that outgrows its memory dies alone; the next request gets a new 
     },
     config: { name: "hog" },
   });
-  const neighbour = await deployWorker(t, platform, {
+  const neighbour = await deployWorker(platform, {
     files: { "index.js": `let count = 0; export default { fetch: () => new Response(String(++count)) }` },
     config: { name: "neighbour" },
   });
@@ -284,7 +284,7 @@ test("a Worker that outgrows its memory dies alone; the next request gets a new 
 
 test("a Worker reaches neither the platform's sockets nor private networks by default", async (t) => {
   const strict = await startPlatform(t);
-  const project = await deployWorker(t, strict, {
+  const project = await deployWorker(strict, {
     files: {
       "index.js": `import { connect } from "cloudflare:sockets";
         export default { async fetch(request) {

@@ -11,15 +11,14 @@ import { deployWorker, workerProject } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after }, { config: { "runtime.memory_outside_mb": 256 } });
 const account = `/accounts/${platform.ready.account_id}`;
-const hooks = { after };
 
 const SPIN = "for (;;) Math.sqrt(2);";
 
-const neighbour = await deployWorker(hooks, platform, {
+const neighbour = await deployWorker(platform, {
   files: { "index.js": `let count = 0; export default { fetch: () => new Response(String(++count)) }` },
   config: { name: "neighbour" },
 });
-const spinner = await deployWorker(hooks, platform, {
+const spinner = await deployWorker(platform, {
   files: {
     "index.js": `const started = [];
       let served = 0;
@@ -134,8 +133,8 @@ test("a loop after the response has ended is ended too", async () => {
   }
 });
 
-test("memory outside the heap counts: the page 1102 and the outcome exceededMemory", async (t) => {
-  const hog = await deployWorker(t, platform, {
+test("memory outside the heap counts: the page 1102 and the outcome exceededMemory", async () => {
+  const hog = await deployWorker(platform, {
     files: {
       "index.js": `const kept = []; export default { async fetch(request) {
         const { pathname } = new URL(request.url);
@@ -159,7 +158,7 @@ test("memory outside the heap counts: the page 1102 and the outcome exceededMemo
   traces.close();
 });
 
-test("[durable-objects-48] an object that spins is ended with an exception that its caller sees; its storage stays", async (t) => {
+test("[durable-objects-48] an object that spins is ended with an exception that its caller sees; its storage stays", async () => {
   const files = {
     "index.js": `import { DurableObject } from "cloudflare:workers";
       export class Counter extends DurableObject {
@@ -171,7 +170,7 @@ test("[durable-objects-48] an object that spins is ended with an exception that 
         return new Response(String(await (new URL(request.url).pathname === "/spin" ? stub.spin() : stub.add())));
       } }`,
   };
-  const objects = await deployWorker(t, platform, {
+  const objects = await deployWorker(platform, {
     files,
     config: {
       name: "objects",
@@ -180,7 +179,7 @@ test("[durable-objects-48] an object that spins is ended with an exception that 
       migrations: [{ tag: "v1", new_sqlite_classes: ["Counter"] }],
     },
   });
-  const caller = await deployWorker(t, platform, {
+  const caller = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         const stub = env.COUNTER.getByName("one");
@@ -200,8 +199,8 @@ test("[durable-objects-48] an object that spins is ended with an exception that 
   assert.equal((await get(objects.url)).body, "3");
 });
 
-test("a top level that takes longer than the startup limit is refused with 10021, and the old deployment serves on", async (t) => {
-  const project = await workerProject(t, platform, {
+test("a top level that takes longer than the startup limit is refused with 10021, and the old deployment serves on", async () => {
+  const project = await workerProject(platform, {
     files: { "index.js": `export default { fetch: () => new Response("old") }` },
     config: { name: "slow-starter" },
   });
@@ -212,8 +211,8 @@ test("a top level that takes longer than the startup limit is refused with 10021
   assert.equal((await get(project.url)).body, "old");
 });
 
-test("[workers-16] a caller cannot be deployed before what it binds; the 33rd invocation of a chain throws", async (t) => {
-  const caller = await workerProject(t, platform, {
+test("[workers-16] a caller cannot be deployed before what it binds; the 33rd invocation of a chain throws", async () => {
+  const caller = await workerProject(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         const url = new URL(request.url);
@@ -229,7 +228,7 @@ test("[workers-16] a caller cannot be deployed before what it binds; the 33rd in
     refused.stderr + refused.stdout,
     /Could not resolve service binding 'OTHER'. Target script 'pong' not found. \[code: 10143\]/,
   );
-  const target = await deployWorker(t, platform, {
+  const target = await deployWorker(platform, {
     files: { "index.js": `export default { fetch: () => new Response("alone") }` },
     config: { name: "pong" },
   });
@@ -265,9 +264,9 @@ test("[workers-16] a caller cannot be deployed before what it binds; the 33rd in
   assert.deepEqual(new Set(chains.map((chain) => (chain as { depth: number }).depth)), new Set([31]));
 });
 
-test("limits.subrequests counts what one invocation calls, and the next begins anew; a loop by host name is 1019", async (t) => {
+test("limits.subrequests counts what one invocation calls, and the next begins anew; a loop by host name is 1019", async () => {
   const { id } = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "counted" })).body.result as { id: string };
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         const outcome = { via: request.headers.get("cf-ew-via"), calls: 0 };
@@ -297,8 +296,8 @@ test("limits.subrequests counts what one invocation calls, and the next begins a
   assert.equal((await get(project.url, { headers: { "x-long": "x".repeat(130 * 1024) } })).status, 431);
 });
 
-test("Workers that never answer, answer twice, leak streams or recurse get 1101, and serve on in the same process", async (t) => {
-  const hostile = await deployWorker(t, platform, {
+test("Workers that never answer, answer twice, leak streams or recurse get 1101, and serve on in the same process", async () => {
+  const hostile = await deployWorker(platform, {
     files: {
       "index.js": `let kept, sent; const leaked = [];
         const recurse = (n) => recurse(n + 1) + 1;

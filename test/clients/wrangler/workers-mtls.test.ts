@@ -79,8 +79,8 @@ const files = {
   } };`,
 };
 
-test("[workers-42] an origin that demands a client certificate sees the binding's, and no other way in", { skip: noOpenssl }, async (t) => {
-  const tool = await workerProject(t, platform, { files, config: { name: "mtls" } });
+test("[workers-42] an origin that demands a client certificate sees the binding's, and no other way in", { skip: noOpenssl }, async () => {
+  const tool = await workerProject(platform, { files, config: { name: "mtls" } });
   const upload = async (name: string): Promise<string> => {
     const { stdout } = await tool.wrangler([
       "mtls-certificate",
@@ -99,9 +99,9 @@ test("[workers-42] an origin that demands a client certificate sees the binding'
   const listed = (await tool.wrangler(["mtls-certificate", "list"])).stdout;
   assert.match(listed, new RegExp(`ID: ${visitor}[\\s\\S]*Issuer: CN=ca[\\s\\S]*ID: ${stranger}`));
   const binding = (id: string) => ({ mtls_certificates: [{ binding: "CERT", certificate_id: id }] });
-  const invited = await deployWorker(t, platform, { files, config: { name: "invited", ...binding(visitor) } });
+  const invited = await deployWorker(platform, { files, config: { name: "invited", ...binding(visitor) } });
   assert.deepEqual(await (await platform.fetch(invited.url)).json(), { bound: "welcome visitor", plain: "refused" });
-  const other = await deployWorker(t, platform, { files, config: { name: "uninvited", ...binding(stranger) } });
+  const other = await deployWorker(platform, { files, config: { name: "uninvited", ...binding(stranger) } });
   assert.deepEqual(await (await platform.fetch(other.url)).json(), { bound: "refused", plain: "refused" });
 
   const used = await platform.rest("DELETE", `/accounts/${platform.ready.account_id}/mtls_certificates/${visitor}`);
@@ -113,7 +113,7 @@ test("[workers-42] an origin that demands a client certificate sees the binding'
 
 test("certificates that are none, keys that do not fit, and unknown ids are refused; no answer shows a key", {
   skip: noOpenssl,
-}, async (t) => {
+}, async () => {
   const post = (body: object) => platform.rest("POST", `/accounts/${platform.ready.account_id}/mtls_certificates`, body);
   const pem = (name: string) => readFileSync(at(name), "utf8");
   for (const [body, words] of [
@@ -130,7 +130,7 @@ test("certificates that are none, keys that do not fit, and unknown ids are refu
   const { body } = await post({ certificates: pem("origin.pem"), private_key: pem("origin.key"), name: "mine" });
   assert.doesNotMatch(JSON.stringify(body), /PRIVATE/);
   assert.equal((await post({ certificates: pem("origin.pem"), private_key: pem("origin.key") })).body.errors[0]?.code, 1406);
-  const lost = await workerProject(t, platform, {
+  const lost = await workerProject(platform, {
     files,
     config: { name: "lost-cert", mtls_certificates: [{ binding: "CERT", certificate_id: "00000000-0000-0000-0000-000000000000" }] },
   });

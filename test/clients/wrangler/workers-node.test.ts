@@ -14,8 +14,8 @@ async function json(url: string): Promise<any> {
   return JSON.parse(body);
 }
 
-test("[workers-46] crypto, buffer, zlib, streams, AsyncLocalStorage, process and their neighbours do what the pages say", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-46] crypto, buffer, zlib, streams, AsyncLocalStorage, process and their neighbours do what the pages say", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `
         import crypto from "node:crypto"; import { Buffer } from "node:buffer"; import zlib from "node:zlib";
@@ -166,8 +166,8 @@ test("[workers-46] crypto, buffer, zlib, streams, AsyncLocalStorage, process and
   });
 });
 
-test("[workers-47] the virtual file system: /bundle is read, /tmp is a request's own, /dev has its devices", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-47] the virtual file system: /bundle is read, /tmp is a request's own, /dev has its devices", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "config.txt": "from the bundle",
       "index.js": `import "./config.txt"; import * as fs from "node:fs"; import { readFile } from "node:fs/promises";
@@ -215,10 +215,10 @@ test("[workers-47] the virtual file system: /bundle is read, /tmp is a request's
   assert.equal((await json(project.url)).seen, false);
 });
 
-test("[workers-41] a dynamic Worker's bindings and its logs lead to entrypoints of its parent", async (t) => {
+test("[workers-41] a dynamic Worker's bindings and its logs lead to entrypoints of its parent", async () => {
   const namespace = (await platform.rest("POST", `/accounts/${platform.ready.account_id}/storage/kv/namespaces`, { title: "loader-logs" }))
     .body.result.id as string;
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { WorkerEntrypoint } from "cloudflare:workers";
         export class Greeter extends WorkerEntrypoint { greet() { return "Hello, " + this.ctx.props.name + "!"; } }

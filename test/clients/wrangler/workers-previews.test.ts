@@ -21,8 +21,8 @@ function previewOf(stdout: string, label = "Version Preview URL"): string {
   return `http://${host}:${new URL(platform.ready.gateway).port}`;
 }
 
-test("[workers-31] versions upload prints a URL that serves only that version", { skip: noCurl }, async (t) => {
-  const project = await deployWorker(t, platform, { files: { "index.js": code("one") }, config: { name: "pre-viewed" } });
+test("[workers-31] versions upload prints a URL that serves only that version", { skip: noCurl }, async () => {
+  const project = await deployWorker(platform, { files: { "index.js": code("one") }, config: { name: "pre-viewed" } });
   await project.write({ "index.js": code("two") });
   const second = previewOf((await project.wrangler(["versions", "upload"])).stdout);
   await project.write({ "index.js": code("three") });
@@ -50,9 +50,9 @@ test("[workers-31] versions upload prints a URL that serves only that version", 
   assert.deepEqual([await get(third), await get(alias), await get(project.url)], ["404", "404", "four"]);
 });
 
-test("a Worker that implements Durable Objects has no preview URLs", async (t) => {
+test("a Worker that implements Durable Objects has no preview URLs", async () => {
   const objects = `import { DurableObject } from "cloudflare:workers"; export class A extends DurableObject {} ${code("objects")}`;
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: { "index.js": objects },
     config: {
       name: "unpreviewed",
@@ -66,8 +66,8 @@ test("a Worker that implements Durable Objects has no preview URLs", async (t) =
   assert.equal(await get(project.url.replace("//", `//${id}-`)), "404");
 });
 
-test("Cloudflare-Workers-Version-Overrides chooses a version of the deployment, and none besides", async (t) => {
-  const project = await workerProject(t, platform, { files: { "index.js": code("old") }, config: { name: "overridden" } });
+test("Cloudflare-Workers-Version-Overrides chooses a version of the deployment, and none besides", async () => {
+  const project = await workerProject(platform, { files: { "index.js": code("old") }, config: { name: "overridden" } });
   const first = /Current Version ID: (\S+)/.exec((await project.deploy()).stdout)?.[1] as string;
   await project.write({ "index.js": code("new") });
   const second = /Worker Version ID: (\S+)/.exec((await project.wrangler(["versions", "upload"])).stdout)?.[1] as string;

@@ -3,11 +3,9 @@
  * names a directory that has it, they run; without, they are refused with words that help.
  */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, test } from "node:test";
 import { startPlatform, type TestPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 import { type WorkerProject, workerProject } from "../../harness/worker-project.ts";
 
 const bundles = process.env.FREEHOLD_PYODIDE_DIRECTORY;
@@ -33,36 +31,30 @@ class Default(WorkerEntrypoint):
         return Response(str(await self.env.COUNTER.getByName("one").increment()))
 `;
 
-const python = (
-  t: { after(fn: () => Promise<void>): void },
-  platform: TestPlatform,
-  source: string,
-  config: object,
-): Promise<WorkerProject> =>
-  workerProject(t, platform, {
+const python = (platform: TestPlatform, source: string, config: object): Promise<WorkerProject> =>
+  workerProject(platform, {
     files: { "entry.py": source },
     config: { name: "python", main: "entry.py", compatibility_flags: ["python_workers"], vars: { GREETING: "Python" }, ...config },
   });
 
 test("a Python Worker without Pyodide is refused: for the missing key, then by the name of the missing bundle", async (t) => {
   const plain = await startPlatform(t);
-  const first = await (await python(t, plain, HELLO, {})).wrangler(["deploy"], { code: 1 });
+  const first = await (await python(plain, HELLO, {})).wrangler(["deploy"], { code: 1 });
   assert.match(first.stderr, /runtime\.pyodide_directory names no directory/);
 
-  const empty = await mkdtemp(join(tmpdir(), "freehold-pyodide-"));
-  t.after(() => rm(empty, { recursive: true }));
+  const empty = await temporaryDirectory("freehold-pyodide-");
   const configured = await startPlatform(t, { config: { "runtime.pyodide_directory": empty } });
   // A machine that reaches the Internet would have the bundle now.
-  const second = await (await python(t, configured, HELLO, {})).wrangler(["deploy"], { code: "any" });
+  const second = await (await python(configured, HELLO, {})).wrangler(["deploy"], { code: "any" });
   if (second.code !== 0) assert.match(second.stderr, /needs pyodide_[\w.-]+\.capnp\.bin in the directory.*\[code: 10021\]/s);
 });
 
-test("a Python Worker answers, and its Durable Object counts", { skip: noPyodide }, async (t) => {
+test("a Python Worker answers, and its Durable Object counts", { skip: noPyodide }, async () => {
   const platform = await startPlatform({ after }, { config: { "runtime.pyodide_directory": bundles as string } });
-  const hello = await python(t, platform, HELLO, {});
+  const hello = await python(platform, HELLO, {});
   await hello.deploy();
   assert.equal(await (await platform.fetch(hello.url)).text(), "Hello from Python");
-  const counter = await python(t, platform, COUNTER, {
+  const counter = await python(platform, COUNTER, {
     name: "python-counter",
     durable_objects: { bindings: [{ name: "COUNTER", class_name: "Counter" }] },
     migrations: [{ tag: "v1", new_sqlite_classes: ["Counter"] }],

@@ -23,10 +23,10 @@ async function calls(url: string, key: string, count: number): Promise<unknown> 
   return (await platform.fetch(`${url}/?key=${encodeURIComponent(key)}&calls=${count}`)).json();
 }
 
-test("[workers-27] the 101st call in 60 s fails; Workers with one namespace_id share the counter", async (t) => {
-  const first = await deployWorker(t, platform, { files, config: { name: "limited", ...limiter("1001", 100) } });
-  const second = await deployWorker(t, platform, { files, config: { name: "limited-too", ...limiter("1001", 100) } });
-  const other = await deployWorker(t, platform, { files, config: { name: "limited-apart", ...limiter("1002", 100) } });
+test("[workers-27] the 101st call in 60 s fails; Workers with one namespace_id share the counter", async () => {
+  const first = await deployWorker(platform, { files, config: { name: "limited", ...limiter("1001", 100) } });
+  const second = await deployWorker(platform, { files, config: { name: "limited-too", ...limiter("1001", 100) } });
+  const other = await deployWorker(platform, { files, config: { name: "limited-apart", ...limiter("1002", 100) } });
   assert.deepEqual(await calls(first.url, "/path", 60), { passed: 60, last: true });
   assert.deepEqual(await calls(second.url, "/path", 40), { passed: 40, last: true });
   assert.deepEqual(await calls(first.url, "/path", 1), { passed: 0, last: false });
@@ -37,8 +37,8 @@ test("[workers-27] the 101st call in 60 s fails; Workers with one namespace_id s
   assert.deepEqual(await long.json(), { error: "rate limit: the platform answered 413" });
 });
 
-test("a period that is neither 10 nor 60 is refused by name", async (t) => {
-  const wrong = await workerProject(t, platform, { files, config: { name: "limited-wrongly", ...limiter("1003", 5, 30) } });
+test("a period that is neither 10 nor 60 is refused by name", async () => {
+  const wrong = await workerProject(platform, { files, config: { name: "limited-wrongly", ...limiter("1003", 5, 30) } });
   const result = await wrong.wrangler(["deploy"], { code: 1 });
   assert.match(result.stdout + result.stderr, /period/);
 });

@@ -40,7 +40,7 @@ function askTls(host: string, path: string): Promise<string> {
   return answerOf(https.get({ host: hostname, port, path, servername: host, headers: { host }, ca: readFileSync(platform.ready.ca_file) }));
 }
 
-test("[workers-07] a custom domain and routes of a zone reach the Worker by the Host header", async (t) => {
+test("[workers-07] a custom domain and routes of a zone reach the Worker by the Host header", async () => {
   const config = {
     routes: [
       { pattern: "www.shop.example", custom_domain: true },
@@ -48,7 +48,7 @@ test("[workers-07] a custom domain and routes of a zone reach the Worker by the 
       { pattern: "*.img.shop.example/*", zone_id: zone.id },
     ],
   };
-  const project = await workerProject(t, platform, named("front", config));
+  const project = await workerProject(platform, named("front", config));
   const deployed = await project.deploy();
   assert.match(deployed.stdout, /www\.shop\.example \(custom domain\)/);
   assert.match(deployed.stdout, /shop\.example\/api\/\*/);
@@ -61,7 +61,7 @@ test("[workers-07] a custom domain and routes of a zone reach the Worker by the 
   assert.equal(await askTls("www.shop.example", "/secure"), "front https://www.shop.example/secure");
 
   // A more specific route of another Worker wins; one without a Worker takes its paths out.
-  await deployWorker(t, platform, named("special", { routes: [{ pattern: "shop.example/api/special*", zone_name: "shop.example" }] }));
+  await deployWorker(platform, named("special", { routes: [{ pattern: "shop.example/api/special*", zone_name: "shop.example" }] }));
   const none = await sdk.workers.routes.create({ zone_id: zone.id, pattern: "shop.example/api/none/*" });
   assert.equal(await ask("http://shop.example/api/special/1"), "special http://shop.example/api/special/1");
   assert.equal(await ask("http://shop.example/api/none/1"), "404");
@@ -89,8 +89,8 @@ test("[workers-07] a custom domain and routes of a zone reach the Worker by the 
   assert.equal(await ask("http://shop.example/v2/users"), "404");
 });
 
-test("routes and domains by the SDK: list, get, update, delete", async (t) => {
-  await deployWorker(t, platform, named("by-sdk", {}));
+test("routes and domains by the SDK: list, get, update, delete", async () => {
+  await deployWorker(platform, named("by-sdk", {}));
   const made = await sdk.workers.routes.create({ zone_id: zone.id, pattern: "sdk.shop.example/*", script: "by-sdk" });
   assert.equal(await ask("http://sdk.shop.example/a"), "by-sdk http://sdk.shop.example/a");
   const id = made.id as string;
@@ -122,9 +122,9 @@ test("routes and domains by the SDK: list, get, update, delete", async (t) => {
   assert.deepEqual(zones, [[zone.id, "shop.example", "active"]]);
 });
 
-test("what is not in the account's zones is refused, and nothing of the platform can be taken", async (t) => {
+test("what is not in the account's zones is refused, and nothing of the platform can be taken", async () => {
   const refuse = async (name: string, routes: unknown[], words: RegExp) => {
-    const project = await workerProject(t, platform, named(name, { routes }));
+    const project = await workerProject(platform, named(name, { routes }));
     const { stdout, stderr } = await project.wrangler(["deploy"], { code: 1 });
     assert.match(stdout + stderr, words);
   };
@@ -135,9 +135,9 @@ test("what is not in the account's zones is refused, and nothing of the platform
   );
   await refuse("wrong-zone", [{ pattern: "elsewhere.example/*", zone_id: zone.id }], /does not belong to the zone/);
   await refuse("bad-pattern", [{ pattern: "shop.example/*/x", zone_name: "shop.example" }], /wildcard/);
-  await deployWorker(t, platform, named("holder", { routes: [{ pattern: "held.shop.example", custom_domain: true }] }));
+  await deployWorker(platform, named("holder", { routes: [{ pattern: "held.shop.example", custom_domain: true }] }));
   // wrangler asks on a terminal and takes the domain elsewhere: the refusal is for who does not say that he wants it.
-  await deployWorker(t, platform, named("taker", {}));
+  await deployWorker(platform, named("taker", {}));
   const { status, body } = await platform.rest("PUT", `/accounts/${account}/workers/scripts/taker/domains/records`, {
     origins: [{ hostname: "held.shop.example" }],
   });

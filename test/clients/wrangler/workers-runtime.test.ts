@@ -20,9 +20,9 @@ async function json(url: string, init: Parameters<typeof platform.fetch>[1] = {}
   return JSON.parse(body);
 }
 
-test("a streaming tail Worker hears of an invocation's events in their order", async (t) => {
+test("a streaming tail Worker hears of an invocation's events in their order", async () => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "tail-stream" })).body.result.id as string;
-  await deployWorker(t, platform, {
+  await deployWorker(platform, {
     files: {
       "index.js": `export default { tailStream(onset, env) {
         const seen = [onset.event.type + " " + onset.event.info?.url];
@@ -34,7 +34,7 @@ test("a streaming tail Worker hears of an invocation's events in their order", a
     },
     config: { name: "stream-observer", kv_namespaces: [{ binding: "SEEN", id: namespace }] },
   });
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: { "index.js": `export default { fetch() { console.log("hello", "stream"); return new Response("done"); } };` },
     config: { name: "stream-producer", streaming_tail_consumers: [{ service: "stream-observer" }] },
   });
@@ -53,9 +53,9 @@ test("a streaming tail Worker hears of an invocation's events in their order", a
   assert.deepEqual(seen.slice(-2), ["outcome", "ok"]);
 });
 
-test("[workers-19, workers-20, workers-21] a tail Worker gets logs, exceptions, outcome and channels, redacted", async (t) => {
+test("[workers-19, workers-20, workers-21] a tail Worker gets logs, exceptions, outcome and channels, redacted", async () => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "tail" })).body.result.id as string;
-  await deployWorker(t, platform, {
+  await deployWorker(platform, {
     files: {
       "index.js": `export default { async tail(events, env) {
         for (const event of events) {
@@ -68,7 +68,7 @@ test("[workers-19, workers-20, workers-21] a tail Worker gets logs, exceptions, 
     },
     config: { name: "observer", kv_namespaces: [{ binding: "KV", id: namespace }] },
   });
-  const producer = await workerProject(t, platform, {
+  const producer = await workerProject(platform, {
     files: {
       "index.js": `import { channel } from "node:diagnostics_channel";
         export default { fetch(request) {
@@ -105,7 +105,7 @@ test("[workers-19, workers-20, workers-21] a tail Worker gets logs, exceptions, 
   });
   const bad = (await seen("/bad")) as { outcome: string; exceptions: unknown };
   assert.deepEqual([bad.outcome, bad.exceptions], ["exception", [["TypeError", "producer failed"]]]);
-  const orphan = await workerProject(t, platform, {
+  const orphan = await workerProject(platform, {
     files: { "index.js": "export default { fetch() {} }" },
     config: { name: "unobserved", tail_consumers: [{ service: "nobody" }] },
   });
@@ -113,8 +113,8 @@ test("[workers-19, workers-20, workers-21] a tail Worker gets logs, exceptions, 
   assert.match(refused.stdout + refused.stderr, /Tail consumer 'nobody' does not exist/);
 });
 
-test("[workers-40] a dynamic Worker: code from a string, props, and no way out", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-40] a dynamic Worker: code from a string, props, and no way out", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         const code = \`import { WorkerEntrypoint } from "cloudflare:workers";
@@ -135,7 +135,7 @@ test("TCP sockets and node:net reach a server on the network", async (t) => {
   await once(server, "listening");
   t.after(() => server.close());
   const { port } = server.address() as net.AddressInfo;
-  const project = await deployWorker(t, platform, {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { connect } from "cloudflare:sockets"; import { symlink } from "node:fs/promises";
 import net from "node:net";
@@ -156,7 +156,7 @@ import { join } from "node:path";
 
 test("[workers-44] a Worker talks to PostgreSQL by the package pg", { skip: noPostgres }, async (t) => {
   const database = await startPostgres(t);
-  const project = await workerProject(t, platform, {
+  const project = await workerProject(platform, {
     files: {
       "index.js": `import { Client } from "pg";
         export default { async fetch(request, env) {
@@ -187,8 +187,8 @@ test("[workers-44] a Worker talks to PostgreSQL by the package pg", { skip: noPo
   });
 });
 
-test("[workers-45] a node:http server in the Worker", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-45] a node:http server in the Worker", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { createServer } from "node:http"; import { httpServerHandler } from "cloudflare:node";
         createServer((request, response) => {
@@ -207,8 +207,8 @@ test("[workers-45] a node:http server in the Worker", async (t) => {
   });
 });
 
-test("node:crypto, buffer, zlib, streams, AsyncLocalStorage, process", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("node:crypto, buffer, zlib, streams, AsyncLocalStorage, process", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `import { createHash, createHmac, scryptSync } from "node:crypto"; import { Buffer } from "node:buffer"; import zlib from "node:zlib";
         import { AsyncLocalStorage } from "node:async_hooks"; import { Readable, Transform } from "node:stream"; import { pipeline } from "node:stream/promises"; import process from "node:process"; import path from "node:path"; import util from "node:util"; import assert from "node:assert"; import { EventEmitter, once } from "node:events";
@@ -245,8 +245,8 @@ test("node:crypto, buffer, zlib, streams, AsyncLocalStorage, process", async (t)
   });
 });
 
-test("[workers-50] HTMLRewriter, WebCrypto, encodings, EventSource, MessageChannel, scheduler", async (t) => {
-  const project = await deployWorker(t, platform, {
+test("[workers-50] HTMLRewriter, WebCrypto, encodings, EventSource, MessageChannel, scheduler", async () => {
+  const project = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request) {
           const page = await new HTMLRewriter().on("a[href]", { element(e) { e.setAttribute("href", "https://x/"); }, text(t) { if (t.lastInTextNode) t.after("!"); } }).transform(new Response('<a href="y">link</a>')).text();

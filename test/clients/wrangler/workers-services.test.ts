@@ -46,10 +46,10 @@ export class Admin extends WorkerEntrypoint {
 }
 `;
 
-await deployWorker({ after }, platform, { files: { "index.js": callee }, config: { name: "callee", workers_dev: false } });
+await deployWorker(platform, { files: { "index.js": callee }, config: { name: "callee", workers_dev: false } });
 
-test("[workers-12] a service binding reaches a Worker that has no public URL", async (t) => {
-  const caller = await deployWorker(t, platform, {
+test("[workers-12] a service binding reaches a Worker that has no public URL", async () => {
+  const caller = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         return env.B.fetch("https://inner.example/path?q=1", { method: "POST", body: "payload", headers: { "x-test": "yes" }, cf: { note: "from the caller" } });
@@ -67,8 +67,8 @@ test("[workers-12] a service binding reaches a Worker that has no public URL", a
   assert.equal((await platform.fetch(platform.host("workers", { worker: "callee", subdomain: "dev" }))).status, 404);
 });
 
-test("[workers-13, workers-14, workers-15] RPC: methods, getters, stubs, callbacks, disposal, errors and visibility", async (t) => {
-  const caller = await deployWorker(t, platform, {
+test("[workers-13, workers-14, workers-15] RPC: methods, getters, stubs, callbacks, disposal, errors and visibility", async () => {
+  const caller = await deployWorker(platform, {
     files: {
       "index.js": `import { RpcTarget } from "cloudflare:workers";
         export default { async fetch(request, env) {
@@ -115,14 +115,14 @@ test("[workers-13, workers-14, workers-15] RPC: methods, getters, stubs, callbac
   });
 });
 
-test("a named entrypoint with props, which callers cannot change", async (t) => {
+test("a named entrypoint with props, which callers cannot change", async () => {
   const services = (props: object) => [{ binding: "ADMIN", service: "callee", entrypoint: "Admin", props }];
   const source = `export default { async fetch(request, env) { return Response.json([await env.ADMIN.who(), await (await env.ADMIN.fetch("http://x/")).text()]) } }`;
-  const one = await deployWorker(t, platform, {
+  const one = await deployWorker(platform, {
     files: { "index.js": source },
     config: { name: "props-one", services: services({ tenant: 1 }) },
   });
-  const two = await deployWorker(t, platform, {
+  const two = await deployWorker(platform, {
     files: { "index.js": source },
     config: { name: "props-two", services: services({ tenant: 2 }) },
   });
@@ -130,9 +130,9 @@ test("a named entrypoint with props, which callers cannot change", async (t) => 
   assert.deepEqual(await json(two.url), [{ props: { tenant: 2 }, role: "admin" }, 'admin {"tenant":2}']);
 });
 
-test("an entrypoint that the target does not export is refused", async (t) => {
+test("an entrypoint that the target does not export is refused", async () => {
   await assert.rejects(
-    deployWorker(t, platform, {
+    deployWorker(platform, {
       files: { "index.js": "export default { fetch() {} }" },
       config: { name: "bad-entry", services: [{ binding: "X", service: "callee", entrypoint: "Nope" }] },
     }),
@@ -140,8 +140,8 @@ test("an entrypoint that the target does not export is refused", async (t) => {
   );
 });
 
-test("a Worker binds itself, and two Workers bind each other", async (t) => {
-  const selfish = await deployWorker(t, platform, {
+test("a Worker binds itself, and two Workers bind each other", async () => {
+  const selfish = await deployWorker(platform, {
     files: {
       "index.js": `import { WorkerEntrypoint } from "cloudflare:workers";
         export default class extends WorkerEntrypoint {
@@ -154,12 +154,12 @@ test("a Worker binds itself, and two Workers bind each other", async (t) => {
   assert.equal(await json(selfish.url), 42);
 });
 
-test("a callee's uncaught exception makes fetch() throw, and a callee that is gone too", async (t) => {
-  await deployWorker(t, platform, {
+test("a callee's uncaught exception makes fetch() throw, and a callee that is gone too", async () => {
+  await deployWorker(platform, {
     files: { "index.js": `export default { fetch() { throw new Error("callee broke"); } }` },
     config: { name: "fragile" },
   });
-  const caller = await deployWorker(t, platform, {
+  const caller = await deployWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) { try { return await env.B.fetch("http://x/"); } catch (e) { return Response.json({ threw: true }); } } }`,
     },
@@ -170,8 +170,8 @@ test("a callee's uncaught exception makes fetch() throw, and a callee that is go
   assert.deepEqual(await json(caller.url), { threw: true });
 });
 
-test("a WebSocket passes through a service binding", async (t) => {
-  await deployWorker(t, platform, {
+test("a WebSocket passes through a service binding", async () => {
+  await deployWorker(platform, {
     files: {
       "index.js": `export default { fetch() {
         const [client, server] = Object.values(new WebSocketPair());
@@ -180,7 +180,7 @@ test("a WebSocket passes through a service binding", async (t) => {
     },
     config: { name: "ws-callee", workers_dev: false },
   });
-  const caller = await deployWorker(t, platform, {
+  const caller = await deployWorker(platform, {
     files: { "index.js": `export default { fetch: (request, env) => env.B.fetch(request) }` },
     config: { name: "ws-caller", services: [{ binding: "B", service: "ws-callee" }] },
   });
@@ -195,12 +195,12 @@ test("a WebSocket passes through a service binding", async (t) => {
   socket.close();
 });
 
-test("deploys of caller and callee under load fail no request, and calls reach the new code", async (t) => {
+test("deploys of caller and callee under load fail no request, and calls reach the new code", async () => {
   const calleeSource = (n: number): string => `import { WorkerEntrypoint } from "cloudflare:workers";
     export default class extends WorkerEntrypoint { version() { return ${n}; } fetch() { return new Response("${n}"); } }`;
-  const target = await deployWorker(t, platform, { files: { "index.js": calleeSource(0) }, config: { name: "rolling-callee" } });
+  const target = await deployWorker(platform, { files: { "index.js": calleeSource(0) }, config: { name: "rolling-callee" } });
   const callerSource = `export default { async fetch(request, env) { return Response.json([await env.B.version(), Number(await (await env.B.fetch("http://x/")).text())]) } }`;
-  const caller = await deployWorker(t, platform, {
+  const caller = await deployWorker(platform, {
     files: { "index.js": callerSource },
     config: { name: "rolling-caller", services: [{ binding: "B", service: "rolling-callee" }] },
   });

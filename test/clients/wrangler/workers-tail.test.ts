@@ -10,7 +10,7 @@ import { deployWorker } from "../../harness/worker-project.ts";
 const platform = await startPlatform({ after });
 const account = `/accounts/${platform.ready.account_id}/workers/scripts`;
 
-const project = await deployWorker({ after }, platform, {
+const project = await deployWorker(platform, {
   files: {
     "index.js": `export default { async fetch(request, env, ctx) {
       const { pathname } = new URL(request.url);
@@ -140,7 +140,7 @@ test("the pretty format", async (t) => {
 });
 
 test("[workers-26] a stack trace points to lines of the TypeScript sources", async (t) => {
-  const traced = await deployWorker(t, platform, {
+  const traced = await deployWorker(platform, {
     files: {
       "src/index.ts": `import { deep } from "./lib/deep";\n\nexport default { async fetch(): Promise<Response> {\n  return new Response(String(deep({ value: 1 })));\n} };\n`,
       "src/lib/deep.ts": `interface Input { readonly value: number }\n\n// The bundle has none of these lines.\nexport function deep(input: Input): never {\n  throw new RangeError("deep " + input.value);\n}\n`,
@@ -158,7 +158,7 @@ test("[workers-26] a stack trace points to lines of the TypeScript sources", asy
 });
 
 test("[durable-objects-55] events of Durable Objects: fetch, RPC, alarm and WebSocket messages", async (t) => {
-  const objects = await deployWorker(t, platform, {
+  const objects = await deployWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Room extends DurableObject {
