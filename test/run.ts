@@ -1,6 +1,6 @@
 /**
- * The runner behind `npm test`: finds the test files, runs one at a time for each core, prints one line for each
- * file and everything about what failed. When all of it was asked for, a file that failed among the others has a second
+ * The runner behind `npm test`: finds the test files, runs one at a time for each core and beside them those that
+ * mostly wait, prints one line for each file and everything about what failed. When all of it was asked for, a file that failed among the others has a second
  * try alone, and is named as unsteady when that passes; a file of test/crash has none, since what it finds is rare.
  *
  *     npm test                      all of it
@@ -9,6 +9,7 @@
  *     npm test -- "put and get"     tests with this in their title, where no path matches
  */
 
+import { existsSync } from "node:fs";
 import { glob, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
@@ -30,6 +31,18 @@ const DEADLINE_MS = (10 + 2 * Number(process.env.FREEHOLD_CRASH_ROUNDS ?? 0)) * 
 // A file starts a platform, workerd processes and clients of its own, and waits for them about half of its time: one file a
 // core keeps the machine busy, and more would only make each other's deadlines late.
 const CONCURRENCY = Math.max(1, availableParallelism());
+/** Files that wait for a minute to pass (a roll, a cron, an expiry) for three quarters of their time: they have a lane of their own. */
+const MOSTLY_WAITING: ReadonlySet<string> = new Set(
+  [
+    "browser/demo",
+    "cli/fraud",
+    "workers/kv",
+    "workers/queues",
+    "wrangler/durable-objects-lifecycle",
+    "wrangler/pipelines-legacy",
+    "wrangler/workers-cron",
+  ].map((name) => `test/clients/${name}.test.ts`),
+);
 
 async function testFiles(words: readonly string[]): Promise<{ files: string[]; titles: RegExp[] }> {
   const groups = words.filter((word) => Object.hasOwn(GROUPS, word));
@@ -46,32 +59,47 @@ async function testFiles(words: readonly string[]): Promise<{ files: string[]; t
 
 const paint = (style: Parameters<typeof styleText>[0], text: string): string => styleText(style, text, { stream: process.stdout });
 
-/** One line for each file, details of failures, and node's own closing lines. */
-async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
-  const failures: string[] = [];
+/** What a run came to, over its lanes. */
+interface Outcome {
+  /** Test files with a failure. */
+  readonly failed: Set<string>;
+  /** What was said of each failure. */
+  readonly failures: string[];
+  tests: number;
+  passed: number;
+  skipped: number;
+}
+
+/** One line for each file and details of failures, as they come; what they add up to goes into `outcome`. */
+async function* report(events: AsyncIterable<TestEvent>, outcome: Outcome): AsyncGenerator<string> {
   const output = new Map<string, string>();
   for await (const { type, data } of events) {
     if (type === "test:stdout" || type === "test:stderr") {
       output.set(data.file, `${output.get(data.file) ?? ""}${data.message}`.slice(-20_000));
-    } else if (type === "test:fail" && !isWrapper(data)) {
+    } else if (type === "test:fail") {
+      outcome.failed.add(data.file === undefined ? data.name : relative(root, data.file));
+      if (isWrapper(data)) continue;
       let text = describe(data);
       // A file that failed as a whole: what it printed is all there is to know.
       if (data.name === data.file) text += output.get(data.file) ?? "";
-      failures.push(text);
+      outcome.failures.push(text);
       yield text;
-    } else if (type === "test:summary" && data.file !== undefined) {
-      const { counts, duration_ms, success } = data;
+    } else if (type === "test:summary") {
+      const { counts, duration_ms, success, file } = data;
+      if (file === undefined) {
+        outcome.tests += counts.tests;
+        outcome.passed += counts.passed;
+        outcome.skipped += counts.skipped;
+        continue;
+      }
       if (counts.tests === 0 && success) continue;
       const sign = success ? paint("green", "✔") : paint("red", "✖");
       const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
-      yield `${sign} ${relative(root, data.file)} ${paint("gray", `(${counts.passed} of ${counts.tests}${skipped}, ${(duration_ms / 1000).toFixed(1)} s)`)}\n`;
-      const printed = output.get(data.file);
+      yield `${sign} ${relative(root, file)} ${paint("gray", `(${counts.passed} of ${counts.tests}${skipped}, ${(duration_ms / 1000).toFixed(1)} s)`)}\n`;
+      const printed = output.get(file);
       if (!success && printed !== undefined) yield `${paint("gray", printed)}\n`;
-      output.delete(data.file);
-    } else if (type === "test:diagnostic" && data.nesting === 0 && data.file === undefined) {
-      if (failures.length > 1 && data.message.startsWith("tests ")) yield `\nAll failures again:\n${failures.join("")}`;
-      yield `ℹ ${data.message}\n`;
-    } else if (type === "test:diagnostic" && /seed/.test(data.message)) {
+      output.delete(file);
+    } else if (type === "test:diagnostic" && data.file !== undefined && /seed/.test(data.message)) {
       yield `  ${data.message}\n`;
     }
   }
@@ -102,6 +130,8 @@ if (files.length === 0) {
 /** Programs that whole files need; why one is missing here, or false. */
 const missing: Readonly<Record<string, string | false>> = { Python: noPython };
 const runnable: string[] = [];
+for (const file of MOSTLY_WAITING)
+  if (!existsSync(join(root, file))) throw new Error(`${file} is to wait in a lane of its own, but is gone`);
 for (const file of files) {
   const needed = programNeeded(await readFile(join(root, file), "utf8"));
   const reason = needed === undefined ? false : missing[needed];
@@ -112,29 +142,41 @@ for (const file of files) {
 /** More failed files than these are no unsteadiness: none is tried again. */
 const TRIED_AGAIN_MAX = 3;
 
-/** Runs the files and prints their report. Answers those that failed. */
-async function runFiles(paths: readonly string[], concurrency: number): Promise<string[]> {
-  const failed = new Set<string>();
-  const stream = run({
-    files: paths.map((file) => join(root, file)),
-    cwd: root,
-    concurrency,
-    timeout: DEADLINE_MS,
-    ...(titles.length > 0 && { testNamePatterns: titles }),
-  });
-  stream.on("test:fail", ({ file }) => failed.add(file === undefined ? "" : relative(root, file)));
-  for await (const text of stream.compose(report)) process.stdout.write(text);
-  return [...failed];
+/** Runs each lane's files, the lanes side by side, and prints what comes of them. Answers the files that failed. */
+async function runLanes(lanes: readonly { readonly files: readonly string[]; readonly concurrency: number }[]): Promise<string[]> {
+  const outcome: Outcome = { failed: new Set(), failures: [], tests: 0, passed: 0, skipped: 0 };
+  const started = performance.now();
+  await Promise.all(
+    lanes
+      .filter((lane) => lane.files.length > 0)
+      .map(async (lane) => {
+        const events = run({
+          files: lane.files.map((file) => join(root, file)),
+          cwd: root,
+          concurrency: lane.concurrency,
+          timeout: DEADLINE_MS,
+          ...(titles.length > 0 && { testNamePatterns: titles }),
+        });
+        for await (const text of report(events, outcome)) process.stdout.write(text);
+      }),
+  );
+  if (outcome.failures.length > 1) process.stdout.write(`\nAll failures again:\n${outcome.failures.join("")}`);
+  const { tests, passed, skipped, failures } = outcome;
+  const seconds = ((performance.now() - started) / 1000).toFixed(0);
+  console.log(`\n${tests} tests: ${passed} passed, ${failures.length} failed, ${skipped} skipped in ${seconds} s`);
+  return [...outcome.failed];
 }
 
-const failed = await runFiles(runnable, CONCURRENCY);
-const unsteady =
-  process.argv.length === 2 &&
-  failed.length <= TRIED_AGAIN_MAX &&
-  failed.every((file) => /\.test\.ts$/.test(file) && !file.startsWith("test/crash/"));
-if (failed.length > 0 && unsteady) {
+const failed = await runLanes([
+  { files: runnable.filter((file) => !MOSTLY_WAITING.has(file)), concurrency: CONCURRENCY },
+  { files: runnable.filter((file) => MOSTLY_WAITING.has(file)), concurrency: 1 },
+]);
+const whole = process.argv.length === 2;
+const triedAgain =
+  whole && failed.length <= TRIED_AGAIN_MAX && failed.every((file) => files.includes(file) && !file.startsWith("test/crash/"));
+if (failed.length > 0 && triedAgain) {
   console.log(`\nA second try, alone: ${failed.join(", ")}`);
-  const again = await runFiles(failed, 1);
+  const again = await runLanes([{ files: failed, concurrency: 1 }]);
   for (const file of failed)
     if (!again.includes(file)) console.log(`${paint("yellow", "⚠")} ${file} is unsteady: it failed among the others and passes alone`);
   if (again.length > 0) process.exitCode = 1;
