@@ -82,7 +82,7 @@ export async function onAccount<T, I = unknown>(path: string, options: CallOptio
 /** The failure in an answer. An answer of 401 means that the session is over: the page is left for the sign-in page. */
 export function failureOf(status: number, body: unknown): ApiFailure {
   if (status === 401 && location.pathname !== "/sign-in") {
-    location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
+    location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}${location.hash}`);
   }
   const [error] = (body as Envelope | undefined)?.errors ?? [];
   return new ApiFailure(error?.message ?? `The platform answered with status ${status}`, status, error?.code ?? 0);

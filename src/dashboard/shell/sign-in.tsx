@@ -1,4 +1,7 @@
-/** Signing in: by the link of `freehold dash`, whose code is in the address's fragment, or with an API token. */
+/**
+ * Signing in: by the link of `freehold dash`, whose code is in the address's fragment, or with an API token. Beside a
+ * destination the fragment is the destination's, as of a link to code in the playground.
+ */
 import { createRoute } from "@tanstack/react-router";
 import { type FormEvent, useEffect, useState } from "react";
 import { Button } from "../components/button.tsx";
@@ -31,7 +34,7 @@ function SignIn() {
     try {
       await signIn(credentials);
       // A whole load: nothing of an earlier session's memory is left.
-      location.replace(destination(to));
+      location.replace(destination(to) + (to === undefined ? "" : location.hash));
     } catch (error) {
       setFailure(error);
       setBusy(false);
@@ -42,7 +45,7 @@ function SignIn() {
   useEffect(() => {
     document.title = "Sign in · Freehold";
     const code = location.hash.slice(1);
-    if (code !== "") {
+    if (code !== "" && to === undefined) {
       // Not kept in the history: it is used up now.
       history.replaceState(null, "", location.pathname + location.search);
       void enter({ code });
@@ -50,7 +53,7 @@ function SignIn() {
     }
     // Whoever comes by a link of another site is signed in without the server having seen it.
     session().then(
-      () => location.replace(destination(to)),
+      () => location.replace(destination(to) + location.hash),
       () => undefined,
     );
   }, []);

@@ -22,18 +22,28 @@ const SIGN_IN_BODY_MAX = 4096;
 
 const signInBody = z.object({ token: z.string().min(1).max(1000).optional(), code: z.string().min(1).max(1000).optional() });
 
-const PAGE_POLICY = [
+const BASE_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
   "img-src 'self'",
-  "connect-src 'self'",
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
   "require-trusted-types-for 'script'",
   "trusted-types 'none'",
-].join("; ");
+];
+
+/** Who is not signed in reaches this origin alone. */
+const SIGN_IN_POLICY = [...BASE_POLICY, "connect-src 'self'"].join("; ");
+
+/** The app frames previews of Workers, each on a host of its own, and hears their tails. */
+function appPolicy(request: Request): string {
+  const { host } = new URL(request.url);
+  const beside = host.replace(/^dash\./, "");
+  const [http, ws] = isSecure(request) ? ["https", "wss"] : ["http", "ws"];
+  return [...BASE_POLICY, `connect-src 'self' ${ws}://tail.${beside}`, `frame-src ${http}://*.preview.${beside}`].join("; ");
+}
 
 /** On every answer of this host. */
 const GUARDS: Readonly<Record<string, string>> = {
@@ -146,7 +156,7 @@ export function createDoor(kernel: KernelSlice, sessions: Sessions, app: App): D
     return new Response(new Uint8Array(file.bytes), {
       headers: {
         "content-type": file.type,
-        "content-security-policy": PAGE_POLICY,
+        "content-security-policy": url.pathname === SIGN_IN ? SIGN_IN_POLICY : appPolicy(request),
         // Names of assets change with their content.
         "cache-control": url.pathname.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-store",
       },

@@ -1,8 +1,12 @@
-/** The code of a Worker as the API gives it back: a form with one part a module, or the bare script. */
+/**
+ * The code of a Worker apart from its configuration: as the API gives it back, a form with one part a module or the bare
+ * script; and new code that takes over the configuration of the code before.
+ */
 import type { KernelSlice } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
-import type { ModuleKind } from "./model.ts";
+import type { ModuleKind, Version } from "./model.ts";
 import type { LiveScript } from "./store.ts";
+import type { Upload, UploadMetadata } from "./upload.ts";
 
 const MIME: Readonly<Record<ModuleKind, string>> = {
   esm: "application/javascript+module",
@@ -33,4 +37,25 @@ export async function scriptContent(kernel: KernelSlice, { versions }: LiveScrip
   response.headers.set("cf-entrypoint", version.main);
   response.headers.set("etag", version.etag);
   return response;
+}
+
+/** The upload's code under everything else that the Worker has: bindings, assets, compatibility, limits, settings. */
+export function withConfigurationOf({ script }: LiveScript, latest: Version, upload: Upload): Upload {
+  const { main_module, body_part, annotations } = upload.metadata;
+  const { observability, tail_consumers, streaming_tail_consumers } = script.settings;
+  const kept = {
+    compatibility_date: latest.compatibilityDate,
+    compatibility_flags: [...latest.compatibilityFlags],
+    limits: latest.limits,
+    placement: latest.placement,
+    observability,
+    tail_consumers: [...tail_consumers],
+    streaming_tail_consumers: [...streaming_tail_consumers],
+    keep_assets: latest.assets !== undefined,
+  };
+  return {
+    ...upload,
+    metadata: { main_module, body_part, annotations, bindings: [], keep_bindings: [], ...kept } as UploadMetadata,
+    bindings: latest.bindings.map(({ name }) => ({ type: "inherit", name })),
+  };
 }

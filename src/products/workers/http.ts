@@ -19,7 +19,7 @@ import { EXCLUSIVE_DRAIN_MS, isUncaught } from "./links.ts";
 import type { Version } from "./model.ts";
 import type { Origins } from "./origins.ts";
 import { EXCHANGE_PATH } from "./preview-routes.ts";
-import type { Previews } from "./previews.ts";
+import type { Previews, RunningPreview } from "./previews.ts";
 import { CF_HEADER, PROTO_HEADER } from "./process.ts";
 import type { Routing } from "./routing.ts";
 import type { Serving, VersionLease } from "./serving.ts";
@@ -61,19 +61,13 @@ const newRay = (): string => {
 };
 
 /** What a request leads to. */
-type Found = Deployed | Previewed;
+type Found = Deployed | RunningPreview;
 
 interface Deployed {
   readonly name: string;
   readonly live: LiveScript;
   /** The part of a preview URL before the Worker's name: the first 8 digits of a version's id, or an alias. */
   readonly preview?: string;
-}
-
-/** Code of a preview session. */
-interface Previewed {
-  readonly name: string;
-  lease(): Promise<VersionLease>;
 }
 
 const PREVIEW_TOKEN = "cf-workers-preview-token";
@@ -98,7 +92,7 @@ export function workerHosts(deps: {
   readonly invocations: Invocations;
   readonly previews: Previews;
   readonly onExceeded: (killed: Killed) => void;
-}): HostRoute {
+}): HostRoute[] {
   const { kernel, store, serving, pool, subdomain, routing, origins, invocations, previews, onExceeded } = deps;
   const { config, log, clock } = kernel;
 
@@ -121,7 +115,11 @@ export function workerHosts(deps: {
   }
 
   /** The preview that the request's token means; undefined when it is none for this URL. */
-  function findPreview(token: string, params: Readonly<Record<string, string>>, request: IncomingMessage): Promise<Previewed | undefined> {
+  function findPreview(
+    token: string,
+    params: Readonly<Record<string, string>>,
+    request: IncomingMessage,
+  ): Promise<RunningPreview | undefined> {
     const worker = params.subdomain === subdomain() ? params.worker : undefined;
     return previews.find(token, { host: hostOf(request), path: pathOf(request.url as string), worker });
   }
@@ -180,6 +178,17 @@ export function workerHosts(deps: {
       if (params.script !== undefined && origins.has(hostOf(request))) return origins.pass(request, response, scheme);
       return notFoundPage(request, response);
     }
+    return serve(found, request, response);
+  }
+
+  /** A preview in a browser, at the host name that is its own. */
+  async function handlePreview({ preview }: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse) {
+    const found = await previews.atHost(preview as string);
+    if (found === undefined) return sendErrorPage(request, response, errorPages.previewInvalid);
+    return serve(found, request, response);
+  }
+
+  async function serve(found: Found, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const ray = newRay();
     if ((request.url as string).length > URL_MAX_BYTES) return sendErrorPage(request, response, errorPages.uriTooLong, ray);
     if (Number(request.headers["cf-ew-via"]) < 0) return sendErrorPage(request, response, errorPages.loop, ray);
@@ -263,8 +272,18 @@ export function workerHosts(deps: {
   async function upgrade(params: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const token = request.headers[PREVIEW_TOKEN];
     const found = typeof token === "string" ? await findPreview(token, params, request) : find(params);
-    const refuse = (status: string): void => void socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-    if (found === undefined) return refuse(token === undefined ? "404 Not Found" : "400 Bad Request");
+    if (found === undefined) return refused(socket, token === undefined ? "404 Not Found" : "400 Bad Request");
+    return carry(found, request, socket, head);
+  }
+
+  async function upgradePreview({ preview }: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer) {
+    const found = await previews.atHost(preview as string);
+    if (found === undefined) return refused(socket, "400 Bad Request");
+    return carry(found, request, socket, head);
+  }
+
+  async function carry(found: Found, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const refuse = (status: string): void => refused(socket, status);
     const ray = newRay();
     let lease: VersionLease | undefined;
     try {
@@ -289,7 +308,7 @@ export function workerHosts(deps: {
     refuse("500 Internal Server Error");
   }
 
-  return {
+  const ownHosts: HostRoute = {
     name: "workers",
     patterns: ["{worker}.{subdomain}.workers"],
     publicHosts: ["{worker}.{subdomain}.workers.dev"],
@@ -302,7 +321,11 @@ export function workerHosts(deps: {
     handle,
     upgrade,
   };
+  return [ownHosts, { name: "preview", patterns: ["{preview}.preview"], wholeHost: true, handle: handlePreview, upgrade: upgradePreview }];
 }
+
+const refused = (socket: Duplex, status: string): void =>
+  void socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
 
 /** The version that `Cloudflare-Workers-Version-Overrides: name="id"` asks for; it counts only when it is deployed. */
 function overriddenVersion(header: string | string[] | undefined, name: string): string | undefined {

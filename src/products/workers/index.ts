@@ -109,7 +109,18 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       ...previewRoutes(kernel, previews, account.subdomain.get),
     ],
     hosts: [
-      workerHosts({ kernel, store, serving, pool, subdomain: account.subdomain.get, routing, origins, invocations, previews, onExceeded }),
+      ...workerHosts({
+        kernel,
+        store,
+        serving,
+        pool,
+        subdomain: account.subdomain.get,
+        routing,
+        origins,
+        invocations,
+        previews,
+        onExceeded,
+      }),
       tails.route,
     ],
     bindings: {

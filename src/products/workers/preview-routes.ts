@@ -6,6 +6,7 @@ import { z } from "zod";
 import { parseJson, parseWith } from "../../kernel/api/body.ts";
 import type { KernelSlice, RequestContext, Route } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
+import { REQUEST_MAX_BYTES, rawRequestSchema, sendRaw } from "./preview-request.ts";
 import type { Previews } from "./previews.ts";
 import { uploadOf, WRITE } from "./route-deps.ts";
 
@@ -53,9 +54,17 @@ export function previewRoutes(kernel: KernelSlice, previews: Previews, subdomain
         if (sessionToken === null || !previews.knows(sessionToken)) throw workersError("previewExpired");
         const upload = await uploadOf(kernel, c);
         const mode = parseWith(modeSchema, parseJson(upload.sessionConfig ?? "{}"));
-        const { token, tailUrl } = await previews.upload(c.principal, sessionToken, c.params.name as string, upload, mode);
-        return { preview_token: token, tail_url: tailUrl };
+        const { token, tailUrl, host } = await previews.upload(c.principal, sessionToken, c.params.name as string, upload, mode);
+        return { preview_token: token, tail_url: tailUrl, preview_url: kernel.urls.host(`${host}.preview`) };
       },
+    },
+    // Ours: a browser's page cannot send any method and header, nor see every header of an answer.
+    {
+      op: "workers.previews.request",
+      method: "POST",
+      path: "/accounts/:account/workers/previews/request",
+      permission: WRITE,
+      handle: async (c) => sendRaw(kernel.urls, await c.json(rawRequestSchema, REQUEST_MAX_BYTES)),
     },
   ];
 }

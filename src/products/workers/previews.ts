@@ -2,7 +2,8 @@
  * Preview sessions: code that runs on the platform without being a version of its Worker, for `wrangler dev --remote`, for
  * remote bindings of `wrangler dev`, and for editors. Sessions live in memory and end with the platform, after an hour, or
  * with the API token that opened them; each runs its newest upload and, for requests that are on their way, the one before.
- * A preview is reached by an unguessable token alone, on the host names that it was made for alone.
+ * A preview is reached by an unguessable token alone, on the host names that it was made for alone; or, by browsers, which
+ * cannot send the token as a header, on an unguessable host name of its own.
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { Principal } from "../../kernel/api/tokens.ts";
@@ -21,6 +22,8 @@ import type { Upload } from "./upload.ts";
 const PERMISSION = "Workers Scripts Write";
 /** wrangler opens a new session after 50 minutes. */
 const TTL_MS = 3_600_000;
+/** Label of a host name: as hard to guess as a token, in letters that host names keep. */
+const newHost = (): string => randomBytes(24).toString("hex");
 /** Uploads of one session that answer: requests on their way may still bear the token of the one before. */
 const UPLOADS_KEPT = 2;
 
@@ -46,6 +49,8 @@ interface Preview {
   readonly session: Session;
   /** Hash of the token that requests bear. */
   readonly key: string;
+  /** Label of the host name at which browsers reach it. */
+  readonly host: string;
   /** Of its own: tails and caches of the deployed Worker are others. */
   readonly version: Version;
   readonly draft: Draft;
@@ -62,6 +67,12 @@ export interface PreviewTarget {
   readonly worker: string | undefined;
 }
 
+export interface RunningPreview {
+  /** The Worker's name. */
+  readonly name: string;
+  lease(): Promise<VersionLease>;
+}
+
 export interface Previews {
   /** A new session; the token that its uploads bear. */
   open(principal: Principal, zoneId?: string): string;
@@ -74,9 +85,11 @@ export interface Previews {
     name: string,
     upload: Upload,
     mode: PreviewMode,
-  ): Promise<{ token: string; tailUrl: string }>;
+  ): Promise<{ token: string; tailUrl: string; host: string }>;
   /** The preview that a request means, or undefined when its token is none for this URL (any more). */
-  find(token: string, target: PreviewTarget): Promise<{ readonly name: string; lease(): Promise<VersionLease> } | undefined>;
+  find(token: string, target: PreviewTarget): Promise<RunningPreview | undefined>;
+  /** The preview that has this label as its host name. */
+  atHost(label: string): Promise<RunningPreview | undefined>;
   /** Whether previews answer on this host name. */
   serves(host: string): boolean;
   /** Manifests of the static assets that previews use. */
@@ -95,9 +108,11 @@ export function openPreviews(context: PlanContext, deployer: Deployer, tails: Ta
   const { clock, config, runtime, log } = kernel;
   const sessions = new Map<string, Session>();
   const previews = new Map<string, Preview>();
+  const byHost = new Map<string, Preview>();
 
   async function retire(preview: Preview): Promise<void> {
     previews.delete(preview.key);
+    byHost.delete(preview.host);
     tails.end(preview.version.scriptId);
     await runtime.remove(processId(preview.version));
     await preview.draft.discard();
@@ -149,6 +164,13 @@ export function openPreviews(context: PlanContext, deployer: Deployer, tails: Ta
     return patterns.length === 0 || patterns.some((pattern) => matchesHost(pattern, host) && matchesPath(pattern, path));
   }
 
+  async function running(preview: Preview | undefined): Promise<RunningPreview | undefined> {
+    if (preview === undefined || preview.session.expiresAt <= clock.now()) return undefined;
+    if (!(await authorized(preview.session))) return undefined;
+    const { name, version } = preview;
+    return { name, lease: async () => ({ ...(await runtime.lease(processId(version))), version, exclusive: false }) };
+  }
+
   return {
     open(principal, zoneId) {
       if (sessions.size >= config["workers.previews_max"]) {
@@ -179,7 +201,7 @@ export function openPreviews(context: PlanContext, deployer: Deployer, tails: Ta
         number: 0,
         createdOn: clock.now(),
       };
-      const preview: Preview = { name, session, key: hashOf(token), version, draft, patterns };
+      const preview: Preview = { name, session, key: hashOf(token), host: newHost(), version, draft, patterns };
       // The session may have ended while the code was looked at.
       if (!sessions.has(session.key)) {
         await draft.discard();
@@ -187,18 +209,17 @@ export function openPreviews(context: PlanContext, deployer: Deployer, tails: Ta
       }
       define(preview);
       previews.set(preview.key, preview);
+      byHost.set(preview.host, preview);
       session.previews.push(preview);
       while (session.previews.length > UPLOADS_KEPT) ended(retire(session.previews.shift() as Preview));
       const tail = await tails.create({ id: version.scriptId }, [], "127.0.0.1");
-      return { token, tailUrl: tail.url };
+      return { token, tailUrl: tail.url, host: preview.host };
     },
     async find(token, target) {
       const preview = previews.get(hashOf(token));
-      if (preview === undefined || preview.session.expiresAt <= clock.now() || !answers(preview, target)) return undefined;
-      if (!(await authorized(preview.session))) return undefined;
-      const { name, version } = preview;
-      return { name, lease: async () => ({ ...(await runtime.lease(processId(version))), version, exclusive: false }) };
+      return preview !== undefined && answers(preview, target) ? running(preview) : undefined;
     },
+    atHost: (label) => running(byHost.get(label)),
     serves(host) {
       const zone = sessions.size === 0 ? undefined : zones.ofHost(host);
       return zone !== undefined && [...sessions.values()].some(({ zoneId }) => zoneId === zone.id);

@@ -4,7 +4,7 @@ import { parseJson, parseWith } from "../../kernel/api/body.ts";
 import { numberedPage } from "../../kernel/api/envelope.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
 import { manifestSchema } from "./assets.ts";
-import { scriptContent } from "./content.ts";
+import { scriptContent, withConfigurationOf } from "./content.ts";
 import { checkName } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
@@ -37,7 +37,10 @@ export function workerRoutes(deps: RouteDeps): Route[] {
   const named = (c: RequestContext): LiveScript => store.require(c.params.name as string);
   const tagOf = (live: LiveScript): Promise<string | undefined> => durableObjects.migrationTag(live.script);
 
-  const sourceOf = (c: RequestContext): string => (/wrangler/i.test(c.headers.get("user-agent") ?? "") ? "wrangler" : "api");
+  const sourceOf = ({ headers }: RequestContext): string => {
+    if (headers.has("x-freehold-dashboard")) return "dash";
+    return /wrangler/i.test(headers.get("user-agent") ?? "") ? "wrangler" : "api";
+  };
 
   async function requireVersion(live: LiveScript, id: string): Promise<Version> {
     const version = await store.version(live.script.id, id);
@@ -82,6 +85,20 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       path: `${SCRIPT}/content/v2`,
       permission: READ,
       handle: async (c) => scriptContent(kernel, named(c)),
+    },
+    {
+      op: "workers.scripts.content.put",
+      method: "PUT",
+      path: `${SCRIPT}/content`,
+      permission: WRITE,
+      async handle(c) {
+        const before = named(c);
+        const latest = await store.latestVersion(before.script.id);
+        if (latest === undefined) throw workersError("noVersions");
+        const upload = withConfigurationOf(before, latest, await uploadOf(kernel, c));
+        const { live } = await deployer.upload(before.script.name, upload, { deploy: true, source: sourceOf(c) });
+        return scriptView(live as LiveScript, await tagOf(live as LiveScript));
+      },
     },
     {
       op: "workers.scripts.settings.get",

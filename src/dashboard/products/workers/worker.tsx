@@ -43,6 +43,7 @@ function WorkerFrame() {
           { label: "Deployments", to: `${base}/deployments` },
           { label: "Logs", to: `${base}/logs` },
           { label: "Traces", to: `${base}/traces` },
+          { label: "Edit code", to: `${base}/edit` },
         ]}
       />
       <Outlet />

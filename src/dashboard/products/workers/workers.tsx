@@ -1,5 +1,6 @@
 /** All Workers. They are made by a deploy: `wrangler deploy`, or an upload to the API. */
 import { createRoute, Link } from "@tanstack/react-router";
+import { linkShape } from "../../components/button.tsx";
 import { Badge, Empty, Failure, Loading, Page } from "../../components/page.tsx";
 import { Table } from "../../components/table.tsx";
 import { dateTime } from "../../platform/format.ts";
@@ -12,12 +13,20 @@ export const workersRoute = createRoute({ getParentRoute: () => shellRoute, path
 function Workers() {
   const list = useRest<readonly WorkerScript[]>(SCRIPTS);
   return (
-    <Page title="Workers" lead="Code that answers requests, schedules and messages.">
+    <Page
+      title="Workers"
+      lead="Code that answers requests, schedules and messages."
+      actions={
+        <Link to="/playground" className={linkShape()}>
+          Playground
+        </Link>
+      }
+    >
       {list.isPending && <Loading />}
       <Failure error={list.error} retry={() => void list.refetch()} />
       {list.data?.length === 0 && (
         <Empty title="No Worker yet">
-          Deploy one with <code className="font-mono">freehold exec -- wrangler deploy</code>.
+          Deploy one with <code className="font-mono">freehold exec -- wrangler deploy</code>, or write one in the playground.
         </Empty>
       )}
       {list.data && list.data.length > 0 && (
