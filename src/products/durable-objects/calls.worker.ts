@@ -1,12 +1,11 @@
 /**
  * The calls that objects have in hand: refuses what is too much, with the documented errors, and tells which objects are
- * busy (`reset.worker.ts`). Runs before the user's classes (`main-module.ts`) and counts calls of `fetch` and of methods
- * from their start in the object to their answer, those of the object by itself included; what waits before the object's
- * input gate it cannot see. WebSocket messages and alarms do not count.
+ * busy (`reset.worker.ts`). Stands between workerd and the user's object (`main-module.ts`) and counts calls of `fetch` and
+ * of methods from their start in the object to their answer; what waits before the object's input gate it cannot see, and
+ * what the object calls of itself does not come by here. WebSocket messages and alarms do not count.
  * https://developers.cloudflare.com/durable-objects/observability/troubleshooting/
  */
-import { DurableObject } from "cloudflare:workers";
-import type { LiveObject } from "./remote-protocol.worker.ts";
+import { type LiveObject, QUERY_METHOD, RESET_HEADER, RESET_METHOD } from "./remote-protocol.worker.ts";
 
 export interface LoadLimits {
   /** Calls in hand at a time; 0 = unlimited. */
@@ -16,11 +15,11 @@ export interface LoadLimits {
 }
 
 type Constructor = new (ctx: DurableObjectState, env: unknown) => object;
-type Method = (this: object, ...args: unknown[]) => unknown;
+type Method = (...args: unknown[]) => unknown;
 
 const WINDOW_MS = 10_000;
-/** Called by workerd itself, and not by callers. */
-const EVENTS = new Set(["constructor", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"]);
+/** Called by workerd itself or by the platform, and not by callers. */
+const UNCOUNTED = new Set<PropertyKey>(["alarm", "webSocketMessage", "webSocketClose", "webSocketError", QUERY_METHOD, RESET_METHOD]);
 
 function overloaded(why: string): Error {
   return Object.assign(new Error(`Durable Object is overloaded. ${why}`), { overloaded: true });
@@ -62,19 +61,18 @@ class Load {
   }
 }
 
-const loads = new WeakMap<object, Load>();
-
 export const busyObjects = (): LiveObject[] => [...busy.values()].map(({ object }) => object);
 
-function counted(method: Method, limits: LoadLimits): Method {
-  return function (...args) {
-    const load = loads.get(this);
-    // The user's constructor calls a method.
-    if (load === undefined) return method.apply(this, args);
+/** A class of the older kind is asked to reset by `fetch`. */
+const isReset = ([request]: unknown[]): boolean => request instanceof Request && request.headers.has(RESET_HEADER);
+
+function counted(method: Method, load: Load, limits: LoadLimits): Method {
+  return (...args) => {
+    if (isReset(args)) return method(...args);
     load.enter(limits);
     let answer: unknown;
     try {
-      answer = method.apply(this, args);
+      answer = method(...args);
     } catch (error) {
       load.leave();
       throw error;
@@ -89,26 +87,31 @@ function counted(method: Method, limits: LoadLimits): Method {
   };
 }
 
-/** The user's class, whose methods refuse what is too much. `part` is the name under which the process exports it. */
+/**
+ * The class whose objects refuse what is too much. `part` is the name under which the process exports it. What workerd gets
+ * of it stands before the object and is not the object: user code finds in `this` the very functions that it declared.
+ */
 export function sheddable(base: Constructor, part: string, limits: LoadLimits): Constructor {
   const { [base.name]: named } = {
     [base.name]: class extends base {
       constructor(ctx: DurableObjectState, env: unknown) {
         super(ctx, env);
-        loads.set(this, new Load({ part, id: ctx.id.toString() }));
+        const load = new Load({ part, id: ctx.id.toString() });
+        // biome-ignore lint/correctness/noConstructorReturn: workerd takes the door for the object.
+        return door(this, (name, method) => (UNCOUNTED.has(name) ? method : counted(method, load, limits)));
       }
     },
   };
-  const own = (named as Constructor).prototype as Record<string, Method>;
-  for (
-    let at = base.prototype as object;
-    at !== null && at !== DurableObject.prototype && at !== Object.prototype;
-    at = Object.getPrototypeOf(at)
-  ) {
-    for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
-      if (typeof property.value !== "function" || EVENTS.has(name) || Object.hasOwn(own, name)) continue;
-      Object.defineProperty(own, name, { ...property, value: counted(property.value as Method, limits) });
-    }
-  }
   return named as Constructor;
+}
+
+/** Stands for an object whose methods are called through `way`. */
+function door(object: object, way: (name: PropertyKey, method: Method) => Method): object {
+  return new Proxy(object, {
+    get(_target, name) {
+      const value: unknown = Reflect.get(object, name);
+      if (typeof value !== "function" || name === "constructor") return value;
+      return way(name, (...args) => Reflect.apply(value, object, args));
+    },
+  });
 }

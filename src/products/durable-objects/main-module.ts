@@ -53,8 +53,8 @@ export function limitingModules(
     const [options, load] = [{ legacy: !sqlite, ...storage }, loadLimits].map((value) => JSON.stringify(value));
     for (const [i, { className: part, uniqueKey }] of namespaceParts(id, className, sqlite).entries()) {
       const name = JSON.stringify(part);
-      const wrapped = `resettable(queryable(limited(sheddable(user.${className}, ${name}, ${load}), ${options})))`;
-      const whole = `recoverable(${wrapped}, ${JSON.stringify(uniqueKey)}, ${sqlite})`;
+      const wrapped = `resettable(queryable(limited(user.${className}, ${options})))`;
+      const whole = `sheddable(recoverable(${wrapped}, ${JSON.stringify(uniqueKey)}, ${sqlite}), ${name}, ${load})`;
       // A local export takes precedence over the star's. Names of parts are no identifiers.
       if (i === 0) lines.push(`export const ${className} = ${whole};`);
       else lines.push(`const ${className}_part${i} = ${whole};`, `export { ${className}_part${i} as ${name} };`);

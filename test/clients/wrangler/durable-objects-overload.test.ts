@@ -72,3 +72,26 @@ test("[durable-objects-43] a flood of a slow object is refused with the document
   });
   assert.deepEqual(await outcome(`${borrower.url}/far/60/work`), { answered: 20, refused: { [QUEUED]: 40 }, flagged: true });
 });
+
+test("what stands before an object is not in it: its class's own functions, and no call of what is not a method", async () => {
+  const project = await deployWorker(platform, {
+    files: {
+      "index.js": `import { DurableObject } from "cloudflare:workers";
+        export class Plain extends DurableObject {
+          #secret = 7;
+          field = () => "an instance's own";
+          get secret() { return this.#secret; }
+          method() { return this.#secret; }
+          same() { return this.method === Plain.prototype.method && this instanceof Plain; }
+        }
+        export default { async fetch(request, env) {
+          const stub = env.Plain.getByName("a");
+          const refused = await stub.field().catch((error) => error.message);
+          return Response.json([await stub.same(), await stub.method(), await stub.secret, refused]);
+        } };`,
+    },
+    config: { name: "plain", ...objects("Plain") },
+  });
+  const refused = 'The RPC receiver does not implement the method "field".';
+  assert.deepEqual(await (await platform.fetch(project.url)).json(), [true, 7, 7, refused]);
+});
