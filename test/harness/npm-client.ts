@@ -1,6 +1,6 @@
 /**
  * Clients that weigh too much for every `npm ci`, and whose dependencies are none of ours: older releases for what a newer
- * one does not do any more, and frameworks. Each has a folder here with its package.json and lock file, and is installed
+ * one does not do any more, frameworks, and the Agents SDK. Each has a folder here with its package.json and lock file, and is installed
  * from them on first use under `.clients` (wrangler 4.36.0: 171 MB, a workerd and an esbuild of its own among them).
  */
 import { spawnSync } from "node:child_process";
@@ -13,7 +13,7 @@ import { projectRoot, type RunOptions, type RunResult, runProcess, type TestPlat
 
 const INSTALL_DEADLINE_MS = 10 * 60_000;
 
-type Client = "wrangler-4.36" | "vitest-3" | "frameworks";
+export type Client = "wrangler-4.36" | "vitest-3" | "frameworks" | "agents-0.7" | "agents-0.32";
 type Hooks = { after(fn: () => Promise<void>): void };
 
 /** Runs wrangler 4.36.0, the last that creates legacy pipelines, under `freehold exec`. */
