@@ -77,6 +77,8 @@ export interface KernelSlice {
   readonly accountId: string;
   /** A directory of this product's own inside the data directory, for engines that need files. Created. */
   readonly directory: string;
+  /** Where this product's engines of the system workerd keep their state: the `data` that `Product.system` was given. */
+  readonly systemDirectory: string;
   readonly urls: PlatformUrls;
   readonly auth: Auth;
   readonly mint: CapabilityMint;

@@ -15,6 +15,9 @@ export interface Boot {
   onStop(end: () => Promise<void>): void;
 }
 
+/** The directory of that name holds what the platform's own engines keep, by product. */
+export const SYSTEM_STATE = "system";
+
 /** A directory inside the data directory, made if it is not there. */
 export async function dataDirectory({ options }: Boot, name: string): Promise<string> {
   const directory = join(options.dataDirectory, name);

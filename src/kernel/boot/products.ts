@@ -1,8 +1,9 @@
 /** The third stage: starts the products in order, each with its slice of the kernel, and collects what they bring. */
+import { join } from "node:path";
 import type { Capabilities } from "../capabilities.ts";
 import { platformError } from "../errors.ts";
 import type { BindingCompiler, BindingRegistry, KernelSlice, PlatformUrls, Product, RunningProduct } from "../product.ts";
-import { type Boot, dataDirectory } from "./boot.ts";
+import { type Boot, dataDirectory, SYSTEM_STATE } from "./boot.ts";
 import type { State } from "./state.ts";
 import type { Workerd } from "./workerd.ts";
 
@@ -32,6 +33,7 @@ export async function startProducts(boot: Boot, { state, workerd, urls, api, run
       secrets: state.secrets,
       accountId: state.who.accountId,
       directory: await dataDirectory(boot, name),
+      systemDirectory: join(await dataDirectory(boot, SYSTEM_STATE), name),
       urls,
       auth: state.auth,
       audit: state.audit,

@@ -10,7 +10,7 @@ import { openRunDirectory } from "../workerd/run-directory.ts";
 import type { Runtime } from "../workerd/runtime.ts";
 import { createSupervisor } from "../workerd/supervisor.ts";
 import { type SystemWorkerd, startSystemWorkerd } from "../workerd/system.ts";
-import { type Boot, dataDirectory } from "./boot.ts";
+import { type Boot, dataDirectory, SYSTEM_STATE } from "./boot.ts";
 
 export interface Workerd {
   readonly system: SystemWorkerd;
@@ -30,7 +30,7 @@ export async function startWorkerdParts(boot: Boot, running: ReadonlyMap<string,
   onStop(() => closeServer(internal));
   const system = await startSystemWorkerd({
     runDirectory,
-    stateDirectory: await dataDirectory(boot, "system"),
+    stateDirectory: await dataDirectory(boot, SYSTEM_STATE),
     products: order,
     key,
     log: log.scope("system"),

@@ -23,7 +23,12 @@ function open(engine: Engine, time = { now: 0 }): { calls: Calls; batches: strin
     return { status, bytes: async () => Buffer.from(text) } as unknown as SystemResponse;
   };
   const count = (): void => void counted++;
-  return { calls: openCalls({ system, now: () => time.now, count, sizeMax: 1e9 }), batches, counted: () => counted, time };
+  return {
+    calls: openCalls({ system, now: () => time.now, count, lost: () => undefined, sizeMax: 1e9 }),
+    batches,
+    counted: () => counted,
+    time,
+  };
 }
 
 const call = (text: string) => ({ kind: "rows", body: Buffer.from(text), bookmarked: false, readOnly: false }) as const;

@@ -23,6 +23,10 @@ export interface Answer {
 export interface Calls {
   /** Rejects with `CallFailed` when the call could not be carried out as a whole; errors of SQL are answers. */
   submit(database: string, call: Call): Promise<Answer>;
+  /** Resolves when the calls that are on their way to the database now have been answered. */
+  settled(database: string): Promise<void>;
+  /** Fails what waits and what is on its way with these words; calls that come later wait until `open` resolves, which must not fail. */
+  interrupt(database: string, words: string, open: Promise<unknown>): void;
 }
 
 /** The message is a documented one, for the caller's eyes (docs/d1/observability/debug-d1). */
@@ -39,6 +43,8 @@ interface Waiting {
   readonly since: number;
   /** How often it was sent and the engine lost. */
   lost: number;
+  /** Its caller has been told that it failed. */
+  interrupted: boolean;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
 }
@@ -57,23 +63,30 @@ export interface CallsOptions {
   readonly now: () => number;
   /** Told what each answered call used. */
   readonly count: (database: string, usage: Usage, batch: { readonly durationMs: number; readonly bytes: number }) => void;
+  /** Told of calls whose outcome nobody knows. */
+  readonly lost: (database: string) => void;
   /** Bytes past which a database takes nothing more. */
   readonly sizeMax: number;
 }
 
-export function openCalls({ system, now, count, sizeMax }: CallsOptions): Calls {
+export function openCalls({ system, now, count, lost, sizeMax }: CallsOptions): Calls {
   /** Databases with calls waiting or on their way. */
   const queues = new Map<string, Waiting[]>();
+  /** What is on its way now; resolves when it has been answered. */
+  const sent = new Map<string, { readonly batch: readonly Waiting[]; readonly done: Promise<unknown> }>();
+  const closed = new Map<string, Promise<unknown>>();
 
   async function pump(database: string, queue: Waiting[]): Promise<void> {
     while (queue.length > 0) {
+      await closed.get(database);
       const batch = take(queue, now());
       try {
         const answers = batch.length === 0 ? [] : await send(database, batch);
         // The engine answers as much as fits into one message; the rest goes first next time.
-        queue.unshift(...batch.slice(answers.length));
+        queue.unshift(...batch.slice(answers.length).filter((one) => !one.interrupted));
         for (const [i, answer] of answers.entries()) (batch[i] as Waiting).resolve(answer);
       } catch (error) {
+        if (!(error instanceof NotCommitted)) lost(database);
         if (error instanceof NotCommitted && batch.length > 1) await eachAlone(database, batch);
         else {
           const again = batch.filter((one) => !failed(one, error));
@@ -88,6 +101,7 @@ export function openCalls({ system, now, count, sizeMax }: CallsOptions): Calls 
 
   /** Tells the caller, unless the call only reads and can be sent again (docs/d1/best-practices/retry-queries). */
   function failed(one: Waiting, error: unknown): boolean {
+    if (one.interrupted) return true;
     if (isLost(error) && ++one.lost < ATTEMPTS_MAX && onlyReads(one.call.body)) return false;
     one.reject(outcomeOf(error));
     return true;
@@ -95,7 +109,7 @@ export function openCalls({ system, now, count, sizeMax }: CallsOptions): Calls 
 
   /** Nothing of the batch was written, because of one of its calls perhaps: only that one is to fail. */
   async function eachAlone(database: string, batch: readonly Waiting[]): Promise<void> {
-    for (const one of batch) {
+    for (const one of batch.filter(({ interrupted }) => !interrupted)) {
       try {
         const [answer] = await send(database, [one]);
         one.resolve(answer as Answer);
@@ -106,6 +120,16 @@ export function openCalls({ system, now, count, sizeMax }: CallsOptions): Calls 
   }
 
   async function send(database: string, batch: readonly Waiting[]): Promise<Answer[]> {
+    const answers = deliver(database, batch);
+    const done = answers.then(
+      () => undefined,
+      () => undefined,
+    );
+    sent.set(database, { batch, done });
+    return answers.finally(() => sent.delete(database));
+  }
+
+  async function deliver(database: string, batch: readonly Waiting[]): Promise<Answer[]> {
     const heads = batch.map(
       ({ call: { kind, bookmarked, readOnly }, lost }): CallHead => ({
         kind,
@@ -135,7 +159,7 @@ export function openCalls({ system, now, count, sizeMax }: CallsOptions): Calls 
   return {
     submit: (database, call) =>
       new Promise<Answer>((resolve, reject) => {
-        const waiting: Waiting = { call, since: now(), lost: 0, resolve, reject };
+        const waiting: Waiting = { call, since: now(), lost: 0, interrupted: false, resolve, reject };
         const queue = queues.get(database);
         if (queue !== undefined) {
           if (queue.length >= WAITING_MAX) reject(new CallFailed("D1 DB is overloaded. Too many requests queued."));
@@ -147,6 +171,18 @@ export function openCalls({ system, now, count, sizeMax }: CallsOptions): Calls 
         // What else has arrived in this turn of the event loop goes along. `pump` rejects calls, never itself.
         setImmediate(() => void pump(database, fresh));
       }),
+    settled: async (database) => void (await sent.get(database)?.done),
+    interrupt(database, words, open) {
+      const waiting = queues.get(database)?.splice(0) ?? [];
+      for (const one of [...waiting, ...(sent.get(database)?.batch ?? [])]) {
+        one.interrupted = true;
+        one.reject(new CallFailed(words));
+      }
+      closed.set(
+        database,
+        open.then(() => void closed.delete(database)),
+      );
+    },
   };
 }
 

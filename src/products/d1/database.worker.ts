@@ -92,6 +92,11 @@ export class D1Database extends DurableObject {
     return { file_size: this.#sql.databaseSize, num_tables: n };
   }
 
+  /** Ends whatever runs, and rolls back what has not been committed. Never returns. */
+  async reset(): Promise<void> {
+    this.ctx.abort("the database is restored");
+  }
+
   /** Deletes everything, for ever: ids are never used twice. */
   async destroy(): Promise<void> {
     await this.ctx.storage.deleteAll();
@@ -237,15 +242,15 @@ export class D1Database extends DurableObject {
   }
 
   /**
-   * A bookmark sorts after every earlier one of this database: milliseconds, then a count, as hexadecimal digits in the
-   * documented form. There is one copy of the data, so any bookmark of it is already satisfied.
+   * A bookmark sorts after every earlier one of this database: seconds, milliseconds, then a count, as hexadecimal digits
+   * in the documented form, as those of Time Travel have them. There is one copy of the data, so any is already satisfied.
    */
   #bookmark(): string {
     const now = Math.max(Date.now(), this.#bookmarkTime);
     this.#bookmarkCount = now === this.#bookmarkTime ? this.#bookmarkCount + 1 : 0;
     this.#bookmarkTime = now;
-    const digits = now.toString(16).padStart(12, "0") + this.#bookmarkCount.toString(16).padStart(12, "0");
-    return `${digits.slice(0, 8)}-${digits.slice(8, 16)}-${digits.slice(16)}-${this.ctx.id.toString().slice(0, 32)}`;
+    const digits = [now / 1000, now % 1000, this.#bookmarkCount].map((value) => Math.floor(value).toString(16).padStart(8, "0"));
+    return `${digits.join("-")}-${this.ctx.id.toString().slice(0, 32)}`;
   }
 
   /** Holds up every other call until `work` is done. */

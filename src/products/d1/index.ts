@@ -14,6 +14,7 @@ import { openJobs } from "./jobs.ts";
 import { migrations } from "./migrations.ts";
 import { serveBinding } from "./protocol.ts";
 import { databaseRoutes } from "./routes.ts";
+import { NAMESPACE_KEY, openTimeTravel, openWrites } from "./time-travel.ts";
 import { openTransfers } from "./transfers.ts";
 import { openUsage } from "./usage.ts";
 
@@ -42,30 +43,42 @@ export const d1 = {
           compatibilityDate: "2026-11-01",
           // Without it a query's duration is always 0.
           compatibilityFlags: ["precise_timers"],
-          // The key is where the databases lie: changing it loses them.
-          durableObjectNamespaces: [{ className: "D1Database", uniqueKey: "freehold-d1", enableSql: true }],
+          durableObjectNamespaces: [{ className: "D1Database", uniqueKey: NAMESPACE_KEY, enableSql: true }],
           durableObjectStorage: "d1:storage",
           bindings: [{ name: "DATABASE", durableObjectNamespace: { className: "D1Database" } }],
         },
       },
     ],
   }),
-  async start({ meta, blobs, leases, clock, config, log, mint, system, urls }) {
+  async start(kernel) {
+    const { meta, blobs, leases, clock, config, log, mint, system, urls } = kernel;
     const databases = openDatabases(meta, clock, config["d1.databases_max"]);
     const usage = openUsage(meta, clock, log);
     const sizeMax = config["d1.database_max_bytes"];
-    const calls = openCalls({ system, now: () => clock.now(), count: usage.count, sizeMax });
-    const engine = openEngine(system, calls, sizeMax);
+    const writes = openWrites(clock);
+    const calls = openCalls({
+      system,
+      now: () => clock.now(),
+      count(database, used, batch) {
+        if (used.writeQueries > 0) writes.mark(database);
+        usage.count(database, used, batch);
+      },
+      lost: writes.mark,
+      sizeMax,
+    });
+    const engine = openEngine({ system, calls, sizeMax, wrote: writes.mark });
+    const timeTravel = await openTimeTravel(kernel, databases, engine, writes);
     const transfers = openTransfers(meta, blobs, leases, clock, urls.gateway);
     const jobs = openJobs(databases, engine, transfers, clock, log);
-    const housekeeping = startHousekeeping(meta, engine, transfers, log);
+    const housekeeping = startHousekeeping({ meta, engine, timeTravel, transfers, log });
     return {
-      routes: [...databaseRoutes(databases, engine, housekeeping.wake), ...jobs.routes, ...transfers.routes],
+      routes: [...databaseRoutes(databases, engine, housekeeping.wake), ...jobs.routes, ...transfers.routes, ...timeTravel.routes],
       bindings: { d1: d1Binding(databases, mint) },
       internal: (claims, request, response) => serveBinding(calls, claims, request, response),
       datasets: usage.datasets(async (database) => (await engine.stats(database as DatabaseId)).file_size),
       async stop() {
         await housekeeping.stop();
+        await timeTravel.stop();
         await jobs.stop();
         await usage.stop();
       },

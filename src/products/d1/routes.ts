@@ -1,7 +1,6 @@
 /** REST of databases and queries: /accounts/{account}/d1/database (`cloudflare` SDK 7.3.0, wrangler 4.164.0). */
 import { z } from "zod";
 import { numberedPage } from "../../kernel/api/envelope.ts";
-import { platformError } from "../../kernel/errors.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
 import type { Database, Databases } from "./databases.ts";
 import type { Engine } from "./engine.ts";
@@ -49,15 +48,6 @@ export function databaseRoutes(databases: Databases, engine: Engine, purge: () =
       );
       const changed = read_replication === undefined ? database : await databases.setReplication(database.uuid, read_replication.mode);
       return details(changed, await engine.stats(changed.uuid));
-    },
-  });
-  const timeTravel = (op: string, method: "GET" | "POST", path: string): Route => ({
-    op,
-    method,
-    path: `${one}/time_travel/${path}`,
-    permission: method === "GET" ? READ : WRITE,
-    async handle() {
-      throw platformError("notImplemented", "D1 Time Travel is not implemented by this version of Freehold");
     },
   });
   return [
@@ -129,8 +119,6 @@ export function databaseRoutes(databases: Databases, engine: Engine, purge: () =
     replicate("d1.database.edit", "PATCH"),
     query("d1.database.query", "query", false),
     query("d1.database.raw", "raw", true),
-    timeTravel("d1.timeTravel.bookmark", "GET", "bookmark"),
-    timeTravel("d1.timeTravel.restore", "POST", "restore"),
   ];
 }
 

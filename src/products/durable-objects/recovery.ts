@@ -1,18 +1,19 @@
 /**
  * Point-in-time recovery on the platform's side: answers what objects ask (`recovery.worker.ts`), remembers which are to be
- * restored when they start next, and takes snapshots of changed objects from time to time. Each process has a capability
+ * restored when they start next, and copies changed objects from time to time (`kernel/history`). Each process has a capability
  * that names its script: what it asks is checked to concern the script's own objects.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { z } from "zod";
+import { isBookmark, type ObjectRef, openHistory } from "../../kernel/history/history.ts";
+import { startRounds } from "../../kernel/history/rounds.ts";
 import type { MetaReader } from "../../kernel/meta/meta.ts";
 import type { Claims, KernelSlice } from "../../kernel/product.ts";
 import type { Service } from "../../kernel/workerd/config.ts";
 import { objectIdsOf } from "./files.ts";
 import { partKeys } from "./jurisdictions.ts";
-import { isBookmark, openSnapshots } from "./snapshots.ts";
 
 const SERVICE = "durable-objects:recovery";
 const DAY_MS = 86_400_000;
@@ -41,9 +42,10 @@ export type Recovery = Awaited<ReturnType<typeof openRecovery>>;
 
 export async function openRecovery(kernel: KernelSlice, objectsDirectory: string) {
   const { meta, clock, config, log } = kernel;
-  const snapshots = await openSnapshots({
+  const history = await openHistory({
     directory: join(kernel.directory, "history"),
     objects: objectsDirectory,
+    log,
     now: () => clock.now(),
     ageMaxMs: HISTORY_MS,
     bytesMax: config["durable_objects.history_max_bytes"],
@@ -62,18 +64,18 @@ export async function openRecovery(kernel: KernelSlice, objectsDirectory: string
     const object = { part, id };
     switch (question.ask) {
       case "current":
-        return { bookmark: await snapshots.current(object) };
+        return { bookmark: await history.current(object) };
       case "at": {
         const now = clock.now();
         if (question.time < now - HISTORY_MS || question.time > now) throw new Refusal("The time must be within the last 30 days.");
-        const bookmark = await snapshots.at(object, question.time);
+        const bookmark = await history.at(object, question.time);
         if (bookmark === undefined) throw new Refusal("The history of this Durable Object does not reach back to that time.");
         return { bookmark };
       }
       case "next": {
         const { bookmark } = question;
-        if (!isBookmark(bookmark) || !snapshots.has(object, bookmark)) throw new Refusal("The bookmark is not one of this Durable Object.");
-        const undo = snapshots.newBookmark();
+        if (!isBookmark(bookmark) || !history.has(object, bookmark)) throw new Refusal("The bookmark is not one of this Durable Object.");
+        const undo = history.promise(object);
         // From here on the object's next start restores it.
         await meta.run(
           `INSERT INTO durable_objects_restores (part, object_id, bookmark, undo) VALUES (?, ?, ?, ?)
@@ -92,9 +94,10 @@ export async function openRecovery(kernel: KernelSlice, objectsDirectory: string
           id,
         );
         if (row === undefined) return {};
-        const kept = snapshots.has(object, row.bookmark);
-        if (kept) await snapshots.restore(object, row.bookmark, row.undo);
-        else log.warn("recovery.bookmark_gone", { part, object: id });
+        if (history.has(object, row.bookmark)) {
+          await history.take(object, row.undo);
+          await history.restore(object, row.bookmark);
+        } else log.warn("recovery.bookmark_gone", { part, object: id });
         // Only now: after a crash the restore is done again, and nothing was written in between.
         await meta.run("DELETE FROM durable_objects_restores WHERE part = ? AND object_id = ?", part, id);
         return {};
@@ -102,29 +105,20 @@ export async function openRecovery(kernel: KernelSlice, objectsDirectory: string
     }
   }
 
-  const intervalMs = config["durable_objects.history_interval_s"] * 1000;
-  let stopped = false;
-  let round: Promise<void> = Promise.resolve();
-  const timer = intervalMs > 0 ? setInterval(() => (round = round.then(snapshotChanged)), intervalMs) : undefined;
-  timer?.unref();
-
-  /** Copies what was written since its last copy. One object at a time: this may take long and disturbs nobody. */
-  async function snapshotChanged(): Promise<void> {
-    try {
-      await snapshots.prune();
+  const rounds = startRounds({
+    history,
+    log,
+    intervalMs: config["durable_objects.history_interval_s"] * 1000,
+    async candidates() {
       const rows = await meta.all<{ id: string }>(
         "SELECT id FROM durable_objects_namespaces WHERE sqlite = 1 AND deleted_on IS NULL LIMIT 100000",
       );
-      for (const part of rows.flatMap(({ id }) => partKeys(id))) {
-        for (const id of await objectIdsOf(objectsDirectory, part)) {
-          if (stopped) return;
-          if (await snapshots.changed({ part, id })) await snapshots.current({ part, id });
-        }
-      }
-    } catch (error) {
-      log.error("recovery.snapshots_failed", { error });
-    }
-  }
+      const objects: ObjectRef[] = [];
+      for (const part of rows.flatMap(({ id }) => partKeys(id)))
+        for (const id of await objectIdsOf(objectsDirectory, part)) objects.push({ part, id });
+      return objects;
+    },
+  });
 
   return {
     /** The way from a script's process to here; `recovery.worker.ts` takes it from `env`. */
@@ -156,14 +150,13 @@ export async function openRecovery(kernel: KernelSlice, objectsDirectory: string
     },
     async removeNamespace(id: string): Promise<void> {
       for (const part of partKeys(id)) {
-        await snapshots.removePart(part);
+        await history.removePart(part);
         await meta.run("DELETE FROM durable_objects_restores WHERE part = ?", part);
       }
     },
     async stop(): Promise<void> {
-      stopped = true;
-      clearInterval(timer);
-      await round;
+      await rounds.stop();
+      await history.stop();
     },
   };
 }

@@ -18,6 +18,7 @@ const options = {
           this.#constructed = ctx.storage.sql.exec("SELECT COUNT(*) AS n FROM lines").one().n;
         }
         async write(text) { this.ctx.storage.sql.exec("INSERT INTO lines (text) VALUES (?)", text); await this.ctx.storage.put("last", text); }
+        refill() { this.ctx.storage.sql.exec("INSERT OR REPLACE INTO lines (n, text) VALUES (100, hex(randomblob(15000)))"); }
         change() { this.ctx.storage.sql.exec("DELETE FROM lines"); this.ctx.storage.sql.exec("CREATE TABLE extra (x)"); return this.ctx.storage.delete("last"); }
         async read() {
           const { sql } = this.ctx.storage;
@@ -121,13 +122,15 @@ test("copies are bounded: the oldest bookmarks go first", async () => {
   const bookmarks: string[] = [];
   for (let n = 0; n < 30; n++) {
     await call("busy", "write", `line ${n}`);
+    // A copy takes what it has differently from the next.
+    await call("busy", "refill");
     bookmarks.push(await call("busy", "bookmark"));
   }
   assert.equal(new Set(bookmarks).size, 30);
   assert.match((await call("busy", "next", bookmarks[0])).error, /not one of this/);
   assert.ok((await call("busy", "next", bookmarks[28])) > (bookmarks[29] as string));
   await call("busy", "abort");
-  assert.equal((await call("busy", "read")).lines.length, 29);
+  assert.deepEqual(((await call("busy", "read")).lines as string[]).filter((line) => line.startsWith("line ")).length, 29);
 });
 
 test("changed objects are copied from time to time, so that a time before the first bookmark is found", async (t) => {
