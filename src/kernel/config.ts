@@ -98,6 +98,11 @@ export const configKeys = {
   "r2.object_max_bytes": key(5 * 1024 ** 4, "Largest object", positive),
   "r2.write_per_key_per_s": key(0, "Writes a second to one key before 429; the real service has 1, 0 = unlimited"),
   "r2.lifecycle_interval_s": key(3600, "How often lifecycle rules are carried out", positive),
+  "r2.local_copies_bytes": key(
+    1024 ** 3,
+    "Disk for objects in many parts that queries read as files, kept a minute for the next query",
+    positive,
+  ),
   "r2.sippy_allow_private": key(false, "Sippy may read from servers at private and local addresses"),
   "r2.sippy_aws_endpoint": key("https://s3.{region}.amazonaws.com", "Where Sippy finds buckets of its provider AWS"),
   "r2.sippy_gcs_endpoint": key("https://storage.googleapis.com", "Where Sippy finds buckets of its provider GCS"),

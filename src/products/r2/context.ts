@@ -11,6 +11,7 @@ import type { WriteRate } from "../../kernel/write-rate.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { Garbage } from "./garbage.ts";
 import type { HashPool } from "./hash-pool.ts";
+import type { LocalCopies } from "./local-copies.ts";
 import type { Notifications } from "./notifications.ts";
 import type { Sippy } from "./sippy.ts";
 import type { UsageCounter } from "./usage.ts";
@@ -26,6 +27,7 @@ export interface R2 {
   readonly garbage: Garbage;
   readonly leases: BlobLeases;
   readonly hashes: HashPool;
+  readonly copies: LocalCopies;
   readonly usage: UsageCounter;
   readonly notifications: Notifications;
   readonly audit: KernelSlice["audit"];

@@ -15,6 +15,7 @@ import { r2Error } from "./errors.ts";
 import { garbage } from "./garbage.ts";
 import { hashPool } from "./hash-pool.ts";
 import { startLifecycle } from "./lifecycle.ts";
+import { COPY_IDLE_MS, LocalCopies } from "./local-copies.ts";
 import { migrations } from "./migrations.ts";
 import { openNotifications } from "./notifications.ts";
 import { permissions } from "./permissions.ts";
@@ -49,6 +50,12 @@ export const r2 = {
       leases,
       garbage: garbage(meta, blobs, log),
       hashes: hashPool(),
+      copies: new LocalCopies({
+        directory: blobs.scratch,
+        idleMaxBytes: config["r2.local_copies_bytes"],
+        idleMs: COPY_IDLE_MS,
+        log,
+      }),
       usage: openUsage(meta, clock, log),
       notifications: await openNotifications({ meta, clock, log, accountId, queues }),
       audit,
@@ -103,6 +110,7 @@ export const r2 = {
         await context.notifications.stop();
         await context.garbage.stop();
         await context.hashes.stop();
+        await context.copies.stop();
         await context.usage.stop();
       },
     };

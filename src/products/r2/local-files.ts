@@ -1,10 +1,8 @@
 /**
  * Objects as files of this machine, many at a time: one look at their rows, and for each that is one blob the blob's own
- * file, held. What is no single file (inline, in parts, encrypted) is written out for the time of its use.
+ * file, held. What is no single file (inline, in parts) is written out (`local-copies.ts`).
  */
 import { createWriteStream } from "node:fs";
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { BlobId, LocalFile } from "../../kernel/blobs/blobs.ts";
 import type { LocalFiles } from "../../kernel/capabilities.ts";
@@ -12,7 +10,7 @@ import { PlatformError } from "../../kernel/errors.ts";
 import type { R2 } from "./context.ts";
 import { keyIdentity } from "./limits.ts";
 import type { Bucket } from "./model.ts";
-import { getObject, newVersion, wholeObject } from "./objects.ts";
+import { getObject, wholeObject } from "./objects.ts";
 import { keyText } from "./rows.ts";
 
 interface Held {
@@ -23,7 +21,7 @@ interface Held {
 
 /** Keys of one statement. */
 const BATCH = 1000;
-/** An object that is replaced between its row and the hold on its blob is looked at again, this often. */
+/** An object that is replaced between its row and the hold on its bytes is looked at again, this often. */
 const ATTEMPTS = 10;
 /** Objects that are written out at a time. */
 const COPIES_AT_ONCE = 8;
@@ -35,22 +33,26 @@ export async function localFiles(r2: R2, bucket: Bucket, keys: readonly string[]
     held.clear();
     await Promise.all(all.map((file) => file.release()));
   };
-  const copies: string[] = [];
   try {
     let open = [...new Set(keys.map(keyIdentity))];
     for (let attempt = 1; open.length > 0; attempt++) {
-      const rows = await blobRows(r2, bucket, open);
+      const rows = await objectRows(r2, bucket, open);
       open = [];
-      for (const row of rows) {
-        const key = keyText(row.key);
-        const file = row.blob === null || row.ssec !== null ? undefined : await heldBlob(r2, row.blob);
-        if (file !== undefined) held.set(key, { path: file.path, size: row.size, release: () => file.release() });
-        else if (row.blob === null || row.ssec !== null || attempt === ATTEMPTS) copies.push(key);
-        else open.push(key);
-      }
+      const hold = async (row: Row, how: (row: Row) => Promise<Held>): Promise<void> => {
+        try {
+          held.set(keyText(row.key), await how(row));
+        } catch (error) {
+          const replaced = error instanceof Replaced || (error instanceof PlatformError && error.code === "blobs.notFound");
+          if (!replaced || attempt === ATTEMPTS) throw error;
+          open.push(keyText(row.key));
+        }
+      };
+      const isFile = (row: Row): boolean => row.blob !== null && row.ssec === null;
+      for (const row of rows.filter(isFile)) await hold(row, (one) => heldBlob(r2, one));
+      const copied = rows.filter((row) => !isFile(row));
+      for (let i = 0; i < copied.length; i += COPIES_AT_ONCE)
+        await Promise.all(copied.slice(i, i + COPIES_AT_ONCE).map((row) => hold(row, (one) => heldCopy(r2, bucket, one))));
     }
-    for (let i = 0; i < copies.length; i += COPIES_AT_ONCE)
-      await Promise.all(copies.slice(i, i + COPIES_AT_ONCE).map((key) => writeOut(r2, bucket, key, held)));
   } catch (error) {
     await release();
     throw error;
@@ -58,19 +60,20 @@ export async function localFiles(r2: R2, bucket: Bucket, keys: readonly string[]
   return { files: keys.map((key) => held.get(keyIdentity(key))), release };
 }
 
-interface BlobRow {
+interface Row {
   readonly key: Uint8Array;
+  readonly version: string;
   readonly size: number;
   readonly blob: BlobId | null;
   readonly ssec: string | null;
 }
 
-async function blobRows(r2: R2, bucket: Bucket, keys: readonly string[]): Promise<BlobRow[]> {
-  const rows: BlobRow[] = [];
+async function objectRows(r2: R2, bucket: Bucket, keys: readonly string[]): Promise<Row[]> {
+  const rows: Row[] = [];
   for (let i = 0; i < keys.length; i += BATCH)
     rows.push(
-      ...(await r2.meta.all<BlobRow>(
-        `SELECT key, size, blob, ssec FROM r2_objects
+      ...(await r2.meta.all<Row>(
+        `SELECT key, version, size, blob, ssec FROM r2_objects
          WHERE bucket_id = ? AND key IN (SELECT CAST(value AS BLOB) FROM json_each(?))`,
         bucket.id,
         JSON.stringify(keys.slice(i, i + BATCH)),
@@ -79,20 +82,21 @@ async function blobRows(r2: R2, bucket: Bucket, keys: readonly string[]): Promis
   return rows;
 }
 
-/** Undefined for a blob that was deleted since its row was read. */
-async function heldBlob(r2: R2, blob: BlobId): Promise<LocalFile | undefined> {
-  try {
-    return await r2.blobs.localFile(blob);
-  } catch (error) {
-    if (error instanceof PlatformError && error.code === "blobs.notFound") return undefined;
-    throw error;
-  }
+/** The object is another one than its row said. */
+class Replaced extends Error {}
+
+async function heldBlob(r2: R2, row: Row): Promise<Held> {
+  const file = await r2.blobs.localFile(row.blob as BlobId);
+  return { path: file.path, size: row.size, release: () => file.release() };
 }
 
-async function writeOut(r2: R2, bucket: Bucket, key: string, held: Map<string, Held>): Promise<void> {
-  const opened = await getObject(r2, bucket, key, wholeObject);
-  if (opened?.body === undefined) return;
-  const path = join(r2.blobs.scratch, `r2-${newVersion()}`);
-  held.set(key, { path, size: opened.object.size, release: () => rm(path, { force: true }) });
-  await pipeline(opened.body, createWriteStream(path, { flags: "wx" }));
+async function heldCopy(r2: R2, bucket: Bucket, row: Row): Promise<Held> {
+  const copy = await r2.copies.hold(row.version, row.size, async (path) => {
+    const opened = await getObject(r2, bucket, keyText(row.key), (object) =>
+      object.version === row.version ? wholeObject(object) : undefined,
+    );
+    if (opened?.body === undefined) throw new Replaced(`read ${keyText(row.key)}: it was replaced`);
+    await pipeline(opened.body, createWriteStream(path, { flags: "wx" }));
+  });
+  return { path: copy.path, size: row.size, release: async () => copy.release() };
 }

@@ -3,9 +3,9 @@
  */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type TestContext, test } from "node:test";
@@ -23,6 +23,8 @@ import { garbage } from "./garbage.ts";
 import { hashPool } from "./hash-pool.ts";
 import { INLINE_MAX_BYTES } from "./limits.ts";
 import { listObjects } from "./list.ts";
+import { LocalCopies } from "./local-copies.ts";
+import { localFiles } from "./local-files.ts";
 import { migrations } from "./migrations.ts";
 import type { Bucket, StoredObject } from "./model.ts";
 import { abortUpload, createUpload, listParts, listUploads, openUpload, uploadPart } from "./multipart.ts";
@@ -70,6 +72,7 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
     leases,
     garbage: garbage(meta, blobs, log),
     hashes: hashPool(),
+    copies: new LocalCopies({ directory: blobs.scratch, idleMaxBytes: 1_000_000, idleMs: 60_000, log }),
     usage: openUsage(meta, clock, log),
     notifications: await openNotifications({ meta, clock, log, accountId: "a".repeat(32), queues: sink }),
     audit: { record: async () => {} },
@@ -81,6 +84,7 @@ async function openStore(t: TestContext, config: Record<string, unknown> = {}): 
   t.after(async () => {
     await r2.garbage.stop();
     await r2.hashes.stop();
+    await r2.copies.stop();
     await r2.usage.stop();
     await meta.close();
     await rm(directory, { recursive: true });
@@ -489,6 +493,42 @@ test("a copy is an object of its own", async (t) => {
   await deleteObjects(r2, bucket, ["big"]);
   assert.equal(await read(store, "copy"), data.toString("latin1"));
   await assert.rejects(copyObject(r2, { bucket, name: "big" }, { bucket, name: "copy" }, { metadata }), code("noSuchKey"));
+});
+
+test("an object that is no single file is one file for all who read it, until it is replaced or a bound is reached", async (t) => {
+  const store = await openStore(t);
+  const { r2, bucket } = store;
+  const hold = async (...keys: string[]) => {
+    const { files, release } = await localFiles(r2, bucket, keys);
+    return { paths: files.map((file) => file?.path as string), release };
+  };
+  const { id, data, etags } = await upload(store, "parts", [5 * MIB, 7]);
+  await completeUpload(r2, bucket, "parts", id, selected(etags));
+  await put(store, "small", "inline");
+  await put(store, "blob", long("x"));
+  const [one, two] = await Promise.all([hold("parts", "small", "blob", "missing"), hold("small", "parts")]);
+  assert.deepEqual(two.paths, [one.paths[1], one.paths[0]]);
+  assert.deepEqual(
+    await Promise.all(one.paths.slice(0, 3).map((path) => readFile(path))),
+    [data, "inline", long("x")].map((body) => Buffer.from(body)),
+  );
+  assert.equal(one.paths[3], undefined);
+  await put(store, "small", "replaced");
+  const three = await hold("small");
+  assert.notEqual(three.paths[0], one.paths[1]);
+  assert.equal(await readFile(three.paths[0] as string, "utf8"), "replaced");
+  await Promise.all([one, two].map(({ release }) => release()));
+  await r2.copies.stop();
+  // Those that nobody holds are gone, of which the larger was more than may stay.
+  assert.deepEqual(await readdir(r2.blobs.scratch), [basename(three.paths[0] as string)]);
+  await three.release();
+  const four = await hold("small");
+  assert.deepEqual(four.paths, three.paths, "an idle copy is used again");
+  await four.release();
+  await put(store, "locked", "secret", { ssecKey: key });
+  await assert.rejects(hold("small", "locked"), "what only its customer can read is no file");
+  await r2.copies.stop();
+  assert.deepEqual(await readdir(r2.blobs.scratch), []);
 });
 
 test("a bucket's name is checked, taken once, and free again after an empty bucket is deleted", async (t) => {
