@@ -122,15 +122,18 @@ export async function ask(platform: TestPlatform, query: string): Promise<Record
 }
 
 /** The median of some rounds, in milliseconds, after one that warms up. */
-export async function median(rounds: number, work: () => Promise<unknown>): Promise<number> {
-  await work();
-  const times: number[] = [];
-  for (let i = 0; i < rounds; i++) {
-    const start = performance.now();
-    await work();
-    times.push(performance.now() - start);
-  }
-  return times.sort((a, b) => a - b)[rounds >> 1] as number;
+export const median = async (rounds: number, work: () => Promise<unknown>): Promise<number> => (await medians(rounds, work))[0] as number;
+
+/** The same of several, which take turns: what else the machine has to do meets all of them. */
+export async function medians<T extends (() => Promise<unknown>)[]>(rounds: number, ...works: T): Promise<{ [K in keyof T]: number }> {
+  const times = works.map((): number[] => []);
+  for (let round = -1; round < rounds; round++)
+    for (const [i, work] of works.entries()) {
+      const start = performance.now();
+      await work();
+      if (round >= 0) times[i]?.push(performance.now() - start);
+    }
+  return times.map((list) => list.sort((a, b) => a - b)[rounds >> 1]) as { [K in keyof T]: number };
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: answers have as many shapes as there are operations.
@@ -155,7 +158,7 @@ function onTables(sql: string, tables: Readonly<Record<string, Table>>, write: (
   );
 }
 
-const ROUNDS = 3;
+const ROUNDS = 5;
 
 /**
  * Times of queries and of DuckDB on the same files, as ratios: each query's, and the geometric mean of all. A query that
@@ -181,8 +184,11 @@ export async function compareAll(
       results.push({ name: label, value: Number.NaN, unit: "ratio", note: (cause as Error).message.slice(0, 300) });
       continue;
     }
-    const served = await median(ROUNDS, () => ask(platform, here));
-    const direct = await median(ROUNDS, async () => JSON.stringify((await local.runAndReadAll(limited)).getRowObjectsJson()));
+    const [served, direct] = await medians(
+      ROUNDS,
+      () => ask(platform, here),
+      async () => JSON.stringify((await local.runAndReadAll(limited)).getRowObjectsJson()),
+    );
     ratios.push(served / direct);
     const note = `${served.toFixed(0)} ms, DuckDB ${direct.toFixed(0)} ms`;
     results.push({ name: label, value: Number((served / direct).toFixed(2)), unit: "ratio", note });

@@ -203,8 +203,21 @@ test("columns that the engine adds to a file are not columns of the table, and l
   const lake = await openLake(t);
   await lake.create("ns.t", [field(1, "id", "long"), field(2, "name", "string")]);
   const file = await lake.append("ns.t", "SELECT i AS id, 'n' || i AS name FROM range(3) t(i)");
-  for (const column of ["filename", "file_row_number", "file_index", "rowid"])
-    await assert.rejects(lake.query(`SELECT ${column} FROM ns.t`), refused(/not found|does not/), column);
+  for (const column of ["filename", "file_row_number", "file_index", "rowid", '"FileName"', "t.FILENAME", "ns.t.filename"])
+    for (const sql of [
+      `SELECT ${column} FROM ns.t`,
+      `SELECT ${column} AS filename FROM ns.t ORDER BY filename`,
+      `SELECT id FROM ns.t WHERE ${column} IS NOT NULL`,
+      `WITH c AS (SELECT id FROM ns.t) SELECT c.id FROM c JOIN ns.t ON c.id = t.id GROUP BY c.id, ${column}`,
+      `SELECT (SELECT max(${column}) FROM ns.t) AS m FROM ns.t`,
+      `SELECT id FROM ns.t QUALIFY row_number() OVER (ORDER BY ${column}) = 1`,
+    ])
+      await assert.rejects(lake.query(sql), refused(/not found|does not|before it is defined/), sql);
+  await assert.rejects(lake.query("SELECT a.id FROM ns.t AS a JOIN ns.t AS b USING (filename)"), refused(/does not/));
+  const row = { id: 0, name: "n0" };
+  assert.deepEqual((await lake.query("SELECT * FROM ns.t ORDER BY id LIMIT 1")).rows, [row]);
+  assert.deepEqual((await lake.query("SELECT t FROM ns.t ORDER BY id LIMIT 1")).rows, [{ t: row }]);
+  assert.deepEqual((await lake.query("SELECT * FROM ns.t AS a NATURAL JOIN ns.t AS b ORDER BY id LIMIT 1")).rows, [row]);
   await writeFile(file, "not Parquet at all");
   await assert.rejects(lake.query("SELECT * FROM ns.t"), (error: unknown) => {
     assert(error instanceof PlatformError);

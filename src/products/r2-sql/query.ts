@@ -21,7 +21,7 @@ import { type Predicate, predicateOf } from "./plan/predicate.ts";
 import { HeldFiles, scanSql } from "./plan/scan.ts";
 import type { FromItem } from "./sql/from.ts";
 import { LIMIT_DEFAULT, renderQuery, type TableReference } from "./sql/render.ts";
-import { countColumns, plainLimit, stopsEarly } from "./sql/shape.ts";
+import { countColumns, namesEngineColumn, plainLimit, stopsEarly } from "./sql/shape.ts";
 import { readStatement } from "./sql/statement.ts";
 import { checkStrict, inPartitionOrder } from "./sql/strict.ts";
 import type { SyntaxNode } from "./sql/tree.ts";
@@ -131,11 +131,12 @@ async function select(
         (paths) => engine.columns(query.bucket, paths, query.signal),
       );
     phase("held");
+    const bare = !namesEngineColumn(root);
     const rendered = renderQuery(
       root,
       ({ item }) => {
         const { table, plan } = planned.get(item.node) as PlannedTable;
-        return scanSql(table, plan, files, deps.fileColumns);
+        return scanSql(table, plan, files, deps.fileColumns, bare);
       },
       (item) => planned.get(item.node)?.table.schema,
     );

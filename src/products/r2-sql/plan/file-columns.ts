@@ -62,12 +62,12 @@ export class FileColumns {
     return columns.map(({ name }) => name);
   }
 
-  /** Tells whether a file is known to have each of these columns under its id, name and type. */
-  matching(fields: readonly NestedField[]): (location: string) => boolean {
-    const answers = new Map<readonly FileColumn[] | undefined, boolean>([[undefined, false]]);
+  /** Tells whether a file is known to have each of these columns under its id, name and type, or exactly these in order. */
+  matching(fields: readonly NestedField[]): (location: string) => Match {
+    const answers = new Map<readonly FileColumn[] | undefined, Match>([[undefined, "no"]]);
     return (location) => {
       const columns = this.#known.get(location);
-      const answer = answers.get(columns) ?? haveAll(columns as readonly FileColumn[], fields);
+      const answer = answers.get(columns) ?? matchOf(columns as readonly FileColumn[], fields);
       answers.set(columns, answer);
       return answer;
     };
@@ -83,6 +83,13 @@ export class FileColumns {
 }
 
 const isNested = (field: NestedField): boolean => typeof field.type !== "string";
+
+export type Match = "exactly" | "all" | "no";
+
+function matchOf(columns: readonly FileColumn[], fields: readonly NestedField[]): Match {
+  if (!haveAll(columns, fields)) return "no";
+  return columns.length === fields.length && fields.every(({ id }, i) => columns[i]?.id === id) ? "exactly" : "all";
+}
 
 /** False for columns with parts: what is inside them is not compared. */
 function haveAll(columns: readonly FileColumn[], fields: readonly NestedField[]): boolean {

@@ -100,13 +100,15 @@ const maskOf = (location: string): string => `mask of ${location}`;
 
 /**
  * The table expression for a plan whose files are held. `columns` are those of files that may have no field ids
- * (`file-columns.ts`).
+ * (`file-columns.ts`). `bare` says that the query has no name of the engine's own columns (`namesEngineColumn`): files that
+ * are just the table may then be read without a list of columns around them, in which the engine finds more to optimize
+ * (the same join in a query and in its subquery, for one).
  */
-export function scanSql(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: FileColumns): string {
-  return supported(() => scan(table, plan, files, columns));
+export function scanSql(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: FileColumns, bare: boolean): string {
+  return supported(() => scan(table, plan, files, columns, bare));
 }
 
-function scan(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: FileColumns): string {
+function scan(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: FileColumns, bare: boolean): string {
   const { fields } = table.schema;
   if (fields.length === 0) throw r2SqlError("notImplemented", `${table.name} has no columns`);
   if (plan.data.length === 0) return emptyScan(fields);
@@ -117,9 +119,11 @@ function scan(table: TableSnapshot, plan: ScanPlan, files: HeldFiles, columns: F
   if (!touched.every(hasIds)) throw r2SqlError("notImplemented", `${table.name} has deletes and files without field ids`);
   const byId = whole.filter(hasIds);
   const byName = whole.filter((planned) => !hasIds(planned));
-  const hasAll = columns.matching(fields);
+  const match = columns.matching(fields);
+  const matches = byId.map(({ file }) => match(file.path));
+  if (bare && byId.length === plan.data.length && matches.every((how) => how === "exactly")) return readByName(byId, files);
   // Read by name, the engine makes use of footers: of bounds in joins, and instead of values for MIN and MAX.
-  const read = byId.every(({ file }) => hasAll(file.path)) ? readByName(byId, files) : readParquet(fields, byId, files);
+  const read = matches.every((how) => how !== "no") ? readByName(byId, files) : readParquet(fields, byId, files);
   const parts = [
     // The engine offers columns of its own beside a file's (its path, for one): the list keeps them out of sight.
     ...(byId.length > 0 ? [`SELECT ${fields.map((field) => identifier(field.name)).join(", ")} FROM ${read}`] : []),

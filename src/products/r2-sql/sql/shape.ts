@@ -25,11 +25,37 @@ export function plainLimit(root: SyntaxNode, fallback: number): number | undefin
   return limit == null ? fallback : constantNumber(limit);
 }
 
-/** True when the engine may stop before it has opened every file. */
+/**
+ * True when the engine may stop before it has opened every file, because a LIMIT takes rows as they come. A join that finds
+ * one side empty may leave the other unread too; its files are what the query asked for all the same.
+ */
 export function stopsEarly(root: SyntaxNode): boolean {
-  if (!readsOneTable(root)) return true;
-  const ordered = ((root.modifiers ?? []) as SyntaxNode[]).some((modifier) => modifier.type === "ORDER_MODIFIER");
-  return !ordered && !combinesRows(root);
+  return takesRowsAsTheyCome(root) || anywhere(root, (node) => node !== root && isLimited(node) && takesRowsAsTheyCome(node));
+}
+
+function takesRowsAsTheyCome(query: SyntaxNode): boolean {
+  const ordered = modifiersOf(query).some((modifier) => modifier.type === "ORDER_MODIFIER");
+  return !ordered && (query.type !== "SELECT_NODE" || !combinesRows(query));
+}
+
+const modifiersOf = (query: SyntaxNode): SyntaxNode[] => (query.modifiers ?? []) as SyntaxNode[];
+const isLimited = (query: SyntaxNode): boolean => modifiersOf(query).some((modifier) => modifier.type === "LIMIT_MODIFIER");
+
+/** Columns that the engine has beside those of a Parquet file; one of them is a path of this machine. */
+const ENGINE_COLUMNS = new Set(["filename", "file_row_number", "file_index"]);
+
+/** True when any name or text of the query is the name of such a column, whatever it stands for there. */
+export const namesEngineColumn = (root: SyntaxNode): boolean => hasText(root, (text) => ENGINE_COLUMNS.has(text.toLowerCase()));
+
+function hasText(value: unknown, test: (text: string) => boolean): boolean {
+  if (typeof value === "string") return test(value);
+  return typeof value === "object" && value !== null && Object.entries(value).some(([key, inner]) => test(key) || hasText(inner, test));
+}
+
+/** Whether any node has the property, subqueries included. */
+function anywhere(value: unknown, test: (node: SyntaxNode) => boolean): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return (!Array.isArray(value) && test(value as SyntaxNode)) || Object.values(value).some((inner) => anywhere(inner, test));
 }
 
 /**
