@@ -19,6 +19,8 @@ function serviceOf(binding: Binding): ServiceDesignator | undefined {
   if ("kvNamespace" in binding) return binding.kvNamespace;
   if ("r2Bucket" in binding) return binding.r2Bucket;
   if ("queue" in binding) return binding.queue;
-  const [inner, ...more] = "wrapped" in binding ? (binding.wrapped.innerBindings ?? []) : [];
-  return inner !== undefined && more.length === 0 && "service" in inner ? inner.service : undefined;
+  // Beside its service a binding may have texts, which the one on the developer's machine has of its own.
+  const services =
+    "wrapped" in binding ? binding.wrapped.innerBindings.flatMap((inner) => ("service" in inner ? [inner.service] : [])) : [];
+  return services.length === 1 ? services[0] : undefined;
 }
