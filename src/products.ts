@@ -13,6 +13,7 @@ import { r2 } from "./products/r2/index.ts";
 import { r2DataCatalog } from "./products/r2-data-catalog/index.ts";
 import { r2Sql } from "./products/r2-sql/index.ts";
 import { secretsStore } from "./products/secrets-store/index.ts";
+import { vectorize } from "./products/vectorize/index.ts";
 import { workers } from "./products/workers/index.ts";
 import { zones } from "./products/zones/index.ts";
 
@@ -30,6 +31,7 @@ export const products: readonly Product[] = [
   r2DataCatalog,
   r2Sql,
   secretsStore,
+  vectorize,
   workers,
   zones,
 ];

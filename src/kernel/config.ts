@@ -24,6 +24,10 @@ const positive = (value: number): void => {
   if (!Number.isFinite(value) || value <= 0) throw new Error("must be a number above 0");
 };
 
+const dimensions = (value: number): void => {
+  if (!Number.isInteger(value) || value < 1 || value > 1536) throw new Error("must be a whole number from 1 to 1536");
+};
+
 /** Every key. The dotted prefix is the product or part that reads it; sizes in bytes, times in the unit of the name. */
 export const configKeys = {
   domain: key("freehold.localhost", "Domain of the platform's host names; `*.localhost` needs no DNS on the same machine"),
@@ -165,6 +169,14 @@ export const configKeys = {
   "observability.destinations_max": key(50, "Destinations that telemetry is exported to", positive),
   "secrets_store.stores_max": key(1, "Stores of the account", positive),
   "secrets_store.secrets_max": key(100, "Secrets of the account, in all its stores", positive),
+  "vectorize.indexes_max": key(50_000, "Indexes of the account", positive),
+  "vectorize.dimensions_max": key(1536, "Dimensions of an index's vectors; more than 1,536 cannot be searched", dimensions),
+  "vectorize.vectors_max": key(10_000_000, "Vectors of one index", positive),
+  "vectorize.namespaces_max": key(50_000, "Namespaces of one index", positive),
+  "vectorize.threads": key(2, "Threads that hold indexes and search them", positive),
+  "vectorize.memory_mb": key(1024, "Memory for what searches scan, of all indexes; larger indexes are scanned from their files", positive),
+  "vectorize.backlog_max_bytes": key(4 * 1024 ** 3, "Changes that wait to take effect; past it more are refused with 429", positive),
+  "vectorize.cursor_ttl_s": key(3600, "Life of a list's cursor, and of deleted ids for lists that began before", positive),
   "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
   "workers.cpu_ms": key(30_000, "CPU time of one invocation of a Worker that sets no `limits.cpu_ms`; 0 = unlimited"),
   "workers.event_timeout_ms": key(15 * 60_000, "Wall time of a scheduled handler and of a queue consumer's batch", positive),
