@@ -168,8 +168,40 @@ export interface Dispatch {
   has(scriptName: string): boolean;
   /** Names of the Workers whose current versions have a binding that matches. */
   bound(matches: (binding: BindingConfig) => boolean): string[];
+  /** What the Worker's current version exports; undefined when there is no such Worker. */
+  exports(scriptName: string): readonly ExportedName[] | undefined;
+  /** From now on the process of every Worker also has these parts. Asked when a process is configured. */
+  extend(parts: (worker: ProcessWorker) => WorkerdParts | undefined): void;
+  /** Holds the process of the Worker's current version, which is started if needed, for work on a socket of such parts. */
+  enter(scriptName: string): Promise<WorkerProcess>;
   /** From now on a Worker is not deleted while this says that its events are wanted: the deletion fails with what it throws. */
   beforeRemoval(check: (scriptName: string) => void): void;
+}
+
+export interface ExportedName {
+  readonly name: string;
+  /** "entrypoint", "durable-object", "workflow", "object", "class". */
+  readonly type: string;
+}
+
+/** The Worker that a process is configured for. */
+export interface ProcessWorker {
+  readonly scriptId: string;
+  readonly exports: readonly ExportedName[];
+  readonly compatibilityDate: string;
+  readonly compatibilityFlags: readonly string[];
+  /** Name of the service that has the user's code. */
+  readonly user: string;
+}
+
+/** A Worker's process, held until `release`. */
+export interface WorkerProcess {
+  readonly scriptId: string;
+  /** Path of the unix socket with this name. */
+  socket(name: string): string;
+  /** Aborted when another process replaces this one, or when it dies: work on it should end soon. */
+  readonly retired: AbortSignal;
+  release(): void;
 }
 
 export interface QueueBatch {
@@ -215,6 +247,8 @@ export interface QueueSender {
   send(queueId: string, source: "r2" | "event", bodies: readonly unknown[]): Promise<void>;
   /** Says which events of a source the product announces: "r2" and "bucket.created". Others cannot be subscribed to. */
   addEventSource(type: string, events: readonly string[]): void;
+  /** Whether a queue is subscribed to the event; memory only. */
+  hears(source: EventSource, event: string): boolean;
   /**
    * Tells subscribed queues of an event. Their messages are part of the transaction of the change; the function that it
    * resolves with is to be called after the commit.

@@ -75,6 +75,7 @@ export const queues = {
       },
       allows: (principal) => WRITE.every((group) => principal.can(group)),
       addEventSource: subscriptions.addSource,
+      hears: subscriptions.hears,
       announce: subscriptions.announce,
       addProducers: (of) => void producers.push(of),
     };

@@ -37,6 +37,8 @@ export interface Subscriptions {
   create(content: SubscriptionContent): Promise<Subscription>;
   change(id: string, content: Partial<SubscriptionContent>): Promise<Subscription>;
   remove(id: string): Promise<Subscription>;
+  /** Whether an enabled subscription wants the event. */
+  hears(source: EventSource, event: string): boolean;
   /** Writes the event's messages inside the caller's transaction; what is returned is to be called after its commit. */
   announce(tx: MetaTransaction, source: EventSource, event: string, payload: unknown): Promise<() => void>;
 }
@@ -53,6 +55,12 @@ interface Row {
 }
 
 const SCHEMA_VERSION = 1;
+
+/** A source as messages show it: names of members in camel case, where subscriptions have them with underscores. */
+const shown = (source: EventSource): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(source).map(([name, value]) => [name.replace(/_(\w)/g, (_all, first: string) => first.toUpperCase()), value]),
+  );
 
 export async function openSubscriptions(
   meta: MetaStore,
@@ -135,6 +143,7 @@ export async function openSubscriptions(
       byId.delete(id);
       return subscription;
     },
+    hears: (source, event) => [...byId.values()].some((subscription) => alive(subscription) && hears(subscription, source, event)),
     async announce(tx, source, event, payload) {
       const after: (() => void)[] = [];
       for (const subscription of byId.values()) {
@@ -142,7 +151,7 @@ export async function openSubscriptions(
         if (queue === undefined || !hears(subscription, source, event)) continue;
         const message = {
           type: `cf.${source.type}.${event}`,
-          source,
+          source: shown(source),
           payload,
           metadata: {
             accountId,

@@ -3,9 +3,9 @@
  * when the platform was down is not made up for; one that has been started is not started again after a restart.
  */
 import type { Clock } from "../../kernel/clock.ts";
+import { nextRun, parse } from "../../kernel/cron-expression.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
-import { nextRun, parse } from "./cron-expression.ts";
 import { workersError } from "./errors.ts";
 import type { Events } from "./events.ts";
 import type { Script } from "./model.ts";

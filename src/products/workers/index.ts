@@ -2,9 +2,9 @@
  * Workers: scripts with versions and deployments, their processes, and the ways in (HTTP by host name, service bindings,
  * cron). This file puts the parts together; see README.md for the surface.
  */
-import type { DurableObjects } from "../../kernel/capabilities.ts";
+import type { DurableObjects, ProcessWorker } from "../../kernel/capabilities.ts";
 import { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
-import type { KernelSlice, Product, RunningProduct } from "../../kernel/product.ts";
+import type { KernelSlice, Product, RunningProduct, WorkerdParts } from "../../kernel/product.ts";
 import { openAccount } from "./account.ts";
 import { wakeForAlarms } from "./alarms.ts";
 import { openAssets } from "./assets.ts";
@@ -60,8 +60,10 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const pool = new ConnectionPool();
   const meter = new CpuMeter(kernel.runtime);
   const invocations = openInvocations(kernel, meter, (versionId) => processId({ id: versionId }));
+  const extensions: ((worker: ProcessWorker) => WorkerdParts | undefined)[] = [];
   const context: PlanContext = {
     kernel,
+    extensions,
     assets,
     durableObjects,
     cache: kernel.get("contentCache"),
@@ -144,6 +146,13 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
             .all()
             .filter(({ versions }) => versions.some((version) => version.bindings.some(matches)))
             .map(({ script }) => script.name),
+        exports: (script) => store.live(script)?.versions[0]?.exports,
+        extend: (parts) => void extensions.push(parts),
+        async enter(script) {
+          const lease = await serving.lease(script);
+          lease.openEnded();
+          return { ...lease, scriptId: lease.version.scriptId };
+        },
         beforeRemoval: (check) => void removalChecks.push(check),
       },
     },

@@ -5,7 +5,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { BlobId, ContentCache, DurableObjects, Telemetry, TelemetryRates } from "../../kernel/capabilities.ts";
+import type { BlobId, ContentCache, DurableObjects, ProcessWorker, Telemetry, TelemetryRates } from "../../kernel/capabilities.ts";
 import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Module, Service, Socket, TlsOptions, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
@@ -84,6 +84,8 @@ export interface PlanContext {
   readonly durableObjects: DurableObjects;
   readonly cache: ContentCache;
   readonly telemetry: Telemetry;
+  /** What other products add to each process. */
+  readonly extensions: readonly ((worker: ProcessWorker) => WorkerdParts | undefined)[];
   /** Path of the socket that leads to the destination. */
   readonly link: (destination: Destination) => Promise<string>;
 }
@@ -107,7 +109,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   const { kernel } = context;
   const { script, version } = options;
   const objects = await context.durableObjects.namespaces(script, USER);
-  const parts = mergeParts([await compileBindings(context, options), objects]);
+  const parts = mergeParts([await compileBindings(context, options), objects, ...extensionsOf(context, options)]);
   const hasObjects = (objects.durableObjectNamespaces ?? []).length > 0;
   const services: Service[] = [internet(kernel), ...(parts.services ?? [])];
   const tails: string[] = [];
@@ -181,6 +183,12 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   for (const { name, service } of parts.sockets ?? []) sockets.push(at(name, service, LINK_HTTP));
   const config: WorkerdConfig = { services, sockets, ...(parts.extensions && { extensions: parts.extensions }) };
   return { config, environment: parts.environment ?? {} };
+}
+
+function extensionsOf({ extensions }: PlanContext, { script, version }: PlanOptions): WorkerdParts[] {
+  const { exports, compatibilityDate, compatibilityFlags } = version;
+  const worker: ProcessWorker = { scriptId: script.id, exports, compatibilityDate, compatibilityFlags, user: USER };
+  return extensions.flatMap((parts) => parts(worker) ?? []);
 }
 
 function uniqueEntries(version: Version, extra: readonly Entry[]): Map<string, Entry> {
