@@ -15,6 +15,7 @@ import { r2Sql } from "./products/r2-sql/index.ts";
 import { secretsStore } from "./products/secrets-store/index.ts";
 import { vectorize } from "./products/vectorize/index.ts";
 import { workers } from "./products/workers/index.ts";
+import { workflows } from "./products/workflows/index.ts";
 import { zones } from "./products/zones/index.ts";
 
 export const products: readonly Product[] = [
@@ -33,5 +34,6 @@ export const products: readonly Product[] = [
   secretsStore,
   vectorize,
   workers,
+  workflows,
   zones,
 ];

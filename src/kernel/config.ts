@@ -187,6 +187,21 @@ export const configKeys = {
     positive,
   ),
   "workers.count_max": key(500, "Scripts of the account", positive),
+  "workflows.running_max": key(10_000, "Instances of workflows that run at a time", positive),
+  "workflows.queued_max": key(1_000_000, "Instances of one workflow that wait for their turn before more are refused with 429", positive),
+  "workflows.create_per_s_max": key(
+    0,
+    "Instances of one workflow that may be created in a second; the real service has 100, 0 = unlimited",
+  ),
+  "workflows.steps_max": key(10_000, "Steps of an instance whose workflow sets no `limits.steps`", positive),
+  "workflows.value_max_bytes": key(
+    1024 ** 2,
+    "Largest result of a step, payload of an event, parameters and output of an instance",
+    positive,
+  ),
+  "workflows.stored_max_bytes": key(1024 ** 3, "Bytes that all step results of one instance may have", positive),
+  "workflows.hibernate_after_ms": key(10_000, "An instance that waits for longer than this is not kept in memory", positive),
+  "workflows.retention_days": key(30, "Ended instances are deleted after this long, unless they or their workflow say otherwise", positive),
   "zones.count_max": key(1000, "Zones (domains) of the account", positive),
   "workers.tail_clients_max": key(10, "Live tails of one script", positive),
 } as const;
