@@ -40,16 +40,6 @@ export interface Row {
 export const textOf = ({ id, ts, si, dataset, request, trace, fields, event }: Row): string =>
   `{"id":"${id}","ts":${ts},"si":${si},"dataset":"${dataset}","request":${JSON.stringify(request)},"trace":${JSON.stringify(trace)},${fields},"event":${event}}`;
 
-/** The rows of a JSON array of them. */
-export const rowsIn = (text: string): Row[] =>
-  (JSON.parse(text) as (Omit<Row, "fields" | "event"> & Record<"s" | "n" | "b" | "event", unknown>)[]).map(
-    ({ s, n, b, event, ...row }) => ({
-      ...row,
-      fields: inner(JSON.stringify({ s, n, b })),
-      event: JSON.stringify(event),
-    }),
-  );
-
 /** What the events of one invocation have in common, made once. */
 export interface Shared {
   /** Members of `$metadata` that all have. */

@@ -1,40 +1,24 @@
 /**
- * Events that are not yet in a file: tables of an in-memory DuckDB, each filled until it is sealed, queried beside the
- * files, and dropped when its events are in one. Not durable: the journal is.
+ * Rows of a timeline that are not yet in a file: a table of an in-memory DuckDB, filled when it is read, queried beside the
+ * files, and dropped when its rows are in one. Not durable: the journal is.
  */
-import type { Connection } from "../../kernel/duckdb/engine.ts";
-import { type Row, textOf } from "./telemetry-event.ts";
+import { listValue } from "@duckdb/node-api";
+import { type Connection, literal } from "../duckdb/engine.ts";
 
-/** Of the tables and of the files. */
-const columns = {
-  id: "VARCHAR",
-  ts: "BIGINT",
-  si: "DOUBLE",
-  dataset: "VARCHAR",
-  request: "VARCHAR",
-  trace: "VARCHAR",
-  s: "MAP(VARCHAR, VARCHAR)",
-  n: "MAP(VARCHAR, DOUBLE)",
-  b: "MAP(VARCHAR, BOOLEAN)",
-  event: "VARCHAR",
-} as const;
+/** DuckDB types of a row's columns; JSON is stored as its text. */
+export type Columns = Readonly<Record<string, string>>;
 
-const DEFINITION = Object.entries(columns)
-  .map(([name, type]) => `${name} ${type}`)
-  .join(", ");
-/** The form of a JSON array of rows, for DuckDB's from_json. */
-const STRUCTURE = JSON.stringify([{ ...columns, event: "JSON" }]);
-/** A FROM item without rows. */
-export const NO_EVENTS = `(SELECT ${Object.entries(columns)
-  .map(([name, type]) => `NULL::${type} AS ${name}`)
-  .join(", ")} LIMIT 0)`;
 /** Rows that go into the table at once. */
 const BATCH_ROWS = 2_000;
+
+/** The type of a column in the tables and in the files. */
+export const storedType = (type: string): string => (type === "JSON" ? "VARCHAR" : type);
 
 export class RecentTable {
   readonly name: string;
   readonly #connection: Promise<Connection>;
-  #waiting: Row[] = [];
+  readonly #insert: string;
+  #waiting: string[] = [];
   #writing: Promise<void> = Promise.resolve();
   #users = 0;
   #dropped = false;
@@ -46,31 +30,34 @@ export class RecentTable {
   from = Number.POSITIVE_INFINITY;
   to = Number.NEGATIVE_INFINITY;
 
-  constructor(name: string, connection: Promise<Connection>) {
+  constructor(name: string, columns: Columns, connection: Promise<Connection>) {
     this.name = name;
+    const definition = Object.entries(columns).map(([column, type]) => `${column} ${storedType(type)}`);
+    // A row at a time: over an array of rows from_json takes ten times as long.
+    this.#insert = `INSERT INTO ${name} SELECT row.* FROM (
+      SELECT from_json(text, ${literal(JSON.stringify(columns))}) AS row FROM (SELECT unnest($1) AS text))`;
     this.#connection = connection.then(async (opened) => {
-      await opened.run(`CREATE TABLE ${name} (${DEFINITION})`);
+      await opened.run(`CREATE TABLE ${name} (${definition.join(", ")})`);
       return opened;
     });
     // Whoever writes or reads hears of it.
     this.#connection.catch(() => undefined);
   }
 
-  add(rows: readonly Row[], bytes: number): void {
-    for (const row of rows) {
-      this.#waiting.push(row);
-      if (row.ts < this.from) this.from = row.ts;
-      if (row.ts > this.to) this.to = row.ts;
-    }
+  /** Rows as JSON objects, with the times of the first and the last of them. */
+  add(rows: readonly string[], bytes: number, from: number, to: number): void {
+    for (const row of rows) this.#waiting.push(row);
     this.rows += rows.length;
     this.bytes += bytes;
+    if (from < this.from) this.from = from;
+    if (to > this.to) this.to = to;
   }
 
   /** The name of the table with all that was added until now; `release` ends its use. */
   async use(): Promise<string> {
     this.#users++;
     try {
-      await this.flush();
+      await this.#flush();
     } catch (error) {
       this.release();
       throw error;
@@ -95,7 +82,7 @@ export class RecentTable {
     await this.#writing.catch(() => undefined);
   }
 
-  flush(): Promise<void> {
+  #flush(): Promise<void> {
     this.#writing = this.#writing.catch(() => undefined).then(() => this.#write());
     return this.#writing;
   }
@@ -104,8 +91,7 @@ export class RecentTable {
     const connection = await this.#connection;
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.slice(0, BATCH_ROWS);
-      const sql = `INSERT INTO ${this.name} SELECT row.* FROM (SELECT unnest(from_json($1, $2)) AS row)`;
-      await connection.run(sql, [`[${batch.map(textOf).join(",")}]`, STRUCTURE]);
+      await connection.run(this.#insert, [listValue(batch)]);
       // Only now: what failed is tried again with the next.
       this.#waiting = this.#waiting.slice(batch.length);
     }
