@@ -5,14 +5,20 @@
 import { listValue } from "@duckdb/node-api";
 import { type Connection, literal } from "../duckdb/engine.ts";
 
-/** DuckDB types of a row's columns; JSON is stored as its text. */
-export type Columns = Readonly<Record<string, string>>;
+/** DuckDB types of a row's columns; JSON is stored as its text. `otherwise` is SQL for the value of a row that has none. */
+export type Columns = Readonly<Record<string, string | { readonly type: string; readonly otherwise: string }>>;
 
 /** Rows that go into the table at once. */
 const BATCH_ROWS = 2_000;
 
+const typeOf = (column: Columns[string]): string => (typeof column === "string" ? column : column.type);
+
 /** The type of a column in the tables and in the files. */
-export const storedType = (type: string): string => (type === "JSON" ? "VARCHAR" : type);
+export const storedType = (column: Columns[string]): string => (typeOf(column) === "JSON" ? "VARCHAR" : typeOf(column));
+
+/** JSON.stringify escapes half of a surrogate pair, and nothing else of that range; DuckDB takes no such text. */
+const wellFormed = (json: string): string =>
+  json.includes("\\ud") ? json.replace(/\\\\|\\ud[89a-f][0-9a-f]{2}/g, (found) => (found === "\\\\" ? found : "\\ufffd")) : json;
 
 export class RecentTable {
   readonly name: string;
@@ -33,9 +39,13 @@ export class RecentTable {
   constructor(name: string, columns: Columns, connection: Promise<Connection>) {
     this.name = name;
     const definition = Object.entries(columns).map(([column, type]) => `${column} ${storedType(type)}`);
+    const structure = Object.fromEntries(Object.entries(columns).map(([column, type]) => [column, typeOf(type)]));
+    const values = Object.entries(columns).map(([column, type]) =>
+      typeof type === "string" ? `row.${column}` : `coalesce(row.${column}, ${type.otherwise})`,
+    );
     // A row at a time: over an array of rows from_json takes ten times as long.
-    this.#insert = `INSERT INTO ${name} SELECT row.* FROM (
-      SELECT from_json(text, ${literal(JSON.stringify(columns))}) AS row FROM (SELECT unnest($1) AS text))`;
+    this.#insert = `INSERT INTO ${name} SELECT ${values.join(", ")} FROM (
+      SELECT from_json(text, ${literal(JSON.stringify(structure))}) AS row FROM (SELECT unnest($1) AS text))`;
     this.#connection = connection.then(async (opened) => {
       await opened.run(`CREATE TABLE ${name} (${definition.join(", ")})`);
       return opened;
@@ -46,7 +56,7 @@ export class RecentTable {
 
   /** Rows as JSON objects, with the times of the first and the last of them. */
   add(rows: readonly string[], bytes: number, from: number, to: number): void {
-    for (const row of rows) this.#waiting.push(row);
+    for (const row of rows) this.#waiting.push(wellFormed(row));
     this.rows += rows.length;
     this.bytes += bytes;
     if (from < this.from) this.from = from;

@@ -128,6 +128,12 @@ test("events that the disk does not take are bounded: more are lost, not held", 
   assert(kept.length > 0 && kept.length < 20, String(kept.length));
 });
 
+test("a message that is no well-formed text is stored with what can be stored of it, and holds up no other", async (t) => {
+  const { clock, store } = await open(t);
+  store.add([event(clock.time, "half \ud83d of a pair"), event(clock.time + 1, "\\ud83d in words, \u{1f600} whole, \0 zero")]);
+  assert.deepEqual(await messages(store), ["half \ufffd of a pair", "\\ud83d in words, \u{1f600} whole, \0 zero"]);
+});
+
 test("a log with more fields than are kept, or with the platform's own names, does not touch what the platform says of it", async (t) => {
   const { clock, store } = await open(t);
   const source = {
