@@ -151,14 +151,7 @@ test("[d1-27] wrong requests answer 4xx with the API's codes", async () => {
   await refused(query("550e8400-e29b-41d4-a716-446655440000", "SELECT 1"), 404, 7404, /The database 550e8400-\S+ could not be found/);
   await refused(platform.rest("POST", `${base}/${uuid}/query`, { params: [] }), 400, 7400, /Invalid property/);
   await refused(platform.rest("POST", base, { name: "" }), 400, 7400, /Invalid property: name/);
-  for (const path of ["time_travel/bookmark", "time_travel/restore"]) {
-    await refused(
-      platform.rest(path.endsWith("bookmark") ? "GET" : "POST", `${base}/${uuid}/${path}`),
-      501,
-      10501,
-      /Time Travel is not implemented/,
-    );
-  }
+  await refused(platform.rest("POST", `${base}/${uuid}/time_travel/restore`), 400, 7400, /Invalid property: bookmark/);
 });
 
 test("[d1-13] SQLite's limits are D1's", async () => {
@@ -238,8 +231,12 @@ test("an import is uploaded to its own URL and changes all or nothing", async ()
       url: upload_url as string,
     };
   };
-  const ingest = async ({ filename, md5 }: Awaited<ReturnType<typeof put>>) =>
-    (await platform.rest("POST", `${base}/${uuid}/import`, { action: "ingest", filename, etag: md5 })).body.result;
+  const job = async (body: object) => (await platform.rest("POST", `${base}/${uuid}/import`, body)).body.result;
+  const ingest = async ({ filename, md5 }: Awaited<ReturnType<typeof put>>) => {
+    let answer = await job({ action: "ingest", filename, etag: md5 });
+    while (answer.status === "active") answer = await job({ action: "poll", current_bookmark: answer.at_bookmark });
+    return answer;
+  };
   const many = `CREATE TABLE big (id INTEGER PRIMARY KEY, v TEXT);\n${Array.from({ length: 20_000 }, (_, i) => `INSERT INTO big VALUES (${i}, 'it''s; ${i}');`).join("\n")}`;
   const upload = await put(many);
   assert.deepEqual([upload.status, upload.etag], [200, `"${upload.md5}"`]);
@@ -257,7 +254,7 @@ test("an import is uploaded to its own URL and changes all or nothing", async ()
   );
   // An upload's URL is not one to read from.
   assert.equal((await platform.fetch((await put("SELECT 1;")).url)).status, 404);
-  const nothing = (await platform.rest("POST", `${base}/${uuid}/import`, { action: "poll", current_bookmark: "x" })).body.result;
+  const nothing = await job({ action: "poll", current_bookmark: "x" });
   assert.deepEqual([nothing.success, nothing.error], [false, "Not currently importing anything."]);
 });
 

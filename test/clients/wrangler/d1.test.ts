@@ -172,7 +172,11 @@ test("[d1-36] insights name the queries that took most, without what was bound",
 });
 
 test("what is not there yet says so by name", async () => {
-  const { dir } = await project("wrangler-missing");
-  const { stdout, stderr } = await wrangler(["d1", "time-travel", "info", "wrangler-missing"], { cwd: dir, code: 1 });
-  assert.match(stdout + stderr, /is not implemented by this version of Freehold/);
+  const { uuid } = await project("wrangler-missing");
+  const { status, body } = await platform.rest("POST", `${base}/${uuid}/export`, {
+    output_format: "polling",
+    dump_options: { compatibility: "sqlite3_cli_only" },
+  });
+  assert.equal(status, 501);
+  assert.match(JSON.stringify(body), /sqlite3_cli_only.*not implemented/);
 });
