@@ -65,11 +65,21 @@ export default {
       ...options.more,
     },
   });
-  return flowsOf(platform, project, name);
+  return flowsOf(platform, name, project.url, project);
+}
+
+/** The same Worker on a platform that has it already. */
+export function openFlows(platform: TestPlatform, { name, url }: Pick<Flows, "name" | "url">): Flows {
+  const moved = new URL(url);
+  moved.port = new URL(platform.ready.gateway).port;
+  return flowsOf(platform, name, moved.origin);
 }
 
 export interface Flows {
-  readonly project: WorkerProject;
+  readonly name: string;
+  readonly url: string;
+  /** Of a Worker that was deployed here. */
+  readonly project: WorkerProject | undefined;
   /** Calls the binding of a class; the answer, or an error as `{ name, error }`. */
   // biome-ignore lint/suspicious/noExplicitAny: answers have as many shapes as there are calls; tests check them.
   call(className: string, call: string, ...args: unknown[]): Promise<any>;
@@ -97,9 +107,9 @@ export interface Flows {
 const TRIES = 600;
 const ENDED = ["complete", "errored", "terminated"];
 
-function flowsOf(platform: TestPlatform, project: WorkerProject, name: string): Flows {
+function flowsOf(platform: TestPlatform, name: string, url: string, project?: WorkerProject): Flows {
   async function post(className: string, content: object) {
-    const response = await platform.fetch(`${project.url}/${className}`, { method: "POST", body: JSON.stringify(content) });
+    const response = await platform.fetch(`${url}/${className}`, { method: "POST", body: JSON.stringify(content) });
     const text = await response.text();
     try {
       return JSON.parse(text);
@@ -109,6 +119,8 @@ function flowsOf(platform: TestPlatform, project: WorkerProject, name: string): 
   }
   const path = (className: string): string => `/accounts/${platform.ready.account_id}/workflows/${name}-${className.toLowerCase()}`;
   const flows: Flows = {
+    name,
+    url,
     project,
     path,
     call: (className, call, ...args) => post(className, { call, args }),
@@ -124,10 +136,10 @@ function flowsOf(platform: TestPlatform, project: WorkerProject, name: string): 
     },
     detail: async (className, id) => (await platform.rest("GET", `${path(className)}/instances/${id}`)).body.result,
     async count(key) {
-      return (await (await platform.fetch(`${project.url}/count?key=${encodeURIComponent(key)}`)).json()) as number;
+      return (await (await platform.fetch(`${url}/count?key=${encodeURIComponent(key)}`)).json()) as number;
     },
     async notes(key) {
-      return (await (await platform.fetch(`${project.url}/notes?key=${encodeURIComponent(key)}`)).json()) as string[];
+      return (await (await platform.fetch(`${url}/notes?key=${encodeURIComponent(key)}`)).json()) as string[];
     },
   };
   return flows;

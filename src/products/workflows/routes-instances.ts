@@ -57,29 +57,26 @@ const workflowOf = ({ workflows }: InstancesApi, { params }: RequestContext): Wo
 
 function listRoutes(api: InstancesApi): Route[] {
   const { instances, lifecycle } = api;
+  const list: Route["handle"] = async (context) => {
+    const workflow = workflowOf(api, context);
+    const { number, filter } = filterOf(context.query);
+    // One more than is shown says whether there is a next page.
+    const rows = await instances.list(workflow.id, { ...filter, limit: filter.limit + 1 });
+    const shown = rows.slice(0, filter.limit);
+    const last = shown.at(-1);
+    const total = await instances.count(workflow.id, filter);
+    return page(shown.map(instanceView), {
+      count: shown.length,
+      per_page: filter.limit,
+      total_count: total,
+      ...(number !== undefined && { page: number, total_pages: Math.ceil(total / filter.limit) }),
+      ...(last !== undefined && rows.length > filter.limit && { cursor: cursorOf(last, filter.ascending === true) }),
+    });
+  };
   return [
-    {
-      op: "workflows.instances.list",
-      method: "GET",
-      path: INSTANCES,
-      permission: READ,
-      async handle(context) {
-        const workflow = workflowOf(api, context);
-        const { number, filter } = filterOf(context.query);
-        // One more than is shown says whether there is a next page.
-        const rows = await instances.list(workflow.id, { ...filter, limit: filter.limit + 1 });
-        const shown = rows.slice(0, filter.limit);
-        const last = shown.at(-1);
-        const total = await instances.count(workflow.id, filter);
-        return page(shown.map(instanceView), {
-          count: shown.length,
-          per_page: filter.limit,
-          total_count: total,
-          ...(number !== undefined && { page: number, total_pages: Math.ceil(total / filter.limit) }),
-          ...(last !== undefined && rows.length > filter.limit && { cursor: cursorOf(last, filter.ascending === true) }),
-        });
-      },
-    },
+    { op: "workflows.instances.list", method: "GET", path: INSTANCES, permission: READ, handle: list },
+    // As wrangler asks for the newest.
+    { op: "workflows.instances.newest", method: "GET", path: `${INSTANCES}/`, permission: READ, handle: list },
     {
       op: "workflows.instances.terminateAll",
       method: "PUT",

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { FormData } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployFlows } from "../workflow-worker.ts";
 
@@ -240,12 +241,18 @@ test("[workflows-16] what a paused instance waits for is due later by the time o
   const due = async () => Date.parse(stepOf(await detail("Waits", id), "answer-1").end);
   const before = await due();
   await of("Waits", id, "pause");
-  await until("Waits", id, "paused");
+  const paused = Date.now();
+  assert.equal((await of("Waits", id, "status")).status, "paused");
+  while (Date.now() < paused + 100) assert.equal((await of("Waits", id, "status")).status, "paused");
+  const pauseMs = Date.now() - paused;
+  await of("Waits", id, "resume");
+  assert.ok((await due()) >= before + pauseMs);
+  // An event that comes to a paused instance is kept for it.
+  await of("Waits", id, "pause");
   await of("Waits", id, "sendEvent", { type: "go.ahead", payload: "kept" });
   assert.equal((await of("Waits", id, "status")).status, "paused");
   await of("Waits", id, "resume");
   assert.equal(((await until("Waits", id, "complete")).output as { payload: string }).payload, "kept");
-  assert.ok(before > 0);
 });
 
 test("[workflows-17] a terminated instance stops in the middle of its step, for ever", async () => {
@@ -361,4 +368,83 @@ test("[workflows-33] an ended instance is gone after the time for which it is ke
   assert.match((await of("Short", "gone", "status")).error, /not_found/);
   assert.equal((await of("Short", "kept", "status")).status, "complete");
   assert.match((await call("Short", "create", { retention: { successRetention: "soon" } })).error, /retention/);
+});
+
+test("[workflows-41] queues hear of what becomes of instances", async () => {
+  await platform.wrangler(["queues", "create", "heard"]);
+  await platform.wrangler(["queues", "consumer", "http", "add", "heard"]);
+  const events = "instance.queued,instance.started,instance.completed,instance.terminated";
+  const subscription = ["--source", "workflows.workflow", "--workflow-name", "flows-compensates", "--events", events];
+  await platform.wrangler(["queues", "subscription", "create", "heard", ...subscription]);
+  const { id } = await call("Compensates", "create");
+  await until("Compensates", id, "complete");
+  // Of another workflow nothing is heard.
+  await until("Simple", (await call("Simple", "create", { params: { n: 1 } })).id, "complete");
+  const queues = `/accounts/${platform.ready.account_id}/queues`;
+  const [{ queue_id }] = (await platform.rest("GET", `${queues}?name=heard`)).body.result;
+  const { messages } = (await platform.rest("POST", `${queues}/${queue_id}/messages/pull`, { batch_size: 10 })).body.result;
+  const bodies = messages.map(({ body }: { body: string }) => JSON.parse(Buffer.from(body, "base64").toString("utf8")));
+  const { versionId } = await detail("Compensates", id);
+  assert.deepEqual(
+    bodies.map(({ metadata: _, ...rest }: { metadata: object }) => rest),
+    ["queued", "started", "completed"].map((event) => ({
+      type: `cf.workflows.workflow.instance.${event}`,
+      source: { type: "workflows.workflow", workflowName: "flows-compensates" },
+      payload: { versionId, instanceId: id },
+    })),
+  );
+});
+
+test("nobody reaches a workflow by what he is not given: not its class, not with a token for reading", async () => {
+  const upload = async (binding: object) => {
+    const form = new FormData();
+    form.set("metadata", JSON.stringify({ main_module: "i.js", compatibility_date: "2026-11-01", bindings: [binding] }));
+    form.set(
+      "i.js",
+      new File(["export default { fetch() { return new Response('ok'); } }"], "i.js", { type: "application/javascript+module" }),
+    );
+    const response = await platform.fetch(`/client/v4/accounts/${platform.ready.account_id}/workers/scripts/thief`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${platform.ready.api_token}` },
+      body: form,
+    });
+    return (await response.json()) as { success: boolean; errors: { message: string }[] };
+  };
+  // A class that is a workflow is no entrypoint: else anybody could call run() with steps of his own.
+  const refused = await upload({ type: "service", name: "WF", service: "flows", entrypoint: "Simple" });
+  assert.equal(refused.success, false);
+  assert.match(refused.errors[0]?.message ?? "", /has no entrypoint named 'Simple'/);
+  const reader = (await platform.token(["Workers Scripts Read"])).value;
+  assert.equal((await platform.rest("GET", path("Simple"), undefined, reader)).status, 200);
+  for (const [method, at, body] of [
+    ["POST", "/instances", {}],
+    ["PUT", "", { script_name: "flows", class_name: "Simple" }],
+    ["DELETE", "", undefined],
+    ["PUT", "/instances/terminate", undefined],
+  ] as const)
+    assert.equal((await platform.rest(method, `${path("Simple")}${at}`, body, reader)).status, 403, method + at);
+  const stranger = (await platform.token(["Queues Write"])).value;
+  assert.equal((await platform.rest("GET", `${path("Simple")}/instances`, undefined, stranger)).status, 403);
+});
+
+test("what is no instance, no status or no workflow is refused and changes nothing", async () => {
+  const refused = async (method: string, at: string, body?: unknown) =>
+    (await platform.rest(method, `${path("Simple")}${at}`, body)).body.errors[0];
+  assert.match((await refused("POST", "/instances", { instance_id: "../../x" }))?.message ?? "", /invalid id/);
+  assert.match((await refused("PATCH", "/instances/nobody/status", { status: "pause" }))?.message ?? "", /not_found/);
+  assert.match((await refused("PATCH", "/instances/nobody/status", { status: "explode" }))?.message ?? "", /Invalid request body/);
+  assert.match((await refused("GET", "/instances?status=odd"))?.message ?? "", /"status" must be one of/);
+  assert.match((await refused("GET", "/instances?cursor=e30"))?.message ?? "", /cursor/);
+  assert.match((await refused("POST", "/instances", { params: "x".repeat(1024 * 1024) }))?.message ?? "", /too large/);
+  const missing = { script_name: "flows", class_name: "Counter" };
+  assert.match((await refused("PUT", "", missing))?.message ?? "", /exports no workflow class "Counter"/);
+  assert.match(
+    (await refused("PUT", "", { ...missing, class_name: "Simple", schedules: [{ cron: "* *" }] }))?.message ?? "",
+    /five fields/,
+  );
+  assert.equal(
+    (await platform.rest("PUT", `/accounts/${platform.ready.account_id}/workflows/bad%20name`, { ...missing, class_name: "Simple" }))
+      .status,
+    400,
+  );
 });
