@@ -26,6 +26,11 @@ export async function startInternalServer(
       return;
     }
     handler(capability.claims, request, response).catch((error: unknown) => {
+      if (error === request.errored) {
+        // The process ended in the middle of its request.
+        log.debug("internal.aborted", { product: capability.product, url: request.url });
+        return;
+      }
       log.error("internal.failed", { product: capability.product, url: request.url, error });
       if (response.headersSent) response.destroy();
       else response.writeHead(500, { "content-type": "text/plain" }).end("Internal error");

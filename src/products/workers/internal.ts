@@ -25,10 +25,11 @@ interface Parts {
   readonly telemetry: Telemetry;
 }
 
-interface Batch {
-  /** Invocations that the process had to leave out. */
+/** As `outbox.worker.ts` sends it. */
+interface Batch<T> {
+  /** Items that the process had to leave out. */
   readonly dropped: number;
-  readonly invocations: readonly InvocationRecord[];
+  readonly items: readonly T[];
 }
 
 export function traceReceiver(log: Log, { store, tails, stacks, meter, telemetry }: Parts) {
@@ -51,12 +52,15 @@ export function traceReceiver(log: Log, { store, tails, stacks, meter, telemetry
     if (text === undefined) return;
     const [scriptId, versionId] = [String(claims.scriptId), String(claims.versionId)];
     if (claims.kind === "tail") {
-      tails.publish(scriptId, versionId, await stacks.original(scriptId, versionId, JSON.parse(text) as TraceItem[]));
+      if (!tails.listening(scriptId)) return;
+      // Live tails are not told of what was left out: they drop what they are too slow for, too.
+      const { items } = JSON.parse(text) as Batch<TraceItem>;
+      tails.publish(scriptId, versionId, await stacks.original(scriptId, versionId, items));
       return;
     }
-    const { dropped, invocations } = JSON.parse(text) as Batch;
+    const { dropped, items } = JSON.parse(text) as Batch<InvocationRecord>;
     if (dropped > 0) log.warn("worker.invocations_not_recorded", { version: versionId, dropped });
-    const metered = withCpuTime(invocations, meter.since(processId({ id: versionId }), "records"));
+    const metered = withCpuTime(items, meter.since(processId({ id: versionId }), "records"));
     record(scriptId, versionId, await stacks.original(scriptId, versionId, metered));
   }
 

@@ -1,14 +1,14 @@
 /**
- * Receives the trace of each invocation of the process's Worker and passes the batch on to the platform, which
- * filters and forwards it to live tails.
+ * Receives the trace of each invocation of the process's Worker and passes it on to the platform, which filters and
+ * forwards it to live tails.
  */
-interface Env {
-  SINK: Fetcher;
-}
+import { Outbox } from "./outbox.worker.ts";
+
+const outbox = new Outbox();
 
 export default {
-  async tail(events: unknown[], env: Env): Promise<void> {
-    const response = await env.SINK.fetch("http://freehold/tail", { method: "POST", body: JSON.stringify(events) });
-    await response.body?.cancel();
+  async tail(events: unknown[], env: { readonly SINK: Fetcher }): Promise<void> {
+    for (const event of events) outbox.add(JSON.stringify(event));
+    await outbox.send(env.SINK);
   },
 };

@@ -77,6 +77,8 @@ export interface Tails {
   remove(script: Script, id: string): Promise<void>;
   /** Ends every session of a script that is gone. */
   end(scriptId: string): void;
+  /** Whether anyone wants the script's traces now. */
+  listening(scriptId: string): boolean;
   /** Traces of one process. */
   publish(scriptId: string, versionId: string, items: readonly TraceItem[]): void;
   readonly route: HostRoute;
@@ -99,6 +101,8 @@ export function createTails(kernel: KernelSlice, store: ScriptStore, serving: Se
     for (const session of sessions.values()) if (session.expiresAt <= now) drop(session);
     return [...sessions.values()].filter((session) => session.scriptId === scriptId);
   }
+
+  const listeners = (scriptId: string): Session[] => alive(scriptId).filter((session) => session.sockets.size > 0);
 
   function watchAbandoned(session: Session): void {
     clearTimeout(session.abandoned);
@@ -154,9 +158,9 @@ export function createTails(kernel: KernelSlice, store: ScriptStore, serving: Se
     end(scriptId) {
       for (const session of alive(scriptId)) drop(session);
     },
+    listening: (scriptId) => listeners(scriptId).length > 0,
     publish(scriptId, versionId, items) {
-      const wanted = alive(scriptId).filter((session) => session.sockets.size > 0);
-      if (wanted.length === 0) return;
+      const wanted = listeners(scriptId);
       const script = store.liveById(scriptId)?.script;
       for (const item of items) {
         const message = JSON.stringify({ ...item, scriptName: script?.name ?? null, scriptVersion: { id: versionId } });

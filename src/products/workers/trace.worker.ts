@@ -4,6 +4,7 @@
  * others nothing is gathered. Records of one moment travel in one request.
  */
 import type { InvocationRecord, SpanRecord } from "../../kernel/invocation-record.ts";
+import { Outbox } from "./outbox.worker.ts";
 
 interface Env {
   readonly SINK: Fetcher;
@@ -21,14 +22,8 @@ interface TailEvent {
 /** Documented: what is logged past this size in one invocation is left out. */
 const LOGS_MAX_BYTES = 256 * 1024;
 const SPANS_MAX = 1_000;
-const WAITING_MAX_BYTES = 8 * 1024 * 1024;
-/** A request to the platform that has not ended after this long was lost with its invocation. */
-const STUCK_MS = 10_000;
 
-let waiting: string[] = [];
-let waitingBytes = 0;
-let dropped = 0;
-let sendingSince = 0;
+const outbox = new Outbox();
 
 export default {
   tailStream(onset: TailEvent, env: Env) {
@@ -36,7 +31,11 @@ export default {
     const traces = Math.random() < env.RATES.traces;
     if (!logs && !traces) return undefined;
     const invocation = new Invocation(onset, logs, traces);
-    return (event: TailEvent) => (invocation.add(event) ? send(invocation, env) : undefined);
+    return (event: TailEvent) => {
+      if (!invocation.add(event)) return undefined;
+      outbox.add(invocation.text());
+      return outbox.send(env.SINK);
+    };
   },
 };
 
@@ -140,29 +139,5 @@ class Invocation {
     span.end = time;
     span.outcome = outcome;
     this.#open.delete(span.id);
-  }
-}
-
-async function send(invocation: Invocation, { SINK }: Env): Promise<void> {
-  const text = invocation.text();
-  if (waitingBytes + text.length > WAITING_MAX_BYTES) dropped++;
-  else {
-    waiting.push(text);
-    waitingBytes += text.length;
-  }
-  // The one that is under way takes what waits along when it has ended.
-  if (Date.now() - sendingSince < STUCK_MS) return;
-  try {
-    while (waiting.length > 0) {
-      sendingSince = Date.now();
-      const body = `{"dropped":${dropped},"invocations":[${waiting.join(",")}]}`;
-      waiting = [];
-      waitingBytes = 0;
-      dropped = 0;
-      const answer = await SINK.fetch("http://freehold/invocations", { method: "POST", body });
-      await answer.body?.cancel();
-    }
-  } finally {
-    sendingSince = 0;
   }
 }
