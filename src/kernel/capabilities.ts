@@ -321,7 +321,8 @@ export interface DurableObjects {
   namespaces(script: ScriptRef, user: string): Promise<WorkerdParts>;
   /**
    * Modules to put before those of a Worker that implements Durable Objects, the first as the new main module: they give
-   * its classes the documented limits that workerd does not enforce. Empty when it implements none.
+   * its classes the documented limits that workerd does not enforce, and count what they use. Empty when it implements
+   * none. They need AsyncLocalStorage.
    */
   modules(script: ScriptRef, main: string, exported: readonly string[]): Promise<readonly Module[]>;
   /**
@@ -329,6 +330,11 @@ export interface DurableObjects {
    * object's code was updated. `socket` gives the path of the process's sockets.
    */
   reset(socket: (name: string) => string): Promise<void>;
+  /**
+   * Counts what the objects of a script's process used since the last call for the process. `cpuMs`: what the process's
+   * thread ran since then.
+   */
+  meter(script: ScriptRef, socket: (name: string) => string, cpuMs: number): Promise<void>;
   /** Registers who reaches the process that serves a script's objects, for what the platform itself does in them. */
   reachedBy(lease: (script: string) => Promise<{ socket(name: string): string; release(): void }>): void;
   /** Tag of the last migration that was applied. */

@@ -187,6 +187,8 @@ export interface Dataset {
   /** Members of the facts' `sum` and `max`. */
   readonly sum?: readonly string[];
   readonly max?: readonly string[];
+  /** Members of `sum` that are no whole numbers. */
+  readonly fractions?: readonly string[];
   /** Members of `sum` that may be asked for as a mean for each counted event, and as quantiles: `requestDurationMsP50`. */
   readonly avg?: readonly string[];
   readonly quantiles?: readonly string[];

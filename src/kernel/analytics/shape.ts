@@ -22,11 +22,11 @@ export function dimensionsOf(dataset: Dataset): Readonly<Record<string, Scalar>>
 export function shapeOf(name: string, dataset: Dataset): Shape {
   const dimensions = dimensionsOf(dataset);
   if (!isGrouped(name, dataset)) return dimensions;
-  const { sum, max, avg, quantiles } = dataset;
+  const { sum, max, fractions = [], avg, quantiles } = dataset;
   return {
     count: "uint64",
     dimensions,
-    ...(sum && { sum: each(sum, "uint64") }),
+    ...(sum && { sum: { ...each(sum, "uint64"), ...each(fractions, "float64") } }),
     ...(max && { max: each(max, "uint64") }),
     ...(avg && { avg: each(avg, "float64") }),
     ...(quantiles && {

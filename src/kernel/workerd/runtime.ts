@@ -23,6 +23,8 @@ export interface ProcessSpec {
   readonly exclusive?: readonly string[];
   /** Told to a retired process that is still at work after a time, so that its work ends with an error of its own. */
   readonly wrapUp?: { readonly afterMs: number; run(sockets: (name: string) => string): Promise<void> };
+  /** Reads what code in the process counts: from time to time, when `Runtime.readMeters` is called, and before the process is stopped. */
+  readonly meter?: { readonly everyMs: number; run(sockets: (name: string) => string): Promise<void> };
   /** Milliseconds since the epoch before which the process must not be stopped as idle, or undefined. */
   busyUntil?(): Promise<number | undefined>;
   /** What user code in the process may use. Without it nothing is watched. */
@@ -78,6 +80,8 @@ export interface Runtime {
   remove(id: string): Promise<void>;
   /** Starts a process, waits until it serves, and stops it again: for checking an upload. Throws `runtime.startFailed`. */
   probe(spec: ProcessSpec): Promise<void>;
+  /** Resolves when all meters have read what was counted until now, but those that failed. */
+  readMeters(): Promise<void>;
   /** Running processes, for `status`. */
   list(): readonly ProcessInfo[];
   /** Ends every process and accepts no more work. */

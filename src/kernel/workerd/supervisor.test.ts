@@ -220,3 +220,17 @@ test("a connection for many invocations is not charged for all of them, and work
   connection.release();
   patient.release();
 });
+
+test("a meter is read on demand and before its process stops, and one that fails stops nothing", async (t) => {
+  const runtime = open(t);
+  const read: string[] = [];
+  const meter = (run: (socket: (name: string) => string) => Promise<void>) => ({ everyMs: 600_000, run });
+  runtime.define(spec("counting", answering("7"), { meter: meter(async (socket) => void read.push(await get(socket("http")))) }));
+  runtime.define(spec("failing", answering("7"), { meter: meter(() => Promise.reject(new Error("on purpose"))) }));
+  for (const id of ["counting", "failing"]) await use(runtime, id);
+  await runtime.readMeters();
+  assert.deepEqual(read, ["7"]);
+  await Promise.all(["counting", "failing"].map((id) => runtime.remove(id)));
+  assert.deepEqual(read, ["7", "7"]);
+  assert.equal(runtime.list().length, 0);
+});

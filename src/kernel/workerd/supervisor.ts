@@ -7,6 +7,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
+import { Meter } from "./meter.ts";
 import { startFailed, startWorkerd, type WorkerdProcess } from "./process.ts";
 import type { Exceeded, Lease, ProcessInfo, ProcessSpec, Runtime } from "./runtime.ts";
 import { Watchdog, type Work } from "./watchdog.ts";
@@ -37,6 +38,7 @@ interface Running {
   /** Work in flight, of a process with limits. */
   readonly work: Set<Work>;
   readonly watchdog: Watchdog | undefined;
+  readonly meter: Meter | undefined;
   exceeded?: Exceeded;
   idleTimer?: NodeJS.Timeout;
   /** Called when the last lease of a retired process is released. */
@@ -92,6 +94,10 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
       if (entry?.current === item) delete entry.current;
       item.process.kill();
     };
+    const meterFailed = (error: unknown): void => {
+      // What a process had counted that dies is gone with it.
+      if (item !== undefined && running.has(item)) log.warn("worker.meter_failed", { worker: spec.label, process: spec.id, error });
+    };
     const process = await startWorkerd({
       directory,
       config: { ...config, v8Flags: [...(config.v8Flags ?? []), `--max-old-space-size=${options.memoryMb}`] },
@@ -106,7 +112,7 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
       },
     });
     const work = new Set<Work>();
-    const { limits } = spec;
+    const { limits, meter } = spec;
     item = {
       spec,
       directory,
@@ -126,6 +132,7 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
           work: () => work,
           onExceeded: exceeded,
         }),
+      meter: meter && new Meter(meter.everyMs, () => meter.run(socket), meterFailed),
     };
     running.add(item);
     log.info("worker.started", { worker: spec.label, process: spec.id, pid: process.pid });
@@ -138,6 +145,7 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
     running.delete(item);
     clearTimeout(item.idleTimer);
     item.watchdog?.stop();
+    item.meter?.stop();
     item.retired.abort();
     item.drained?.();
     const entry = entries.get(item.spec.id);
@@ -171,7 +179,12 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
     const entry = entries.get(item.spec.id);
     if (entry?.current === item) delete entry.current;
     item.retired.abort();
-    await item.process.stop();
+    await end(item);
+  }
+
+  async function end({ meter, process }: Running): Promise<void> {
+    await meter?.read();
+    await process.stop();
   }
 
   /** No new work for this process; it ends when its work has, or when the drain time is over. */
@@ -191,7 +204,7 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
         };
       });
     }
-    await item.process.stop();
+    await end(item);
   }
 
   async function runWrapUp(item: Running, wrapUp: NonNullable<ProcessSpec["wrapUp"]>): Promise<void> {
@@ -344,6 +357,9 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
     async probe(spec) {
       const item = await start({ ...spec, id: `probe-${spec.id}` });
       await stop(item);
+    },
+    async readMeters() {
+      await Promise.all([...running].map(({ meter }) => meter?.read()));
     },
     list: (): ProcessInfo[] =>
       [...running].map((item) => ({

@@ -1,11 +1,15 @@
 /**
- * The calls that objects have in hand: refuses what is too much, with the documented errors, and tells which objects are
- * busy (`reset.worker.ts`). Stands between workerd and the user's object (`main-module.ts`) and counts calls of `fetch` and
- * of methods from their start in the object to their answer; what waits before the object's input gate it cannot see, and
- * what the object calls of itself does not come by here. WebSocket messages and alarms do not count.
- * https://developers.cloudflare.com/durable-objects/observability/troubleshooting/
+ * What objects have in hand: calls of `fetch` and of methods, alarms and WebSocket events, from their start in the object
+ * to their answer. Refuses calls that are too many, with the documented errors; tells which objects are busy
+ * (`reset.worker.ts`); counts invocations and active time (`usage.worker.ts`). Stands between workerd and the user's object
+ * (`main-module.ts`): what waits before the object's input gate it cannot see, and what the object calls of itself does not
+ * come by here. https://developers.cloudflare.com/durable-objects/observability/troubleshooting/
  */
+// @ts-expect-error The types of Workers do not know Node's modules.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { fetcherPrototype } from "./recovery.worker.ts";
 import { type LiveObject, QUERY_METHOD, RESET_HEADER, RESET_METHOD } from "./remote-protocol.worker.ts";
+import { bodyBytes, countSubrequests, meter, type ObjectUsage } from "./usage.worker.ts";
 
 export interface LoadLimits {
   /** Calls in hand at a time; 0 = unlimited. */
@@ -14,12 +18,25 @@ export interface LoadLimits {
   readonly callsPerWindowMax: number;
 }
 
+/** The part of a namespace that a class's objects belong to. */
+export interface Part {
+  /** The name under which the process exports the class. */
+  readonly name: string;
+  readonly uniqueKey: string;
+  readonly sqlite: boolean;
+}
+
 type Constructor = new (ctx: DurableObjectState, env: unknown) => object;
 type Method = (...args: unknown[]) => unknown;
 
 const WINDOW_MS = 10_000;
-/** Called by workerd itself or by the platform, and not by callers. */
-const UNCOUNTED = new Set<PropertyKey>(["alarm", "webSocketMessage", "webSocketClose", "webSocketError", QUERY_METHOD, RESET_METHOD]);
+/** Called by workerd itself, and not by callers: never refused. */
+const EVENTS = new Set<PropertyKey>(["alarm", "webSocketMessage", "webSocketClose", "webSocketError"]);
+/** Called by the platform: no work of the object. */
+const UNCOUNTED = new Set<PropertyKey>([QUERY_METHOD, RESET_METHOD]);
+
+/** What the object uses whose event runs. */
+const running: { getStore(): ObjectUsage | undefined; run<T>(usage: ObjectUsage, work: () => T): T } = new AsyncLocalStorage();
 
 function overloaded(why: string): Error {
   return Object.assign(new Error(`Durable Object is overloaded. ${why}`), { overloaded: true });
@@ -30,21 +47,24 @@ const busy = new Map<string, Load>();
 
 class Load {
   readonly object: LiveObject;
+  readonly usage: ObjectUsage;
   readonly #key: string;
   #inHand = 0;
+  #activeSince = 0;
   #windowStart = 0;
   #inWindow = 0;
 
-  constructor(object: LiveObject) {
+  constructor(object: LiveObject, usage: ObjectUsage) {
     this.object = object;
+    this.usage = usage;
     this.#key = `${object.part} ${object.id}`;
     // Calls of an instance that was reset never end.
     busy.delete(this.#key);
   }
 
-  enter({ callsMax, callsPerWindowMax }: LoadLimits): void {
+  /** Throws the documented errors. */
+  admit({ callsMax, callsPerWindowMax }: LoadLimits, now: number): void {
     if (callsMax > 0 && this.#inHand >= callsMax) throw overloaded("Too many requests queued.");
-    const now = Date.now();
     if (now - this.#windowStart >= WINDOW_MS) {
       this.#windowStart = now;
       this.#inWindow = 0;
@@ -53,11 +73,18 @@ class Load {
       throw overloaded("Too many requests for the same object within a 10 second window.");
     }
     this.#inWindow++;
-    if (this.#inHand++ === 0) busy.set(this.#key, this);
   }
 
-  leave(): void {
-    if (--this.#inHand === 0 && busy.get(this.#key) === this) busy.delete(this.#key);
+  enter(now: number): void {
+    if (this.#inHand++ > 0) return;
+    this.#activeSince = now;
+    busy.set(this.#key, this);
+  }
+
+  leave(now: number): void {
+    if (--this.#inHand > 0) return;
+    if (busy.get(this.#key) === this) busy.delete(this.#key);
+    this.usage.rested(now - this.#activeSince);
   }
 }
 
@@ -66,39 +93,48 @@ export const busyObjects = (): LiveObject[] => [...busy.values()].map(({ object 
 /** A class of the older kind is asked to reset by `fetch`. */
 const isReset = ([request]: unknown[]): boolean => request instanceof Request && request.headers.has(RESET_HEADER);
 
-function counted(method: Method, load: Load, limits: LoadLimits): Method {
+function counted(name: PropertyKey, method: Method, load: Load, limits: LoadLimits): Method {
+  const isEvent = EVENTS.has(name);
+  const type = isEvent || name === "fetch" ? String(name) : "jsrpc";
   return (...args) => {
     if (isReset(args)) return method(...args);
-    load.enter(limits);
+    const began = Date.now();
+    if (!isEvent) load.admit(limits, began);
+    load.enter(began);
+    const end = (status: string, bytes: number): void => {
+      const now = Date.now();
+      load.usage.invoked(type, status, now - began, bytes);
+      load.leave(now);
+    };
+    const failed = (): void => end("scriptThrewException", 0);
+    const succeeded = (answer: unknown): void => end("success", type === "fetch" ? bodyBytes(answer) : 0);
     let answer: unknown;
     try {
-      answer = method(...args);
+      answer = running.run(load.usage, () => method(...args));
     } catch (error) {
-      load.leave();
+      failed();
       throw error;
     }
-    if (answer instanceof Promise) {
-      const leave = (): void => load.leave();
-      answer.then(leave, leave);
-    } else {
-      load.leave();
-    }
+    if (answer instanceof Promise) answer.then(succeeded, failed);
+    else succeeded(answer);
     return answer;
   };
 }
 
 /**
- * The class whose objects refuse what is too much. `part` is the name under which the process exports it. What workerd gets
- * of it stands before the object and is not the object: user code finds in `this` the very functions that it declared.
+ * The class whose objects are counted and refuse what is too much. What workerd gets of it stands before the object and is
+ * not the object: user code finds in `this` the very functions that it declared.
  */
-export function sheddable(base: Constructor, part: string, limits: LoadLimits): Constructor {
+export function sheddable(base: Constructor, part: Part, limits: LoadLimits): Constructor {
   const { [base.name]: named } = {
     [base.name]: class extends base {
       constructor(ctx: DurableObjectState, env: unknown) {
+        const usage = meter(ctx.storage, part.uniqueKey, part.sqlite);
         super(ctx, env);
-        const load = new Load({ part, id: ctx.id.toString() });
+        countSubrequests(fetcherPrototype, () => running.getStore());
+        const load = new Load({ part: part.name, id: ctx.id.toString() }, usage);
         // biome-ignore lint/correctness/noConstructorReturn: workerd takes the door for the object.
-        return door(this, (name, method) => (UNCOUNTED.has(name) ? method : counted(method, load, limits)));
+        return door(this, (name, method) => (UNCOUNTED.has(name) ? method : counted(name, method, load, limits)));
       }
     },
   };

@@ -15,6 +15,7 @@ import { type NamespaceRow, openNamespaces } from "./namespaces.ts";
 import { queryRoute } from "./query-routes.ts";
 import { openRecovery } from "./recovery.ts";
 import { storageDataset } from "./storage-dataset.ts";
+import { openUsage } from "./usage.ts";
 
 export const durableObjects = {
   name: "durable-objects",
@@ -28,14 +29,18 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const directory = join(kernel.directory, "objects");
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const recovery = await openRecovery(kernel, directory);
-  const namespaces = await openNamespaces(kernel, directory, recovery);
+  const usage = openUsage(kernel);
+  const namespaces = await openNamespaces(kernel, directory, recovery, usage);
   return {
     routes: [...routes(kernel, directory), queryRoute(kernel, namespaces, `${NAMESPACES}/:id/query`)],
     bindings: { durable_object_namespace: objectBinding(namespaces) },
     offers: { durableObjects: namespaces.capability },
     internal: recovery.serve,
-    datasets: { durableObjectsStorageGroups: storageDataset(kernel.meta, kernel.clock, directory) },
-    stop: recovery.stop,
+    datasets: { ...usage.datasets, durableObjectsStorageGroups: storageDataset(kernel.meta, kernel.clock, directory) },
+    async stop() {
+      await usage.stop();
+      await recovery.stop();
+    },
   };
 }
 

@@ -37,7 +37,7 @@ function checkKey({ legacy }: Limited, key: unknown): void {
 
 function checkPair(limits: Limited, key: unknown, value: unknown): void {
   checkKey(limits, key);
-  const size = estimate(value, new Set());
+  const size = estimatedBytes(value);
   const max = limits.legacy ? LEGACY_VALUE_MAX_BYTES : limits.valueMax - bytesOf(String(key));
   if (size > max) throw new RangeError(`Values cannot be larger than ${max} bytes. A value of size ${size} was provided.`);
 }
@@ -50,14 +50,14 @@ function checkRoom({ legacy, objectMax, size }: Limited): void {
 const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
 
 /** About the size of a value's structured clone. */
-function estimate(value: unknown, seen: Set<object>): number {
+export function estimatedBytes(value: unknown, seen = new Set<object>()): number {
   if (typeof value === "string") return 4 + value.length * (/[^\0-\xff]/.test(value) ? 2 : 1);
   if (typeof value !== "object" || value === null) return 9;
   if (seen.has(value)) return 5;
   seen.add(value);
   if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return 16 + value.byteLength;
   const parts = value instanceof Map || value instanceof Set ? [...value].flat() : Object.entries(value).flat();
-  return parts.reduce((sum: number, part) => sum + estimate(part, seen), 8);
+  return parts.reduce((sum: number, part) => sum + estimatedBytes(part, seen), 8);
 }
 
 type Check = (limits: Limited, args: unknown[]) => void;
@@ -78,7 +78,7 @@ const checkPut: Check = (limits, [first, second]) => {
 const SHRINKS = /^\s*(SELECT|DELETE|DROP|PRAGMA|EXPLAIN)\b/i;
 
 const checkStatement: Check = (limits, [sql, ...values]) => {
-  const size = values.reduce((sum: number, value) => sum + estimate(value, new Set()), 0);
+  const size = values.reduce((sum: number, value) => sum + estimatedBytes(value), 0);
   if (size > limits.valueMax) throw new Error("string or blob too big: SQLITE_TOOBIG");
   if (typeof sql === "string" && !SHRINKS.test(sql)) checkRoom(limits);
 };

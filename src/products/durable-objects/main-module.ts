@@ -1,4 +1,4 @@
-/** The main module of a process with Durable Objects: the user's exports, with what the platform adds to its classes: limits, resets, queries. */
+/** The main module of a process with Durable Objects: the user's exports, with what the platform adds to its classes: limits, figures, resets, queries. */
 import type { Module } from "../../kernel/workerd/config.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
 import { namespaceParts } from "./jurisdictions.ts";
@@ -30,6 +30,7 @@ export function limitingModules(
     "./queries.worker.ts",
     "./calls.worker.ts",
     "./recovery.worker.ts",
+    "./usage.worker.ts",
     "./remote-protocol.worker.ts",
   );
   const [limiting, resetting, querying, shedding, recovering] = own.map(({ name }) => JSON.stringify(`./${name}`));
@@ -53,8 +54,8 @@ export function limitingModules(
     const [options, load] = [{ legacy: !sqlite, ...storage }, loadLimits].map((value) => JSON.stringify(value));
     for (const [i, { className: part, uniqueKey }] of namespaceParts(id, className, sqlite).entries()) {
       const name = JSON.stringify(part);
-      const wrapped = `resettable(queryable(limited(user.${className}, ${options})))`;
-      const whole = `sheddable(recoverable(${wrapped}, ${JSON.stringify(uniqueKey)}, ${sqlite}), ${name}, ${load})`;
+      const wrapped = `recoverable(resettable(queryable(limited(user.${className}, ${options}))), ${JSON.stringify(uniqueKey)}, ${sqlite})`;
+      const whole = `sheddable(${wrapped}, ${JSON.stringify({ name: part, uniqueKey, sqlite })}, ${load})`;
       // A local export takes precedence over the star's. Names of parts are no identifiers.
       if (i === 0) lines.push(`export const ${className} = ${whole};`);
       else lines.push(`const ${className}_part${i} = ${whole};`, `export { ${className}_part${i} as ${name} };`);

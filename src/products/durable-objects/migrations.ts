@@ -43,4 +43,34 @@ export const migrations: readonly Migration[] = [
         PRIMARY KEY (part, object_id)
       )`,
   },
+  {
+    name: "0004-usage",
+    // What objects used, by the minute (`usage.ts`).
+    sql: `
+      CREATE TABLE durable_objects_invocations (
+        minute INTEGER NOT NULL,
+        script TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        type TEXT NOT NULL,
+        status TEXT NOT NULL,
+        wall_bucket INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        wall_us INTEGER NOT NULL,
+        response_bytes INTEGER NOT NULL,
+        PRIMARY KEY (minute, script, namespace, type, status, wall_bucket)
+      ) WITHOUT ROWID;
+      CREATE TABLE durable_objects_usage (
+        minute INTEGER NOT NULL,
+        namespace TEXT NOT NULL,
+        active_us INTEGER NOT NULL,
+        cpu_us INTEGER NOT NULL,
+        rows_read INTEGER NOT NULL,
+        rows_written INTEGER NOT NULL,
+        read_units INTEGER NOT NULL,
+        write_units INTEGER NOT NULL,
+        deletes INTEGER NOT NULL,
+        subrequests INTEGER NOT NULL,
+        PRIMARY KEY (minute, namespace)
+      ) WITHOUT ROWID`,
+  },
 ];

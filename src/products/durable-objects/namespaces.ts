@@ -15,6 +15,7 @@ import { limitingModules, type ObjectLimits } from "./main-module.ts";
 import type { Recovery } from "./recovery.ts";
 import { objectsParts, resetObjects } from "./remote.ts";
 import { RECOVERY_BINDING } from "./remote-protocol.worker.ts";
+import type { Usage } from "./usage.ts";
 
 export interface NamespaceRow {
   readonly id: string;
@@ -38,7 +39,12 @@ export interface Namespaces {
 const STORAGE_SERVICE = "durable-objects";
 const RESET_TIMEOUT_MS = 2000;
 
-export async function openNamespaces(kernel: KernelSlice, directory: string, recovery: Recovery): Promise<Namespaces> {
+export async function openNamespaces(
+  kernel: KernelSlice,
+  directory: string,
+  recovery: Recovery,
+  usage: Pick<Usage, "collect">,
+): Promise<Namespaces> {
   const { meta, clock, config } = kernel;
   const limits: ObjectLimits = {
     objectMax: config["durable_objects.object_max_bytes"],
@@ -217,6 +223,7 @@ export async function openNamespaces(kernel: KernelSlice, directory: string, rec
       return limitingModules(main, exported, classes, limits, pending);
     },
     reset: (socket) => resetObjects(socket, RESET_TIMEOUT_MS),
+    meter: (script, socket, cpuMs) => usage.collect(script.name, socket, cpuMs),
     reachedBy(lease) {
       reach = lease;
     },

@@ -75,6 +75,13 @@ export class Queries extends WorkerEntrypoint<Record<string, DurableObjectNamesp
   }
 }
 
+/** What the process's objects used since the last request. Asked by the platform, on a socket of its own. */
+export class Usage extends WorkerEntrypoint<{ readonly ALIVE: Service<Alive> }> {
+  override async fetch(): Promise<Response> {
+    return Response.json(await this.env.ALIVE.usage());
+  }
+}
+
 /** Resets the objects that have calls in hand. Asked by the platform, on a socket of its own. */
 export class Reset extends WorkerEntrypoint<{ readonly ALIVE: Service<Alive>; readonly PARTS: Readonly<Record<string, string>> }> {
   override async fetch(): Promise<Response> {

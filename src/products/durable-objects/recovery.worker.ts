@@ -12,19 +12,23 @@ type Env = Record<string, unknown>;
 interface Self {
   readonly key: ObjectKey;
   /** Undefined for key-value storage, which has no history. */
-  readonly channel: Fetcher | undefined;
+  readonly channel: Fetcher["fetch"] | undefined;
   readonly ctx: DurableObjectState;
 }
 
 /** workerd's own words. */
 const NOT_IMPLEMENTED = "This Durable Object's storage back-end does not implement point-in-time recovery.";
 
-let channel: Fetcher | undefined;
+let channel: Fetcher["fetch"] | undefined;
+/** What stubs and service bindings have their `fetch()` from. */
+export let fetcherPrototype: object | undefined;
 
 /** Takes the way to the platform out of `env`, before user code sees it. */
 function takeChannel(env: Env): void {
-  if (env[RECOVERY_BINDING] === undefined) return;
-  channel = env[RECOVERY_BINDING] as Fetcher;
+  const fetcher = env[RECOVERY_BINDING] as Fetcher | undefined;
+  if (fetcher === undefined) return;
+  channel = fetcher.fetch.bind(fetcher);
+  fetcherPrototype = Object.getPrototypeOf(fetcher) as object;
   delete env[RECOVERY_BINDING];
 }
 takeChannel((runtime as unknown as { env?: Env }).env ?? {});
@@ -37,7 +41,7 @@ export const setPending = (keys: readonly ObjectKey[]): void => {
 
 async function ask({ channel, key }: Self, question: object): Promise<string> {
   if (channel === undefined) throw new Error(NOT_IMPLEMENTED);
-  const answer = await channel.fetch("http://platform/", { method: "POST", body: JSON.stringify({ ...key, ...question }) });
+  const answer = await channel("http://platform/", { method: "POST", body: JSON.stringify({ ...key, ...question }) });
   const { error, bookmark } = (await answer.json()) as { error?: string; bookmark?: string };
   if (error !== undefined) throw new Error(error);
   return bookmark ?? "";

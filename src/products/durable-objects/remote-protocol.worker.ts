@@ -37,6 +37,36 @@ export const QUERY_METHOD = "@query";
 export const isOwnName = (name: string): boolean => name.startsWith("@");
 export const RESET_HEADER = "x-freehold-reset";
 
+/** What the objects of one part of a namespace used. */
+export interface PartUsage {
+  /** The part's key: the namespace's id, and its jurisdiction if it has one. */
+  readonly part: string;
+  readonly invocations: readonly InvocationSums[];
+  readonly sums: UsageSums;
+}
+
+export interface InvocationSums {
+  /** "fetch", "jsrpc", "alarm", "webSocketMessage", "webSocketClose" or "webSocketError". */
+  readonly type: string;
+  /** "success" or "scriptThrewException". */
+  readonly status: string;
+  requests: number;
+  wallMs: number;
+  responseBytes: number;
+}
+
+export interface UsageSums {
+  /** Time in which an object had something in hand, of all objects together. */
+  activeMs: number;
+  rowsRead: number;
+  rowsWritten: number;
+  /** Of classes with key-value storage. */
+  storageReadUnits: number;
+  storageWriteUnits: number;
+  storageDeletes: number;
+  subrequests: number;
+}
+
 /** One SQL statement for an object. Bytes are lists of numbers. */
 export interface Statement {
   readonly sql: string;

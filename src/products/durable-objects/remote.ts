@@ -9,11 +9,12 @@ import type { Service } from "../../kernel/workerd/config.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
 import { durableObjectsError } from "./errors.ts";
 import { namespaceBinding, namespaceParts } from "./jurisdictions.ts";
-import { ALIVE_ENTRYPOINT, type ObjectQuery, type StatementResult } from "./remote-protocol.worker.ts";
+import { ALIVE_ENTRYPOINT, type ObjectQuery, type PartUsage, type StatementResult } from "./remote-protocol.worker.ts";
 
 const COMPATIBILITY_DATE = "2026-01-01";
 const RESET_SOCKET = "reset-objects";
 const QUERIES_SOCKET = "query-objects";
+const USAGE_SOCKET = "objects-usage";
 const OBJECTS_SERVICE = "durable-objects:objects";
 
 const socketOf = (namespaceId: string): string => `o${createHash("sha256").update(namespaceId).digest("hex").slice(0, 12)}`;
@@ -41,6 +42,7 @@ export function objectsParts(
     sockets: [
       { name: RESET_SOCKET, service: { name: OBJECTS_SERVICE, entrypoint: "Reset" } },
       { name: QUERIES_SOCKET, service: { name: OBJECTS_SERVICE, entrypoint: "Queries" } },
+      { name: USAGE_SOCKET, service: { name: OBJECTS_SERVICE, entrypoint: "Usage" } },
       ...namespaces.map(({ id }) => ({
         name: socketOf(id),
         service: { name: OBJECTS_SERVICE, entrypoint: "Objects", props: { binding: id } },
@@ -51,14 +53,12 @@ export function objectsParts(
 
 /** Asks a process to reset its objects. `socket` gives the path of its sockets. Rejects when it does not answer in time. */
 export async function resetObjects(socket: (name: string) => string, timeoutMs: number): Promise<void> {
-  const client = new Client("http://objects", { socketPath: socket(RESET_SOCKET), bodyTimeout: timeoutMs, headersTimeout: timeoutMs });
-  try {
-    const answer = await client.request({ method: "POST", path: "/" });
-    await answer.body.dump();
-  } finally {
-    await client.destroy();
-  }
+  await ask(socket(RESET_SOCKET), timeoutMs);
 }
+
+/** Takes what the objects of a process used since it was last asked. Rejects when it does not answer in time. */
+export const takeUsage = async (socket: (name: string) => string, timeoutMs: number): Promise<PartUsage[]> =>
+  (await ask(socket(USAGE_SOCKET), timeoutMs)) as PartUsage[];
 
 /** Runs SQL in an object of the process. Rejects with `durableObjects.queryFailed` and SQLite's words. */
 export async function queryObject(
@@ -66,12 +66,18 @@ export async function queryObject(
   query: ObjectQuery,
   timeoutMs: number,
 ): Promise<{ readonly id: string; readonly results: readonly StatementResult[] }> {
-  const client = new Client("http://objects", { socketPath: socket(QUERIES_SOCKET), bodyTimeout: timeoutMs, headersTimeout: timeoutMs });
+  const body = (await ask(socket(QUERIES_SOCKET), timeoutMs, query)) as { error?: string; id: string; results: readonly StatementResult[] };
+  if (body.error !== undefined) throw durableObjectsError("queryFailed", body.error);
+  return body;
+}
+
+/** The JSON that `objects.worker.ts` answers. */
+async function ask(socketPath: string, timeoutMs: number, question?: unknown): Promise<unknown> {
+  const client = new Client("http://objects", { socketPath, bodyTimeout: timeoutMs, headersTimeout: timeoutMs });
   try {
-    const answer = await client.request({ method: "POST", path: "/", body: JSON.stringify(query) });
-    const body = (await answer.body.json()) as { error?: string; id: string; results: readonly StatementResult[] };
-    if (body.error !== undefined) throw durableObjectsError("queryFailed", body.error);
-    return body;
+    const body = question === undefined ? {} : { body: JSON.stringify(question) };
+    const answer = await client.request({ method: "POST", path: "/", ...body });
+    return await answer.body.json();
   } finally {
     await client.destroy();
   }

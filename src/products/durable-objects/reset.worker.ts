@@ -5,7 +5,8 @@
  */
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import { busyObjects } from "./calls.worker.ts";
-import { type LiveObject, RESET_HEADER, RESET_METHOD } from "./remote-protocol.worker.ts";
+import { type LiveObject, type PartUsage, RESET_HEADER, RESET_METHOD } from "./remote-protocol.worker.ts";
+import { takeUsage } from "./usage.worker.ts";
 
 const MESSAGE = "Durable Object reset because its code was updated.";
 
@@ -39,9 +40,15 @@ export function resettable(base: Constructor): Constructor {
   return named as Constructor;
 }
 
-/** For `objects.worker.ts` alone: which objects have calls in hand. The others need no reset: nobody would hear of it. */
+/** For `objects.worker.ts` alone. */
 export class Alive extends WorkerEntrypoint {
+  /** Objects that have calls in hand. The others need no reset: nobody would hear of it. */
   list(): LiveObject[] {
     return busyObjects();
+  }
+
+  /** What the objects used since the last call. */
+  usage(): PartUsage[] {
+    return takeUsage();
   }
 }

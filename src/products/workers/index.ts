@@ -75,6 +75,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     store,
     () => links,
     (scriptId) => routing.zonesOf(scriptId),
+    meter,
   );
   const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target), invocations });
   durableObjects.reachedBy((script) => serving.lease(script));

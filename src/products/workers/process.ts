@@ -8,13 +8,13 @@ import { readFileSync } from "node:fs";
 import type { BlobId, ContentCache, DurableObjects, ProcessWorker, Telemetry, TelemetryRates } from "../../kernel/capabilities.ts";
 import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Module, Service, Socket, TlsOptions, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
-import { workerModule } from "../../kernel/workerd/module.ts";
+import { workerModule, workerModules } from "../../kernel/workerd/module.ts";
 import type { ProcessPlan } from "../../kernel/workerd/runtime.ts";
 import type { Assets } from "./assets.ts";
 import { ASSETS_SERVICE } from "./bindings.ts";
 import type { Script, StoredModule, Version } from "./model.ts";
 import { rawParts } from "./raw-bindings.ts";
-import { countingModules } from "./subrequests.ts";
+import { contextFlags, countingModules } from "./subrequests.ts";
 
 /** Service name of the user's Worker in its process. */
 export const USER = "user";
@@ -141,7 +141,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
       worker: {
         ...code,
         ...(code.modules !== undefined && { modules: [...before, ...code.modules] }),
-        compatibilityFlags: [...(code.compatibilityFlags ?? []), ...(counting?.flags ?? [])],
+        compatibilityFlags: [...(code.compatibilityFlags ?? []), ...(before.length > 0 ? contextFlags(version) : [])],
         bindings: parts.bindings,
         cacheApiOutbound: CACHE,
         ...(options.zones.length > 0 && { globalOutbound: OUTBOUND }),
@@ -315,7 +315,7 @@ const tailServices = (kernel: KernelSlice, scriptId: string, versionId: string):
   {
     name: "freehold-tail",
     worker: {
-      modules: [{ name: "tail.worker.js", esModule: workerModule(import.meta.url, "./tail.worker.ts") }],
+      modules: workerModules(import.meta.url, "./tail.worker.ts", "./outbox.worker.ts"),
       compatibilityDate: OWN_COMPATIBILITY_DATE,
       bindings: [{ name: "SINK", service: "freehold-tail-sink" }],
     },
@@ -327,7 +327,7 @@ const traceServices = (kernel: KernelSlice, scriptId: string, versionId: string,
   {
     name: "freehold-trace",
     worker: {
-      modules: [{ name: "trace.worker.js", esModule: workerModule(import.meta.url, "./trace.worker.ts") }],
+      modules: workerModules(import.meta.url, "./trace.worker.ts", "./outbox.worker.ts"),
       compatibilityDate: OWN_COMPATIBILITY_DATE,
       compatibilityFlags: ["streaming_tail_worker"],
       bindings: [

@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { TelemetryRates } from "../../kernel/capabilities.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { Lease, ProcessSpec } from "../../kernel/workerd/runtime.ts";
+import type { CpuMeter } from "./cpu-meter.ts";
 import { workersError } from "./errors.ts";
 import { cpuMsOf } from "./limits.ts";
 import { EXCLUSIVE_DRAIN_MS, type Links } from "./links.ts";
@@ -53,6 +54,8 @@ interface Defined {
   };
 }
 
+/** How often what objects used is taken from their processes. */
+const METER_MS = 10_000;
 /** Time that answers get between the reset of objects and the end of their process. */
 const WRAP_UP_MS = 1_000;
 
@@ -64,6 +67,7 @@ export function createServing(
   store: ScriptStore,
   links: () => Links,
   zonesOf: (scriptId: string) => readonly string[],
+  cpu: CpuMeter,
 ): Serving {
   const { kernel, durableObjects } = context;
   const { runtime, log } = kernel;
@@ -110,6 +114,7 @@ export function createServing(
       ...(exclusive.length > 0 && {
         exclusive,
         busyUntil: () => durableObjects.nextAlarm(script),
+        meter: { everyMs: METER_MS, run: (socket) => durableObjects.meter(script, socket, cpu.since(id, "objects")) },
         // A little before requests are cut, so that their answers can still say why.
         wrapUp: { afterMs: EXCLUSIVE_DRAIN_MS - WRAP_UP_MS, run: (socket) => durableObjects.reset(socket) },
       }),

@@ -17,9 +17,11 @@ export interface Counting {
   readonly main: string;
   /** To be put before the user's modules, the main one first. */
   readonly modules: readonly Module[];
-  /** Compatibility flags that they need. */
-  readonly flags: readonly string[];
 }
+
+/** Compatibility flags that modules of ours need which keep what belongs to an invocation in an AsyncLocalStorage. */
+export const contextFlags = ({ compatibilityFlags }: Version): readonly string[] =>
+  compatibilityFlags.some((flag) => /^nodejs_(als|compat|compat_v2)$/.test(flag)) ? [] : ["nodejs_als"];
 
 /** Undefined for a Worker that is not counted. */
 export function countingModules(version: Version): Counting | undefined {
@@ -38,13 +40,11 @@ export function countingModules(version: Version): Counting | undefined {
     else if (type === "entrypoint" || type === "durable-object")
       lines.push(`const class${i} = entrypoint(user[${JSON.stringify(name)}]);`, `export { class${i} as ${JSON.stringify(name)} };`);
   }
-  const known = version.compatibilityFlags.some((flag) => /^nodejs_(als|compat|compat_v2)$/.test(flag));
   return {
     main: MAIN_MODULE,
     modules: [
       { name: MAIN_MODULE, esModule: `${lines.join("\n")}\n` },
       { name: COUNTING_MODULE, esModule: workerModule(import.meta.url, "./subrequests.worker.ts") },
     ],
-    flags: known ? [] : ["nodejs_als"],
   };
 }
