@@ -1,5 +1,6 @@
 /** The one list of products. Order does not matter: the kernel starts them in the order of their needs. */
 import type { Product } from "./kernel/product.ts";
+import { analyticsEngine } from "./products/analytics-engine/index.ts";
 import { cache } from "./products/cache/index.ts";
 import { d1 } from "./products/d1/index.ts";
 import { dashboard } from "./products/dashboard/index.ts";
@@ -19,6 +20,7 @@ import { workflows } from "./products/workflows/index.ts";
 import { zones } from "./products/zones/index.ts";
 
 export const products: readonly Product[] = [
+  analyticsEngine,
   cache,
   d1,
   dashboard,

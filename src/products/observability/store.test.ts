@@ -1,50 +1,17 @@
 /** The event store on its real parts with a clock of its own. A crash is played by opening it again on what is on disk. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { openDirectoryBlobs } from "../../kernel/blobs/directory.ts";
-import { leaseMigrations, openBlobLeases } from "../../kernel/blobs/leases.ts";
-import { resolveConfig } from "../../kernel/config.ts";
-import { openSegmentJournals } from "../../kernel/journal/segments.ts";
-import { openLog } from "../../kernel/log.ts";
-import { openSqliteMeta } from "../../kernel/meta/sqlite.ts";
+import { HOUR_MS, timelineParts } from "../../../test/harness/timeline-parts.ts";
 import { migrations } from "./migrations.ts";
 import { type EventStore, openEventStore } from "./store.ts";
 import { type Row, rowOf, sharedOf } from "./telemetry-event.ts";
 
-const HOUR_MS = 3_600_000;
-
 async function open(t: TestContext, settings: Record<string, unknown> = {}) {
-  const directory = await mkdtemp(join(tmpdir(), "freehold-observability-"));
-  const meta = await openSqliteMeta({ path: join(directory, "meta.sqlite") });
-  for (const { sql } of [...leaseMigrations, ...migrations]) await meta.script(sql);
-  const clock = { time: 500_000 * HOUR_MS, now: () => clock.time };
-  const ends: (() => Promise<void>)[] = [];
-  t.after(async () => {
-    for (const end of ends) await end();
-    await meta.close();
-    await rm(directory, { recursive: true, force: true });
-  });
-  const start = async (): Promise<EventStore> => {
-    const log = openLog({ level: "error" });
-    const blobs = await openDirectoryBlobs({ directory: join(directory, "blobs") });
-    const config = resolveConfig(settings, "test");
-    const journals = await openSegmentJournals({
-      directory: join(directory, "journal"),
-      segmentBytes: config["journal.segment_bytes"],
-      pendingMaxBytes: config["journal.pending_max_bytes"],
-      log,
-    });
-    const leases = await openBlobLeases(meta, blobs, log);
-    const store = await openEventStore({ meta, blobs, leases, journals, clock, config, log, directory: join(directory, "own") });
-    ends.push(store.stop, () => journals.close());
-    return store;
-  };
+  const parts = await timelineParts(t, migrations, settings);
+  const start = (): Promise<EventStore> => parts.start(openEventStore);
   const files = async () =>
-    (await meta.all<{ events: number }>("SELECT events FROM observability_files ORDER BY from_ms")).map(({ events }) => events);
-  return { clock, start, files, store: await start() };
+    (await parts.meta.all<{ events: number }>("SELECT events FROM observability_files ORDER BY from_ms")).map(({ events }) => events);
+  return { clock: parts.clock, start, files, store: await start() };
 }
 
 function event(time: number, message: string): Row {

@@ -132,7 +132,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   if (hasCode) {
     const code = await userCode(kernel, version);
     const exported = version.exports.map((e) => e.name);
-    const counting = countingModules(version);
+    const counting = countingModules(version, kernel.bindings);
     const objectModules =
       version.syntax === "modules" && (await context.durableObjects.modules(script, counting?.main ?? version.main, exported));
     const before = [...(objectModules || []), ...(counting?.modules ?? [])];

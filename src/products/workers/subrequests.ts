@@ -1,8 +1,9 @@
 /**
  * Which Workers have their subrequests counted, and the modules that do it (`subrequests.worker.ts`): those that set
- * `limits.subrequests`, and those that can call Workers, since a chain of calls is limited to 32 invocations. All others
- * run exactly as they were uploaded.
+ * `limits.subrequests`, those that can call Workers, since a chain of calls is limited to 32 invocations, and those with a
+ * binding whose product limits calls per invocation. All others run exactly as they were uploaded.
  */
+import type { BindingRegistry } from "../../kernel/product.ts";
 import type { Module } from "../../kernel/workerd/config.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
 import { subrequestsOf } from "./limits.ts";
@@ -24,15 +25,24 @@ export const contextFlags = ({ compatibilityFlags }: Version): readonly string[]
   compatibilityFlags.some((flag) => /^nodejs_(als|compat|compat_v2)$/.test(flag)) ? [] : ["nodejs_als"];
 
 /** Undefined for a Worker that is not counted. */
-export function countingModules(version: Version): Counting | undefined {
+export function countingModules(version: Version, bindings: BindingRegistry): Counting | undefined {
   const own = subrequestsOf(version);
-  if (version.syntax !== "modules" || (own === undefined && serviceBindingsOf(version).length === 0)) return undefined;
+  const limited = version.bindings.flatMap(({ name, type }) => {
+    const limit = bindings.get(type).perInvocation;
+    return limit === undefined ? [] : [{ name, ...limit }];
+  });
+  if (version.syntax !== "modules" || (own === undefined && serviceBindingsOf(version).length === 0 && limited.length === 0))
+    return undefined;
   const specifier = JSON.stringify(`./${version.main}`);
   const lines = [
-    `import { entrypoint, handlers, limit } from "./${COUNTING_MODULE}";`,
+    `import { entrypoint, handlers, limit, limitCalls } from "./${COUNTING_MODULE}";`,
     `import * as user from ${specifier};`,
     `export * from ${specifier};`,
     ...(own === undefined ? [] : [`limit(${own});`]),
+    ...limited.map(
+      ({ name, method, max, message }) =>
+        `limitCalls(${JSON.stringify(name)}, ${JSON.stringify(method)}, ${max}, ${JSON.stringify(message)});`,
+    ),
   ];
   for (const [i, { name, type }] of version.exports.entries()) {
     if (name === "default") lines.push("export default handlers(user.default);");

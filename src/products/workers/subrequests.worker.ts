@@ -15,6 +15,8 @@ interface Invocation {
   /** Invocations that the request may still go through. */
   readonly left: number;
   subrequests: number;
+  /** Calls of methods that have a limit of their own, by its name. */
+  readonly calls: Map<string, number>;
 }
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
@@ -34,11 +36,31 @@ export function limit(subrequests: number): void {
   subrequestsMax = subrequests;
 }
 
+/** Limits how often an invocation may call the method of a binding's objects, whichever of them; past it the call throws. */
+export function limitCalls(binding: string, method: string, max: number, message: string): void {
+  const value = (env as Record<string, unknown>)[binding];
+  if (typeof value !== "object" || value === null) return;
+  const level = Object.getPrototypeOf(value) as Record<string, Method>;
+  const limited = `${level.constructor?.name}.${method}`;
+  if (patchedCalls.has(limited)) return;
+  patchedCalls.add(limited);
+  const own = level[method] as Method;
+  level[method] = function (this: unknown, ...given) {
+    const calls = current.getStore()?.calls;
+    const count = (calls?.get(limited) ?? 0) + 1;
+    if (count > max) throw new Error(message);
+    calls?.set(limited, count);
+    return own.apply(this, given);
+  };
+}
+
+const patchedCalls = new Set<string>();
+
 function run<T>(first: unknown, work: () => T): T {
   // A method that another one of the same invocation calls.
   if (current.getStore() !== undefined) return work();
   const via = first instanceof Request ? first.headers.get(VIA) : null;
-  return current.run({ left: via === null ? INVOCATIONS_MAX - 1 : Number(via), subrequests: 0 }, work);
+  return current.run({ left: via === null ? INVOCATIONS_MAX - 1 : Number(via), subrequests: 0, calls: new Map() }, work);
 }
 
 /** The method, counted in the invocation that calls it; errors are rejections, as of every asynchronous method. */
