@@ -1,5 +1,6 @@
 /** The one list of products. Order does not matter: the kernel starts them in the order of their needs. */
 import type { Product } from "./kernel/product.ts";
+import { aiGateway } from "./products/ai-gateway/index.ts";
 import { analyticsEngine } from "./products/analytics-engine/index.ts";
 import { cache } from "./products/cache/index.ts";
 import { d1 } from "./products/d1/index.ts";
@@ -20,6 +21,7 @@ import { workflows } from "./products/workflows/index.ts";
 import { zones } from "./products/zones/index.ts";
 
 export const products: readonly Product[] = [
+  aiGateway,
   analyticsEngine,
   cache,
   d1,

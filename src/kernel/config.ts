@@ -74,6 +74,20 @@ export const configKeys = {
   ),
   "journal.segment_bytes": key(64 * 1024 * 1024, "Size at which a journal starts a new segment file", positive),
   "journal.pending_max_bytes": key(64 * 1024 * 1024, "Bytes waiting for the disk past which appends are refused", positive),
+  "ai_gateway.providers": key(
+    [] as readonly string[],
+    "Providers of one's own, or other addresses of known ones, as lines slug=URL; these may be private: ollama=http://127.0.0.1:11434/v1",
+    (lines) => {
+      for (const line of lines)
+        if (!/^[a-z0-9][a-z0-9-]*=https?:\/\/\S+$/.test(line)) throw new Error(`must have lines slug=URL, not "${line}"`);
+    },
+  ),
+  "ai_gateway.private_providers": key(false, "Custom providers that users define may have private addresses, and http"),
+  "ai_gateway.gateways_max": key(20, "Gateways of the account", positive),
+  "ai_gateway.request_max_bytes": key(100 * 1024 * 1024, "Largest request to a provider; it is held in memory for its retries", positive),
+  "ai_gateway.cache_max_bytes": key(256 * 1024 * 1024, "Memory for cached responses of providers", positive),
+  "ai_gateway.cache_ttl_min_s": key(60, "Shortest life of a cached response; the real service documents 60", positive),
+  "ai_gateway.logs_max": key(100_000, "Logs of one gateway, where it does not set less; the real service has up to 10,000,000", positive),
   "cache.max_bytes": key(1024 ** 3, "Bytes of responses that the content cache (`caches` of Workers) holds", positive),
   "cache.object_max_bytes": key(512 * 1024 ** 2, "Largest response that the content cache stores", positive),
   "kv.write_per_key_per_s": key(0, "Writes a second to one key before 429; the real service has 1, 0 = unlimited"),

@@ -1,0 +1,235 @@
+/**
+ * One request of a client carried out: its steps in order until one succeeds, each by cache or provider, and the answer
+ * passed on as it comes. What went through is logged when it has ended; the body of an answer is kept beside only up to
+ * what logs and cache take.
+ */
+import type { ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import type { Clock } from "../../kernel/clock.ts";
+import { PlatformError } from "../../kernel/errors.ts";
+import { type CachedResponse, cacheKey, type ResponseCache } from "./cache.ts";
+import { gatewayError } from "./errors.ts";
+import type { Gateway } from "./gateways.ts";
+import type { Limiter } from "./limiter.ts";
+import { type Logs, newLogId } from "./logs.ts";
+import type { StepOptions } from "./options.ts";
+import type { UpstreamRequest, UpstreamResponse, Upstreams } from "./upstream.ts";
+import { costOf, usageOf } from "./usage.ts";
+
+/** Documented: a log of more is not stored, a request of more is not cached. */
+const LOG_MAX_BYTES = 10 * 1024 * 1024;
+export const CACHEABLE_MAX_BYTES = 25 * 1024 * 1024;
+
+export interface Step {
+  readonly request: UpstreamRequest;
+  readonly options: StepOptions;
+  /** As the client asked for it, below the provider. */
+  readonly path: string;
+  readonly model: string;
+}
+
+export interface Caller {
+  readonly authenticated: boolean;
+  readonly userAgent: string;
+}
+
+export interface ExchangeParts {
+  readonly upstreams: Upstreams;
+  readonly cache: ResponseCache;
+  readonly limiter: Limiter;
+  readonly logs: Logs;
+  readonly clock: Clock;
+}
+
+interface Answer extends UpstreamResponse {
+  readonly cached: boolean;
+  /** Where the response is kept when it is whole. */
+  readonly key: string | undefined;
+}
+
+export type Exchange = ReturnType<typeof openExchange>;
+
+export function openExchange({ upstreams, cache, limiter, logs, clock }: ExchangeParts) {
+  function keyOf(gateway: Gateway, { request, options }: Step): string | undefined {
+    if (options.cacheTtl === 0 || options.skipCache) return undefined;
+    const { provider, url, method, headers, body = Buffer.alloc(0) } = request;
+    if (options.cacheKey !== undefined) return cacheKey("key", gateway.id, provider.slug, options.cacheKey);
+    if (method !== "POST" || body.byteLength > CACHEABLE_MAX_BYTES) return undefined;
+    // Who has another key of the provider's gets an answer of its own.
+    const secret = headers[provider.key.header] ?? headers.authorization ?? "";
+    return cacheKey("request", gateway.id, provider.slug, url, secret, headers["content-type"] ?? "", body);
+  }
+
+  async function answerOf(gateway: Gateway, step: Step, signal: AbortSignal): Promise<Answer> {
+    const key = keyOf(gateway, step);
+    const found = key === undefined ? undefined : cache.get(key);
+    if (found !== undefined) return { ...found, body: Readable.from([found.body]), cached: true, key: undefined };
+    if (!limiter.take(gateway)) throw gatewayError("rateLimited");
+    return { ...(await upstreams.send(step.request, step.options, signal)), cached: false, key };
+  }
+
+  /** Notes what became of a step. */
+  function note(gateway: Gateway, caller: Caller, step: Step, at: number, outcome: Outcome): void {
+    const { options, request } = step;
+    if (!options.collectLog) return;
+    const contentType = outcome.headers["content-type"] ?? "";
+    const requestBody = request.body ?? Buffer.alloc(0);
+    const success = outcome.status < 400;
+    const usage = usageOf(contentType, outcome.body ?? Buffer.alloc(0));
+    const model = step.model || usage.model || "";
+    const priced = { ...usage, model: usage.model ?? step.model };
+    logs.add(gateway, {
+      id: outcome.logId,
+      eventId: options.eventId,
+      createdAt: outcome.startedAt,
+      provider: request.provider.slug,
+      model,
+      path: step.path,
+      requestType: /embeddings/.test(step.path) ? "embeddings" : /image/.test(step.path) ? "image" : "chat",
+      durationMs: clock.now() - outcome.startedAt,
+      success,
+      statusCode: outcome.status,
+      cached: outcome.cached,
+      step: at,
+      tokensIn: usage.tokensIn,
+      tokensOut: usage.tokensOut,
+      cost: success ? costOf(priced, options.customCost, outcome.cached) : null,
+      customCost: options.customCost !== undefined && !outcome.cached,
+      metadata: options.metadata,
+      authenticated: caller.authenticated,
+      userAgent: caller.userAgent,
+      requestContentType: request.headers["content-type"] ?? "",
+      responseContentType: contentType,
+      requestSize: requestBody.byteLength,
+      responseSize: outcome.size,
+      bodies:
+        outcome.body !== undefined && requestBody.byteLength + outcome.size <= LOG_MAX_BYTES
+          ? { request: requestBody, response: outcome.body }
+          : undefined,
+    });
+  }
+
+  /** Passes the answer on, piece by piece; resolves with its body when it is whole and not too large. */
+  async function pass(answer: Answer, response: ServerResponse): Promise<{ body: Buffer | undefined; size: number }> {
+    let kept: Buffer[] | undefined = [];
+    let size = 0;
+    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+      size += chunk.byteLength;
+      if (size > CACHEABLE_MAX_BYTES) kept = undefined;
+      kept?.push(chunk);
+      if (!response.write(chunk)) await drained(response);
+      if (response.destroyed) throw new Error("the client has gone");
+    }
+    response.end();
+    return { body: kept && Buffer.concat(kept), size };
+  }
+
+  return {
+    /** `universal`: the answer tells which step it is of. Throws what the last step failed with. */
+    async run(gateway: Gateway, steps: readonly Step[], caller: Caller, response: ServerResponse, universal = false): Promise<void> {
+      const gone = new AbortController();
+      response.once("close", () => gone.abort());
+      for (const [at, step] of steps.entries()) {
+        const last = at === steps.length - 1;
+        const startedAt = clock.now();
+        const logId = newLogId(startedAt);
+        const marks: Record<string, string> = {
+          "cf-aig-log-id": logId,
+          "cf-aig-event-id": step.options.eventId,
+          "cf-aig-model": step.model,
+          "cf-aig-provider": step.request.provider.slug,
+          ...(universal && { "cf-aig-step": String(at) }),
+        };
+        let answer: Answer;
+        try {
+          answer = await answerOf(gateway, step, gone.signal);
+        } catch (error) {
+          if (!(error instanceof PlatformError)) {
+            if (gone.signal.aborted) return;
+            throw error;
+          }
+          const failure = Buffer.from(JSON.stringify(failureBody(error)));
+          const headers = { "content-type": "application/json" };
+          const { status } = error.spec;
+          note(gateway, caller, step, at, { logId, startedAt, status, headers, body: failure, size: failure.byteLength, cached: false });
+          if (!last) continue;
+          response.writeHead(status, { ...headers, ...marks, "content-length": failure.byteLength }).end(failure);
+          return;
+        }
+        const outcome = { logId, startedAt, status: answer.status, headers: answer.headers, cached: answer.cached };
+        if (!last && answer.status >= 400) {
+          const body = await readAll(answer.body);
+          note(gateway, caller, step, at, { ...outcome, body, size: body.byteLength });
+          continue;
+        }
+        const cacheStatus = step.options.cacheTtl === 0 ? {} : { "cf-aig-cache-status": answer.cached ? "HIT" : "MISS" };
+        response.writeHead(answer.status, { ...answer.headers, ...marks, ...cacheStatus });
+        // The head goes out before the body's first piece.
+        response.flushHeaders();
+        try {
+          const { body, size } = await pass(answer, response);
+          if (answer.key !== undefined && answer.status === 200 && body !== undefined) keep(gateway, step, answer, answer.key, body);
+          note(gateway, caller, step, at, { ...outcome, body, size });
+        } catch {
+          // Whichever side ended it: the client sees a response that is cut off.
+          answer.body.destroy();
+          response.destroy();
+          note(gateway, caller, step, at, { ...outcome, status: 499, body: undefined, size: 0 });
+        }
+        return;
+      }
+    },
+  };
+
+  function keep(gateway: Gateway, step: Step, answer: Answer, key: string, body: Buffer): void {
+    const type = answer.headers["content-type"] ?? "";
+    // Documented: text and images.
+    if (!/json|^text\/|^image\//.test(type)) return;
+    const entry: CachedResponse = { status: answer.status, headers: answer.headers, body };
+    cache.put(key, { ...entry, gateway: gateway.id, provider: step.request.provider.slug }, step.options.cacheTtl);
+  }
+}
+
+interface Outcome {
+  readonly logId: string;
+  readonly startedAt: number;
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer | undefined;
+  readonly size: number;
+  readonly cached: boolean;
+}
+
+/** Both spellings that clients of the data plane read: `ai-gateway-provider` has `error`, the binding `errors`. */
+export function failureBody({ message, spec }: PlatformError): Record<string, unknown> {
+  const errors = [{ code: spec.apiCode, message }];
+  return { success: false, result: [], messages: [], error: errors, errors };
+}
+
+/** The body of a failed step, as much of it as a log takes. */
+async function readAll(body: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      size += chunk.byteLength;
+      if (size <= LOG_MAX_BYTES) chunks.push(chunk);
+    }
+  } catch {
+    // It failed already; what came of its reason is enough.
+  }
+  return Buffer.concat(chunks);
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done);
+      response.off("close", done);
+      resolve();
+    };
+    response.once("drain", done);
+    response.once("close", done);
+  });
+}
