@@ -172,7 +172,7 @@ export function createEngine(deps: EngineDeps) {
     }
     const item = hold(workflow, ref, process);
     starting--;
-    const move = (): void => void setTimeout(() => item.run.stop("move"), DEATH_MS).unref();
+    const move = (): void => item.run.stop("move");
     process.retired.addEventListener("abort", move, { once: true });
     try {
       const row = await begin(item);
@@ -294,8 +294,14 @@ export function createEngine(deps: EngineDeps) {
       },
       stopped(why) {
         const { run } = item();
-        letGo(item());
-        background(settle(run, why));
+        const leave = (): void => {
+          if (run.over) return;
+          letGo(item());
+          background(settle(run, why));
+        };
+        // A process that died ends the request by itself, and the run with it: that is another matter.
+        if (why === "move" && !stopped) setTimeout(leave, DEATH_MS).unref();
+        else leave();
       },
       abandoned(reason) {
         const { run } = item();

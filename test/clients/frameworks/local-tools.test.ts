@@ -18,13 +18,13 @@ const local = join(import.meta.dirname, "fixtures", "local");
 /** The last line that a program prints is its result. */
 const printed = (stdout: string): unknown => JSON.parse(stdout.trimEnd().split("\n").at(-1) as string);
 
-test("[workers-56, durable-objects-56] a Worker's and its Durable Objects' tests run green in the Vitest pool", {
+test("[workers-56, durable-objects-56, workflows-39] tests of a Worker, its Durable Objects and its Workflows run green in the Vitest pool", {
   skip: noVitest,
 }, async (t) => {
   const cwd = await clientProject(t, "vitest-3");
   await cp(counter, cwd, { recursive: true });
   const { stdout } = await platform.exec(join(cwd, "../node_modules/.bin/vitest"), ["run"], { cwd });
-  assert.match(stdout, /Tests +8 passed \(8\)/);
+  assert.match(stdout, /Tests +11 passed \(11\)/);
 });
 
 test("[workers-56] the documentation's test with Miniflare is green", { skip: noVitest }, async (t) => {

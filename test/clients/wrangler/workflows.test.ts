@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
+import { openTerminal } from "../../harness/terminal.ts";
 import { workerProject } from "../../harness/worker-project.ts";
 import { deployFlows } from "../workflow-worker.ts";
 
@@ -35,7 +36,7 @@ const rest = async (method: string, path: string, body?: unknown) => (await plat
 const trigger = (workflow: string, instance_id: string, params: unknown = {}) =>
   rest("POST", `${workflow}/instances`, { instance_id, params });
 
-test("[workflows-01, workflows-34] a deploy registers its workflows and makes a version of each", async () => {
+test("[workflows-01] a deploy registers its workflows and makes a version of each", async () => {
   const listed = await workflows("list");
   assert.match(listed, /│ shop-orders +│ shop +│ Orders +│/);
   assert.match(listed, /│ shop-undo +│ shop +│ Undo +│/);
@@ -179,6 +180,90 @@ test("[workflows-36] a deploy that takes another Worker's workflow warns before 
   const { stdout, stderr } = await thief.deploy();
   assert.match(stdout + stderr, /"shop-undo" \(currently belongs to "shop"\)/);
   assert.equal((await rest("GET", "shop-undo")).script_name, "thief");
+});
+
+test("[workflows-34] after a deploy instances go on with the new code, with what their steps gave before and after the ones in hand", async () => {
+  const code = (version: string) => `import { WorkflowEntrypoint } from "cloudflare:workers";
+    export class Grown extends WorkflowEntrypoint {
+      async run(event, step) {
+        const first = await step.do("first", async () => "${version}");
+        if (event.payload.long) await step.do("long", async () => {
+          while ((await this.env.KV.get("deployed")) === null) await scheduler.wait(20);
+          return "${version}";
+        });
+        else await step.waitForEvent("deployed", { type: "deployed" });
+        return [first, await step.do("last", async () => "${version}")];
+      }
+    }
+    export default { fetch() { return new Response("${version}"); } };`;
+  const account_id = platform.ready.account_id;
+  const { id: namespace_id } = await platform.sdk().kv.namespaces.create({ account_id, title: "grown" });
+  const project = await workerProject(platform, {
+    files: { "index.js": code("v1") },
+    config: {
+      name: "grown",
+      kv_namespaces: [{ binding: "KV", id: namespace_id }],
+      workflows: [{ name: "grown", binding: "GROWN", class_name: "Grown" }],
+    },
+  });
+  await project.deploy();
+  const get = (id: string) => rest("GET", `grown/instances/${id}`);
+  const reached = async (id: string, holds: (shown: { status: string; steps: { name: string }[] }) => boolean) => {
+    for (let shown = await get(id); ; shown = await get(id)) {
+      if (holds(shown)) return shown;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  await trigger("grown", "waits");
+  await trigger("grown", "works", { long: true });
+  await reached("waits", ({ status }) => status === "waiting");
+  await reached("works", ({ steps }) => steps.length === 2);
+  await project.write({ "index.js": code("v2") });
+  await project.deploy();
+  await platform.sdk().kv.namespaces.values.update("deployed", { account_id, namespace_id, value: "yes" });
+  // The step in hand ends where it began, once; what comes after it is new.
+  const worked = await reached("works", ({ status }) => status === "complete");
+  assert.deepEqual([worked.output, worked.steps[1].output, worked.steps[1].attempts.length], [["v1", "v2"], '"v1"', 1]);
+  await platform.rest("POST", `${base}/grown/instances/waits/events/deployed`, {});
+  assert.deepEqual((await reached("waits", ({ status }) => status === "complete")).output, ["v1", "v2"]);
+  const { version_id } = await trigger("grown", "fresh", { long: true });
+  const fresh = await reached("fresh", ({ status }) => status === "complete");
+  assert.deepEqual(fresh.output, ["v2", "v2"]);
+  assert.notEqual(version_id, (await get("waits")).versionId);
+  const versions = await rest("GET", "grown/versions");
+  assert.deepEqual([versions[0].id, versions.length], [version_id, 2]);
+});
+
+test("[workflows-38] wrangler dev runs workflows on the developer's machine, and its commands reach them with --local", async (t) => {
+  const project = await workerProject(platform, {
+    files: {
+      "index.js": `import { WorkflowEntrypoint } from "cloudflare:workers";
+      export class Local extends WorkflowEntrypoint {
+        async run(event, step) {
+          const n = await step.do("add", async () => event.payload.n + 1);
+          const { payload } = await step.waitForEvent("more", { type: "more" });
+          return n + payload;
+        }
+      }
+      export default { async fetch(request, env) { return Response.json(await (await env.LOCAL.get("here")).status()); } };`,
+    },
+    config: { name: "local", workflows: [{ name: "local-flow", binding: "LOCAL", class_name: "Local" }] },
+  });
+  const options = ["--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0", "--show-interactive-dev-session=false"];
+  const terminal = openTerminal(t, platform, ["wrangler", "dev", ...options], { cwd: project.dir });
+  const [, port] = await terminal.expect(/Ready on http:\/\/\S+:(\d+)/);
+  const local = ["--local", "--port", port as string];
+  const run = (...args: string[]) => project.wrangler(["workflows", ...args, ...local]);
+  await run("trigger", "local-flow", '{"n":1}', "--id", "here");
+  await run("instances", "send-event", "local-flow", "here", "--type", "more", "--payload", "40");
+  for (let status = ""; status !== "complete"; ) {
+    const shown = (await (await fetch(`http://127.0.0.1:${port}`)).json()) as { status: string; output: number };
+    status = shown.status;
+    if (status === "complete") assert.equal(shown.output, 42);
+  }
+  assert.match((await run("instances", "describe", "local-flow", "here")).stdout, /Name: +add-1/);
+  // The platform knows nothing of it.
+  assert.equal((await platform.rest("GET", `${base}/local-flow`)).status, 404);
 });
 
 test("[workflows-35] a deleted workflow is not found, and its instances are gone", async () => {
