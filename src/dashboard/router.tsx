@@ -7,6 +7,7 @@ import { pipelinesRoutes } from "./products/pipelines/routes.ts";
 import { queuesRoutes } from "./products/queues/routes.ts";
 import { r2Routes } from "./products/r2/routes.ts";
 import { workersRoutes } from "./products/workers/routes.ts";
+import { workflowsRoutes } from "./products/workflows/routes.ts";
 import { overviewRoute } from "./shell/overview.tsx";
 import { rootRoute, shellRoute } from "./shell/root.tsx";
 import { signInRoute } from "./shell/sign-in.tsx";
@@ -22,6 +23,7 @@ const routeTree = rootRoute.addChildren([
     ...queuesRoutes,
     ...r2Routes,
     ...workersRoutes,
+    ...workflowsRoutes,
   ]),
 ]);
 
