@@ -1,15 +1,20 @@
 /**
  * `env.NAME` of a pipelines binding: `send(records)` as in `import("cloudflare:pipelines").Pipeline`. Resolves when the
- * records are durably ingested; throws when they are not, and then none of them is.
+ * records are durably ingested; throws when they are not, and then none of them is. An RpcTarget, since wrangler's remote
+ * bindings hand its method on to a developer's machine.
  */
+// @ts-expect-error A module that workerd keeps to itself and to bindings like this one.
+import workers from "cloudflare-internal:workers";
+
 interface Answer {
   readonly errors?: readonly { readonly message: string }[];
 }
 
-class Pipeline {
+class Pipeline extends workers.RpcTarget {
   readonly #stream: Fetcher;
 
   constructor(stream: Fetcher) {
+    super();
     this.#stream = stream;
   }
 

@@ -3,6 +3,8 @@
  * `POST /scheduled` with `{ cron, scheduledTime }` answers `{ outcome, noRetry }`.
  * `POST /queue` with a batch whose bodies are base64 answers what the handler did with it.
  */
+export { Outbound } from "./outbound.worker.ts";
+
 interface Env {
   USER: Fetcher & {
     scheduled(event: { cron: string; scheduledTime: Date }): Promise<{ outcome: string; noRetry: boolean }>;

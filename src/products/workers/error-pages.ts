@@ -32,6 +32,21 @@ export const errorPages = {
     title: "Worker hit loop limit",
     text: "The request went through Workers too many times: they call each other in a loop.",
   },
+  // "error code: 1042" is what Worker code sees of it.
+  sameZone: {
+    status: 404,
+    number: 1042,
+    name: "worker_fetch_same_zone",
+    title: "Worker fetched a Worker of its own zone",
+    text: "error code: 1042. A Worker cannot reach another one of its account by host name: use a service binding, or the compatibility flag global_fetch_strictly_public.",
+  },
+  dailyLimit: {
+    status: 429,
+    number: 1027,
+    name: "worker_daily_limit",
+    title: "Daily request limit exceeded",
+    text: "The Workers of this account have had all the requests that they may have today. Please come back tomorrow.",
+  },
   // wrangler opens a new session at "error code: 1031" or this text.
   previewInvalid: {
     status: 400,

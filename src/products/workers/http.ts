@@ -13,6 +13,7 @@ import type { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
 import { notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
 import type { Exceeded } from "../../kernel/workerd/runtime.ts";
+import type { DailyLimit } from "./daily-limit.ts";
 import { errorPages } from "./error-pages.ts";
 import { type Invocations, statusOf } from "./invocations.ts";
 import { EXCLUSIVE_DRAIN_MS, isUncaught } from "./links.ts";
@@ -90,10 +91,11 @@ export function workerHosts(deps: {
   readonly routing: Routing;
   readonly origins: Origins;
   readonly invocations: Invocations;
+  readonly daily: DailyLimit;
   readonly previews: Previews;
   readonly onExceeded: (killed: Killed) => void;
 }): HostRoute[] {
-  const { kernel, store, serving, pool, subdomain, routing, origins, invocations, previews, onExceeded } = deps;
+  const { kernel, store, serving, pool, subdomain, routing, origins, invocations, daily, previews, onExceeded } = deps;
   const { config, log, clock } = kernel;
 
   /** The Worker (and, for a preview URL, the version) that a host name means. */
@@ -192,6 +194,7 @@ export function workerHosts(deps: {
     const ray = newRay();
     if ((request.url as string).length > URL_MAX_BYTES) return sendErrorPage(request, response, errorPages.uriTooLong, ray);
     if (Number(request.headers["cf-ew-via"]) < 0) return sendErrorPage(request, response, errorPages.loop, ray);
+    if ("live" in found && !daily.take()) return sendErrorPage(request, response, errorPages.dailyLimit, ray);
     const startedAt = clock.now();
     for (let attempt = 0; attempt < 3; attempt++) {
       let lease: VersionLease | undefined;
@@ -284,6 +287,7 @@ export function workerHosts(deps: {
 
   async function carry(found: Found, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const refuse = (status: string): void => refused(socket, status);
+    if ("live" in found && !daily.take()) return refuse("429 Too Many Requests");
     const ray = newRay();
     let lease: VersionLease | undefined;
     try {

@@ -12,6 +12,7 @@ import { workerBindings } from "./bindings.ts";
 import { clientCertificates } from "./client-certificates.ts";
 import { CpuMeter } from "./cpu-meter.ts";
 import { createCron } from "./cron.ts";
+import { DailyLimit, dayOf } from "./daily-limit.ts";
 import { createDeployer } from "./deploy.ts";
 import { createEvents } from "./events.ts";
 import { type Killed, workerHosts } from "./http.ts";
@@ -61,6 +62,8 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const meter = new CpuMeter(kernel.runtime);
   const invocations = openInvocations(kernel, meter, (versionId) => processId({ id: versionId }));
   const extensions: ((worker: ProcessWorker) => WorkerdParts | undefined)[] = [];
+  const { "workers.daily_requests": dailyMax } = kernel.config;
+  const daily = new DailyLimit(dailyMax, kernel.clock, dailyMax === 0 ? 0 : await invocations.since(dayOf(kernel.clock.now())));
   const context: PlanContext = {
     kernel,
     extensions,
@@ -68,6 +71,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     durableObjects,
     cache: kernel.get("contentCache"),
     telemetry: kernel.get("telemetry"),
+    subdomain: account.subdomain.get,
     link: (destination) => links.open(destination),
   };
   const serving = createServing(
@@ -81,7 +85,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   durableObjects.reachedBy((script) => serving.lease(script));
   const zones = kernel.get("zones");
   const routing = await openRouting(kernel.meta, kernel.clock, zones, serving.rerouted);
-  const origins = openOrigins(kernel, zones);
+  const origins = openOrigins(kernel, zones, account.subdomain.get);
   const deployer = createDeployer(context, store, serving, routing, () => previews.manifests());
   const tails = createTails(kernel, store, serving);
   const previews = openPreviews(context, deployer, tails, zones);
@@ -121,6 +125,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
         routing,
         origins,
         invocations,
+        daily,
         previews,
         onExceeded,
       }),
@@ -134,7 +139,10 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     },
     async internal(claims, request, response) {
       if (claims.kind === "ratelimit") return limits.serve(claims, request, response);
-      if (claims.kind === "origin") return origins.pass(request, response, request.headers[PROTO_HEADER] === "https" ? "https" : "http");
+      if (claims.kind === "own-host") {
+        const scheme = request.headers[PROTO_HEADER] === "https" ? "https" : "http";
+        return origins.passOut({ name: String(claims.script), strict: claims.strict === true }, request, response, scheme);
+      }
       return traces.receive(claims, request, response);
     },
     datasets: { workersInvocationsAdaptive: invocations.dataset },

@@ -26,6 +26,8 @@ export interface Invocations {
   begin(versionId: string): number;
   end(worker: { readonly scriptName: string; readonly versionId: string }, status: InvocationStatus, begun: number): void;
   readonly dataset: Dataset;
+  /** Invocations since a time. */
+  since(from: number): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -114,6 +116,10 @@ export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMet
           sum: { requests, errors, wallTime: wall_us, cpuTime: cpu_us, cpuTimeUs: cpu_us },
         }));
       },
+    },
+    async since(from) {
+      const rows = await counter.read({ from, to: clock.now() + 1, unit: Number.POSITIVE_INFINITY });
+      return rows.reduce((sum, { requests }) => sum + requests, 0);
     },
     async stop() {
       settle();

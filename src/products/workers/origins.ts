@@ -1,12 +1,13 @@
 /**
  * The way to origins: what a host name of the account's zones has behind it, by its DNS records. Requests come from
  * Workers with routes (their fetch() to their own zones, and `passThroughOnException()`), and from outside for URLs
- * that no Worker answers. It reaches public addresses only, unless `runtime.outbound_allow` says otherwise.
+ * that no Worker answers. A Worker's fetch() to the account's Workers ends here, too, with the documented error or, where
+ * its flags say so, at the gateway like a stranger's. It reaches public addresses only, unless `runtime.outbound_allow` says otherwise.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import { pipeline } from "node:stream/promises";
-import type { Dispatcher } from "undici";
+import { Agent, type Dispatcher } from "undici";
 import type { Origin, Zones } from "../../kernel/capabilities.ts";
 import { type ErrorPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
@@ -18,7 +19,16 @@ export interface Origins {
   has(host: string): boolean;
   /** Answers the request with its origin's answer, or the documented error page. */
   pass(request: IncomingMessage, response: ServerResponse, scheme: "http" | "https"): Promise<void>;
+  /** A Worker's fetch() to a host name of its zones, or of the account's Workers. */
+  passOut(from: Caller, request: IncomingMessage, response: ServerResponse, scheme: "http" | "https"): Promise<void>;
   close(): Promise<void>;
+}
+
+interface Caller {
+  /** The Worker's name. */
+  readonly name: string;
+  /** `global_fetch_strictly_public`: every fetch() enters by the public door. */
+  readonly strict: boolean;
 }
 
 /** Invocations of Workers that a request may go through by host names (docs: Errors and exceptions, "Loop limit"). */
@@ -27,11 +37,14 @@ const VIA = "cf-ew-via";
 /** Of one connection, or only the platform's. */
 const DROPPED = /^(connection|keep-alive|transfer-encoding|upgrade|expect|proxy-connection|te|cf-ew-via|x-freehold-.*)$/i;
 
-export function openOrigins(kernel: KernelSlice, zones: Zones): Origins {
+export function openOrigins(kernel: KernelSlice, zones: Zones, subdomain: () => string): Origins {
   const allowed = kernel.config["runtime.outbound_allow"];
   const agent = publicAgent(allowed.includes("private") && allowed.includes("local"));
 
-  async function ask(request: IncomingMessage, url: URL, { address }: Origin, left: number): Promise<Dispatcher.ResponseData> {
+  /** The gateway is on this machine, where `agent` would not go. */
+  const gateway = new Agent();
+
+  async function ask(request: IncomingMessage, origin: string, left: number, by: Dispatcher = agent): Promise<Dispatcher.ResponseData> {
     const headers: string[] = [];
     for (let i = 0; i < request.rawHeaders.length; i += 2) {
       const name = request.rawHeaders[i] as string;
@@ -41,9 +54,8 @@ export function openOrigins(kernel: KernelSlice, zones: Zones): Origins {
     const abort = new AbortController();
     request.once("close", () => !request.complete && abort.abort());
     const hasBody = request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) > 0;
-    return agent.request({
-      // The origin is asked on the port of the URL.
-      origin: `${url.protocol}//${isIP(address) === 6 ? `[${address}]` : address}${url.port === "" ? "" : `:${url.port}`}`,
+    return by.request({
+      origin,
       path: request.url as string,
       method: request.method as Dispatcher.HttpMethod,
       headers,
@@ -52,29 +64,52 @@ export function openOrigins(kernel: KernelSlice, zones: Zones): Origins {
     });
   }
 
+  /** The origin is asked on the port of the URL. */
+  const originOf = ({ address }: Origin, { protocol, port }: URL): string =>
+    `${protocol}//${isIP(address) === 6 ? `[${address}]` : address}${port === "" ? "" : `:${port}`}`;
+
+  /** The Worker that a host name means. */
+  function workerOf(host: string): string | undefined {
+    const [worker, rest] = [host.slice(0, host.indexOf(".")), host.slice(host.indexOf(".") + 1)];
+    return rest === `${subdomain()}.workers.${kernel.urls.domain}` || rest === `${subdomain()}.workers.dev` ? worker : undefined;
+  }
+
+  async function pass(request: IncomingMessage, response: ServerResponse, scheme: "http" | "https", door?: string): Promise<void> {
+    const refuse = (page: ErrorPage): void => sendErrorPage(request, response, page);
+    const url = URL.parse(`${scheme}://${request.headers.host}`);
+    if (url === null) return refuse(originPages.dns);
+    const left = Number(request.headers[VIA] ?? LOOPS_MAX) - 1;
+    if (left < 0) return refuse(errorPages.loop);
+    let answer: Dispatcher.ResponseData;
+    try {
+      // Without a record here, whatever the public DNS says.
+      const origin = zones.origin(url.hostname) ?? { address: url.hostname };
+      answer = door === undefined ? await ask(request, originOf(origin, url), left) : await ask(request, door, left, gateway);
+    } catch (error) {
+      if (request.destroyed && !request.complete) return;
+      kernel.log.warn("origin.unreachable", { host: url.host, error });
+      return refuse(pageOf(error));
+    }
+    const headers = Object.entries(answer.headers).filter(([name, value]) => value !== undefined && !DROPPED.test(name));
+    response.writeHead(answer.statusCode, Object.fromEntries(headers));
+    // Whoever is cut off sees it by its own end of the connection.
+    await pipeline(answer.body, response).catch(() => response.destroy());
+  }
+
   return {
     has: (host) => zones.origin(host) !== undefined,
-    async pass(request, response, scheme) {
-      const refuse = (page: ErrorPage): void => sendErrorPage(request, response, page);
-      const url = URL.parse(`${scheme}://${request.headers.host}`);
-      if (url === null) return refuse(originPages.dns);
-      const left = Number(request.headers[VIA] ?? LOOPS_MAX) - 1;
-      if (left < 0) return refuse(errorPages.loop);
-      let answer: Dispatcher.ResponseData;
-      try {
-        // Without a record here, whatever the public DNS says.
-        answer = await ask(request, url, zones.origin(url.hostname) ?? { address: url.hostname }, left);
-      } catch (error) {
-        if (request.destroyed && !request.complete) return;
-        kernel.log.warn("origin.unreachable", { host: url.host, error });
-        return refuse(pageOf(error));
-      }
-      const headers = Object.entries(answer.headers).filter(([name, value]) => value !== undefined && !DROPPED.test(name));
-      response.writeHead(answer.statusCode, Object.fromEntries(headers));
-      // Whoever is cut off sees it by its own end of the connection.
-      await pipeline(answer.body, response).catch(() => response.destroy());
+    pass,
+    async passOut(from, request, response, scheme) {
+      if (from.strict) return pass(request, response, scheme, kernel.urls.gateway());
+      const worker = workerOf((request.headers.host ?? "").toLowerCase().replace(/:\d+$/, ""));
+      if (worker === undefined) return pass(request, response, scheme);
+      // What passThroughOnException() does where there is no origin: the exception stays one.
+      if (worker === from.name) return void response.destroy();
+      sendErrorPage(request, response, errorPages.sameZone);
     },
-    close: () => agent.destroy(),
+    async close() {
+      await Promise.all([agent.destroy(), gateway.destroy()]);
+    },
   };
 }
 

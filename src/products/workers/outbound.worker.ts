@@ -1,16 +1,18 @@
 /**
- * Where fetch() of a Worker with routes goes: to the origin for host names of the zones that it has routes in, as behind
- * the real service's proxy, and to the Internet for all others. connect() passes by it.
+ * Where fetch() of a Worker with routes, or with the flag global_fetch_strictly_public, goes: to the platform for host names of the zones that it has routes in, whose origins are
+ * asked as behind the real service's proxy, and for the account's own Workers; to the Internet for all others. connect()
+ * passes by it. An entrypoint of the dispatcher's Worker, so that it costs no isolate of its own.
  */
 interface Env {
-  readonly ORIGINS: Fetcher;
-  readonly ZONES: readonly string[];
+  readonly PLATFORM: Fetcher;
+  /** Domains. */
+  readonly OWN: readonly string[];
 }
 
-export default {
+export const Outbound = {
   fetch(request: Request, env: Env): Promise<Response> {
     const { hostname } = new URL(request.url);
-    const own = env.ZONES.some((zone) => hostname === zone || hostname.endsWith(`.${zone}`));
-    return own ? env.ORIGINS.fetch(request) : fetch(request);
+    const own = env.OWN.some((domain) => hostname === domain || hostname.endsWith(`.${domain}`));
+    return own ? env.PLATFORM.fetch(request) : fetch(request);
   },
 };

@@ -21,7 +21,7 @@ export const USER = "user";
 /** Socket of the trusted dispatcher. */
 export const EVENTS = "events";
 const CACHE = "freehold-cache";
-const OUTBOUND = "freehold-outbound";
+const DISPATCHER = "freehold-dispatcher";
 const OWN_COMPATIBILITY_DATE = "2026-01-01";
 /** Header that carries `request.cf` to workerd, which removes it. Clients cannot send it: `http.ts` drops the prefix. */
 export const CF_HEADER = "x-freehold-cf";
@@ -83,6 +83,8 @@ export interface PlanContext {
   readonly assets: Assets;
   readonly durableObjects: DurableObjects;
   readonly cache: ContentCache;
+  /** The account's own part of its Workers' public host names. */
+  readonly subdomain: () => string;
   readonly telemetry: Telemetry;
   /** What other products add to each process. */
   readonly extensions: readonly ((worker: ProcessWorker) => WorkerdParts | undefined)[];
@@ -144,7 +146,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
         compatibilityFlags: [...(code.compatibilityFlags ?? []), ...(before.length > 0 ? contextFlags(version) : [])],
         bindings: parts.bindings,
         cacheApiOutbound: CACHE,
-        ...(options.zones.length > 0 && { globalOutbound: OUTBOUND }),
+        ...(goesOut(options) && { globalOutbound: { name: DISPATCHER, entrypoint: "Outbound" } }),
         ...(hasObjects && {
           durableObjectNamespaces: parts.durableObjectNamespaces ?? [],
           durableObjectStorage: context.durableObjects.storage.service,
@@ -153,8 +155,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
         ...(streamingTails.length > 0 && { streamingTails }),
       },
     });
-    services.push(dispatcher(), context.cache.service(CACHE, script.id));
-    if (options.zones.length > 0) services.push(...outboundServices(kernel, options.zones));
+    services.push(...dispatcher(context, options), context.cache.service(CACHE, script.id));
   }
   if (version.assets !== undefined) services.push(await assetsService(context, version, hasCode));
   const front = version.assets === undefined ? USER : ASSETS_SERVICE;
@@ -166,7 +167,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   });
   const sockets: Socket[] = [at("http", front, { cfBlobHeader: CF_HEADER, forwardedProtoHeader: PROTO_HEADER })];
   if (hasCode) {
-    sockets.push(at(EVENTS, "freehold-dispatcher", {}));
+    sockets.push(at(EVENTS, DISPATCHER, {}));
     for (const [name, entry] of uniqueEntries(version, options.entries)) {
       const service = {
         name: USER,
@@ -284,31 +285,32 @@ export function network({ config }: KernelSlice, name: string, keypair?: TlsOpti
   return { name, network: { allow: config["runtime.outbound_allow"], tls } };
 }
 
-const dispatcher = (): Service => ({
-  name: "freehold-dispatcher",
-  worker: {
-    modules: [{ name: "dispatcher.worker.js", esModule: workerModule(import.meta.url, "./dispatcher.worker.ts") }],
-    compatibilityDate: OWN_COMPATIBILITY_DATE,
-    compatibilityFlags: ["service_binding_extra_handlers"],
-    bindings: [{ name: "USER", service: USER }],
-  },
-});
+const isStrict = ({ compatibilityFlags }: Version): boolean => compatibilityFlags.includes("global_fetch_strictly_public");
 
-const outboundServices = (kernel: KernelSlice, zones: readonly string[]): Service[] => [
-  kernel.mint.node("freehold-origins", { kind: "origin" }, { forwardedProtoHeader: PROTO_HEADER }),
-  {
-    name: OUTBOUND,
-    worker: {
-      modules: [{ name: "outbound.worker.js", esModule: workerModule(import.meta.url, "./outbound.worker.ts") }],
-      compatibilityDate: OWN_COMPATIBILITY_DATE,
-      compatibilityFlags: ["connect_pass_through"],
-      bindings: [
-        { name: "ORIGINS", service: "freehold-origins" },
-        { name: "ZONES", json: JSON.stringify(zones) },
-      ],
+/** Whether fetch() may lead to the platform. Others go out by themselves: a connect() that passes by a Worker may never end. */
+const goesOut = ({ zones, version }: PlanOptions): boolean => zones.length > 0 || isStrict(version);
+
+/** The trusted Worker beside the user's: events come in by it, and fetch() goes out. */
+function dispatcher({ kernel, subdomain }: PlanContext, { script, version, zones }: PlanOptions): Service[] {
+  const strict = isStrict(version);
+  const own = [...zones, `workers.${kernel.urls.domain}`, `${subdomain()}.workers.dev`];
+  return [
+    kernel.mint.node("freehold-own-hosts", { kind: "own-host", script: script.name, strict }, { forwardedProtoHeader: PROTO_HEADER }),
+    {
+      name: DISPATCHER,
+      worker: {
+        modules: workerModules(import.meta.url, "./dispatcher.worker.ts", "./outbound.worker.ts"),
+        compatibilityDate: OWN_COMPATIBILITY_DATE,
+        compatibilityFlags: ["service_binding_extra_handlers", "connect_pass_through"],
+        bindings: [
+          { name: "USER", service: USER },
+          { name: "PLATFORM", service: "freehold-own-hosts" },
+          { name: "OWN", json: JSON.stringify(own) },
+        ],
+      },
     },
-  },
-];
+  ];
+}
 
 const tailServices = (kernel: KernelSlice, scriptId: string, versionId: string): Service[] => [
   kernel.mint.node("freehold-tail-sink", { kind: "tail", scriptId, versionId }),

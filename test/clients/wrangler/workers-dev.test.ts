@@ -63,6 +63,7 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
   const at = { account_id: platform.ready.account_id, namespace_id: kv };
   await platform.rest("POST", `${account}/r2/buckets`, { name });
   const { uuid } = (await platform.rest("POST", `${account}/d1/database`, { name })).body.result as { uuid: string };
+  const stream = (await platform.rest("POST", `${account}/pipelines/v1/streams`, { name: "remote_events" })).body.result as { id: string };
   await sdk.kv.namespaces.values.update("deployed", { ...at, value: "by the SDK" });
   await deployWorker(platform, {
     files: {
@@ -90,6 +91,7 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
           rows: (await env.DB.prepare("SELECT text FROM t ORDER BY id").all()).results,
           fetched: await (await env.CALLEE.fetch("http://callee/path")).text(),
           sum: await env.ADDER.add(2, 3), each: await env.ADDER.each([1, 2], (value) => void seen.push(value)), seen,
+          sent: await env.EVENTS.send([{ from: "dev" }]), refusal: await env.EVENTS.send("no list").catch((error) => error.message),
           localOnly: await env.LOCAL.get("deployed"),
           mail: (await env.MAIL.send(new EmailMessage("a@example.com", null, MIME))).messageId,
         });
@@ -104,6 +106,7 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
       r2_buckets: [{ binding: "BUCKET", bucket_name: name, remote: true }],
       d1_databases: [{ binding: "DB", database_id: uuid, database_name: name, remote: true }],
       send_email: [{ name: "MAIL", destination_address: "b@example.com", remote: true }],
+      pipelines: [{ binding: "EVENTS", stream: stream.id, remote: true }],
       services: [
         { binding: "CALLEE", service: "remote-callee", remote: true },
         { binding: "ADDER", service: "remote-callee", entrypoint: "Adder", remote: true },
@@ -124,6 +127,7 @@ test("[workers-54, kv-26] wrangler dev with remote bindings reads and writes wha
     sum: 5,
     each: 2,
     seen: [1, 2],
+    refusal: "Pipeline.send: records must be an array of JSON-serializable objects",
     localOnly: null,
     mail: "<1@example.com>",
   });

@@ -296,6 +296,56 @@ test("limits.subrequests counts what one invocation calls, and the next begins a
   assert.equal((await get(project.url, { headers: { "x-long": "x".repeat(130 * 1024) } })).status, 431);
 });
 
+test("a routed Worker that fetches another by its host name is told 1042, with the flag gets its answer; a loop of those ends", async () => {
+  const code = `export default { async fetch(request) {
+    const to = new URL(request.url).searchParams.get("to");
+    const answer = await fetch(to, { headers: { accept: request.headers.get("accept") ?? "text/html" } });
+    return new Response(answer.body, { status: answer.status, headers: { "content-type": answer.headers.get("content-type") ?? "" } });
+  } }`;
+  await platform.rest("POST", "/zones", { name: "asker.example", account: { id: platform.ready.account_id } });
+  const routes = [{ pattern: "asker.example/*", zone_name: "asker.example" }];
+  const asker = await deployWorker(platform, { files: { "index.js": code }, config: { name: "asker", workers_dev: true, routes } });
+  const via = (url: string) => `${asker.url}/?to=${encodeURIComponent(url)}`;
+  const page = await get(via(neighbour.url));
+  assert.equal(page.status, 404);
+  assert.match(page.body, /<h1>Error 1042<\/h1>[\s\S]*error code: 1042/);
+  const json = await get(via("https://neighbour.dev.workers.dev/"), { headers: { accept: "application/json" } });
+  assert.deepEqual([json.status, JSON.parse(json.body).error_code], [404, 1042]);
+  // Itself: it has no origin behind it.
+  assert.equal((await get(via(asker.url))).status, 500);
+
+  const open = await deployWorker(platform, {
+    files: { "index.js": code },
+    config: { name: "open", compatibility_flags: ["global_fetch_strictly_public"] },
+  });
+  const answer = await get(`${open.url}/?to=${encodeURIComponent(neighbour.url)}`);
+  assert.equal(answer.status, 200);
+  assert.match(answer.body, /^\d+$/);
+  const looping = await deployWorker(platform, {
+    files: { "index.js": `export default { fetch: (request) => fetch(request) }` },
+    config: { name: "looping", compatibility_flags: ["global_fetch_strictly_public"] },
+  });
+  const looped = await get(looping.url, { headers: { accept: "application/json" } });
+  assert.deepEqual([looped.status, JSON.parse(looped.body).error_code], [508, 1019]);
+});
+
+test("past the day's requests Workers answer 1027, also after a restart", async (t) => {
+  const limited = await startPlatform(t, { config: { "workers.daily_requests": 3 } });
+  const { url } = await deployWorker(limited, {
+    files: { "index.js": `export default { fetch: () => new Response("served") }` },
+    config: { name: "few" },
+  });
+  for (let i = 0; i < 3; i++) assert.equal((await limited.fetch(url)).status, 200);
+  const html = await limited.fetch(url, { headers: { accept: "text/html" } });
+  assert.equal(html.status, 429);
+  assert.match(await html.text(), /Error 1027/);
+  await limited.restart();
+  const json = await limited.fetch(limited.host("workers", { worker: "few", subdomain: "dev" }), {
+    headers: { accept: "application/json" },
+  });
+  assert.deepEqual([json.status, ((await json.json()) as { error_code: number }).error_code], [429, 1027]);
+});
+
 test("Workers that never answer, answer twice, leak streams or recurse get 1101, and serve on in the same process", async () => {
   const hostile = await deployWorker(platform, {
     files: {
