@@ -1,6 +1,8 @@
 /** Data Studio: an object's tables in Chromium and by REST, what the Worker sees of it, and who may not get in. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, test } from "node:test";
+import type { Page } from "playwright-core";
 import { launchBrowser, noBrowser } from "../../harness/browser.ts";
 import { openDashboard } from "../../harness/dashboard.ts";
 import { startPlatform } from "../../harness/platform.ts";
@@ -52,6 +54,15 @@ const entries = async () =>
     /^query/.test(action.info),
   );
 
+async function pictures(page: Page, name: string): Promise<void> {
+  const directory = process.env.FREEHOLD_PICTURES;
+  if (directory === undefined) return;
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: join(directory, `${name}-${colorScheme}.png`), fullPage: true });
+  }
+}
+
 test("[durable-objects-54] Data Studio: an object is opened by its name, a row edited, the Worker sees it, both audit entries appear", {
   skip: noBrowser,
   timeout: 120_000,
@@ -90,6 +101,63 @@ test("[durable-objects-54] Data Studio: an object is opened by its name, a row e
     assert.deepEqual(pair.map(({ action }) => action.info).sort(), ["query completed", "query executed"]);
     assert.ok(pair.every(({ resource }) => resource.id === idOf("Shop")));
   }
+});
+
+test("[durable-objects-53] a namespace's page has charts of its metrics, and its logs by an object's id", {
+  skip: noBrowser,
+  timeout: 120_000,
+}, async (t) => {
+  const browser = await launchBrowser();
+  t.after(() => browser.close());
+  const talker = await deployWorker(platform, {
+    files: {
+      "index.js": `import { DurableObject } from "cloudflare:workers";
+        export class Talker extends DurableObject { fetch() { console.log("I am", this.ctx.id.name); return new Response(this.ctx.id.toString()); } }
+        export default { fetch(request, env) {
+          console.log("the Worker itself");
+          return env.Talker.getByName(new URL(request.url).pathname.slice(1)).fetch(request);
+        } };`,
+    },
+    config: {
+      name: "talker",
+      observability: { enabled: true },
+      durable_objects: { bindings: [{ name: "Talker", class_name: "Talker" }] },
+      migrations: [{ tag: "v1", new_sqlite_classes: ["Talker"] }],
+    },
+  });
+  const ids = [];
+  for (const name of ["ann", "bob", "ann"]) ids.push(await (await platform.fetch(`${talker.url}/${name}`)).text());
+  const { page, open, problems } = await openDashboard(platform, browser);
+  await open("/durable-objects");
+  await page.getByRole("link", { name: "Talker" }).click();
+  await page.getByRole("link", { name: "Metrics" }).click();
+  await page.getByText("fetch 3").waitFor();
+  for (const title of ["Requests", "Active and CPU time", "Rows"])
+    await page
+      .locator("figure")
+      .filter({ has: page.getByText(title, { exact: true }) })
+      .locator("canvas")
+      .waitFor();
+  const requests = page.locator("figure").filter({ has: page.getByText("Requests", { exact: true }) });
+  await requests.getByText("Show the numbers").click();
+  const values = await requests.getByRole("table", { name: "Requests" }).locator("tbody td:nth-child(2)").allTextContents();
+  assert.equal(
+    values.reduce((sum, value) => sum + Number(value), 0),
+    3,
+  );
+  await pictures(page, "durable-objects-metrics");
+  await page.getByRole("link", { name: "Logs" }).click();
+  const logs = page.getByRole("list", { name: "Logs" }).locator("summary");
+  // They are stored a moment after the answers.
+  await page.getByLabel("Live").check();
+  await logs.filter({ hasText: "I am ann" }).nth(1).waitFor();
+  await logs.filter({ hasText: "I am bob" }).waitFor();
+  assert.equal(await logs.filter({ hasText: "the Worker itself" }).count(), 0);
+  await page.getByLabel("Object id").fill(ids[1] as string);
+  await logs.filter({ hasText: "I am ann" }).first().waitFor({ state: "detached" });
+  await logs.filter({ hasText: "I am bob" }).waitFor();
+  await pictures(page, "durable-objects-logs");
+  assert.deepEqual(problems, []);
 });
 
 test("queries by REST: by id or name, all statements or none, failures in SQLite's words and in the audit log", async () => {

@@ -1,10 +1,10 @@
-/** One namespace: the way to an object by its name or id, and the objects that have stored something. */
-import { createRoute, Link, useNavigate } from "@tanstack/react-router";
+/** One namespace: the frame of its pages, and the way to its objects: by name or id, or from the list of those that have stored something. */
+import { createRoute, Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { Button } from "../../components/button.tsx";
 import { Copy } from "../../components/copy.tsx";
 import { TextField } from "../../components/form.tsx";
-import { Card, Empty, Facts, Failure, Loading, Page } from "../../components/page.tsx";
+import { Card, Empty, Facts, Failure, Loading, Page, Tabs } from "../../components/page.tsx";
 import { Table } from "../../components/table.tsx";
 import { useRest } from "../../platform/queries.ts";
 import { shellRoute } from "../../shell/root.tsx";
@@ -13,32 +13,54 @@ import { type Namespace, namespacePath, type StoredObject } from "./api.ts";
 export const namespaceRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/durable-objects/$namespace",
-  component: NamespacePage,
+  component: NamespaceFrame,
 });
+export const objectsRoute = createRoute({ getParentRoute: () => namespaceRoute, path: "/", component: ObjectsPage });
 
 /** Objects that the page lists; others are reached by name or id. */
 const LISTED = 100;
 
-function NamespacePage() {
+export function useNamespace() {
   const { namespace } = namespaceRoute.useParams();
-  const info = useRest<Namespace>(namespacePath(namespace));
+  return { ...useRest<Namespace>(namespacePath(namespace)), namespace };
+}
+
+function NamespaceFrame() {
+  const { namespace, data, error, refetch } = useNamespace();
+  const base = `/durable-objects/${namespace}`;
   return (
-    <Page title={info.data?.class ?? "Namespace"} crumbs={[{ label: "Durable Objects", to: "/durable-objects" }]}>
-      <Failure error={info.error} retry={() => void info.refetch()} />
-      {info.data && (
+    <Page title={data?.class ?? "Namespace"} crumbs={[{ label: "Durable Objects", to: "/durable-objects" }]}>
+      <Failure error={error} retry={() => void refetch()} />
+      <Tabs
+        items={[
+          { label: "Objects", to: base, exact: true },
+          { label: "Metrics", to: `${base}/metrics` },
+          { label: "Logs", to: `${base}/logs` },
+        ]}
+      />
+      <Outlet />
+    </Page>
+  );
+}
+
+function ObjectsPage() {
+  const { namespace, data } = useNamespace();
+  return (
+    <>
+      {data && (
         <Card title="General">
           <Facts
             items={[
               ["Id", <Copy key="id" value={namespace} label="the namespace's id" />],
-              ["Worker", info.data.script],
-              ["Storage", info.data.use_sqlite ? "SQLite" : "Key-value"],
+              ["Worker", data.script],
+              ["Storage", data.use_sqlite ? "SQLite" : "Key-value"],
             ]}
           />
         </Card>
       )}
-      {info.data?.use_sqlite && <OpenObject namespace={namespace} />}
-      <Objects namespace={namespace} sqlite={info.data?.use_sqlite === true} />
-    </Page>
+      {data?.use_sqlite && <OpenObject namespace={namespace} />}
+      <Objects namespace={namespace} sqlite={data?.use_sqlite === true} />
+    </>
   );
 }
 

@@ -4,10 +4,10 @@ import { useState } from "react";
 import { Button } from "../../components/button.tsx";
 import { SelectField, TextField } from "../../components/form.tsx";
 import { Card, Failure, Loading, Page } from "../../components/page.tsx";
+import { type Asked, useKeys, useTelemetry, windows } from "../../platform/telemetry.ts";
 import { shellRoute } from "../../shell/root.tsx";
 import { type Draft, filterOf, QueryFilters, typeOf } from "./query-filters.tsx";
 import { QueryResult } from "./query-result.tsx";
-import { type Asked, useKeys, useTelemetry, windows } from "./telemetry.ts";
 
 export const queryBuilderRoute = createRoute({ getParentRoute: () => shellRoute, path: "/observability", component: QueryBuilder });
 

@@ -3,7 +3,7 @@ import { useId } from "react";
 import { Button, IconButton } from "../../components/button.tsx";
 import { SelectField, TextField } from "../../components/form.tsx";
 import { Icon } from "../../components/icon.tsx";
-import type { FieldType, Filter, Key } from "./telemetry.ts";
+import type { FieldType, Filter, Key } from "../../platform/telemetry.ts";
 
 /** A filter as it is typed in. */
 export interface Draft {

@@ -2,11 +2,11 @@
 import { Link } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { Chart } from "../../components/chart.tsx";
+import { EventList } from "../../components/event-list.tsx";
 import { Card, Empty } from "../../components/page.tsx";
 import { Table } from "../../components/table.tsx";
 import { bytes, count, counted, dateTime } from "../../platform/format.ts";
-import { EventList } from "./event-list.tsx";
-import type { Answer, Asked, Calculation } from "./telemetry.ts";
+import type { Answer, Asked, Calculation } from "../../platform/telemetry.ts";
 
 type Shown = Answer & { readonly timeframe: { readonly from: number; readonly to: number } };
 

@@ -6,7 +6,7 @@ import { SelectField } from "../../components/form.tsx";
 import { Badge, Card, Empty, Failure, Loading } from "../../components/page.tsx";
 import { Table } from "../../components/table.tsx";
 import { dateTime } from "../../platform/format.ts";
-import { ofWorker, type TelemetryEvent, type Trace, useTelemetry, windows } from "./telemetry.ts";
+import { ofWorker, type TelemetryEvent, type Trace, useTelemetry, windows } from "../../platform/telemetry.ts";
 import { workerRoute } from "./worker.tsx";
 
 export const tracesRoute = createRoute({ getParentRoute: () => workerRoute, path: "traces", component: Traces });

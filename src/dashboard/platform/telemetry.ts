@@ -1,6 +1,6 @@
 /** Stored logs and traces in the REST API, and how pages ask for them. */
 import { useQuery } from "@tanstack/react-query";
-import { onAccount } from "../../platform/rest.ts";
+import { onAccount } from "./rest.ts";
 
 export const TELEMETRY = "/workers/observability/telemetry";
 

@@ -1,7 +1,7 @@
 /** Events one below the other, newest first; each opens to all of its fields. */
 import type { ReactNode } from "react";
-import { Badge, type Tone } from "../../components/page.tsx";
-import { messageOf, type TelemetryEvent } from "./telemetry.ts";
+import { messageOf, type TelemetryEvent } from "../platform/telemetry.ts";
+import { Badge, type Tone } from "./page.tsx";
 
 const tones: Readonly<Record<string, Tone>> = { error: "bad", warn: "warn" };
 
