@@ -81,6 +81,8 @@ export function createEngine(deps: EngineDeps) {
   const slots = new Map<string, Slots>();
   /** Failed runs in a row, by instance; only of those that had some. */
   const failures = new Map<string, number>();
+  /** Workflows whose Worker or class is not there. */
+  const orphans = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
   let nextTick = Number.POSITIVE_INFINITY;
   let starting = 0;
@@ -105,7 +107,7 @@ export function createEngine(deps: EngineDeps) {
 
   /** Starts what is due of a workflow, as far as its slots go. */
   async function look(workflow: Workflow): Promise<void> {
-    if (stopped) return;
+    if (stopped || !isRunnable(workflow)) return;
     const of = slotsOf(workflow);
     const free = Math.min(of.free, limits.runningMax - held.size);
     if (free > 0) {
@@ -122,6 +124,15 @@ export function createEngine(deps: EngineDeps) {
     }
     const next = await instances.nextDue(workflow.id);
     if (next !== null) tickAt(next);
+  }
+
+  /** Whether its Worker has the class. Without it instances wait; a tick looks again. */
+  function isRunnable({ id, name, scriptName, className }: Workflow): boolean {
+    const runnable = dispatch.exports(scriptName)?.some((one) => one.name === className && one.type === "workflow") === true;
+    if (!runnable && !orphans.has(id)) log.warn("workflows.class_missing", { workflow: name, worker: scriptName, class: className });
+    if (runnable) orphans.delete(id);
+    else orphans.add(id);
+    return runnable;
   }
 
   function background(work: Promise<void>): void {
@@ -159,8 +170,6 @@ export function createEngine(deps: EngineDeps) {
     const name = nameOf(ref);
     let process: WorkerProcess;
     try {
-      if (!dispatch.exports(workflow.scriptName)?.some((e) => e.name === workflow.className && e.type === "workflow"))
-        throw new Error(`Worker "${workflow.scriptName}" exports no workflow "${workflow.className}"`);
       process = await dispatch.enter(workflow.scriptName);
     } catch (error) {
       log.warn("workflows.not_started", { workflow: workflow.name, instance: ref.id, error });
@@ -263,13 +272,16 @@ export function createEngine(deps: EngineDeps) {
     const { run, client, process } = item;
     run.end();
     byToken.delete(run.token);
+    // What waits for the account's limit may be any workflow's.
+    const full = held.size >= limits.runningMax;
     if (held.get(nameOf(run.ref)) === item) held.delete(nameOf(run.ref));
     // Also ends what user code may still be doing.
     client.destroy().catch(() => undefined);
     process.release();
     if (item.hasSlot) slotsOf(run.workflow).give();
     item.hasSlot = false;
-    lookSoon(run.workflow);
+    if (full) for (const workflow of workflows.list()) lookSoon(workflow);
+    else lookSoon(run.workflow);
   }
 
   function hostOf(item: () => Held): RunHost {

@@ -69,6 +69,10 @@ const streamPath = (key: StepKey, attempt = 0): string =>
 /** Longest time of one timer. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 const DELAY_FUNCTION_MS = 5_000;
+/** Characters that are kept of an error. */
+const ERROR_MAX = 16 * 1024;
+/** Most sleeps and waits of a run, which no limit of steps counts. */
+const WAITS_MAX = 100_000;
 
 interface Undo {
   readonly key: StepKey;
@@ -87,6 +91,7 @@ export class Run {
   /** By when they finished, the oldest first; those that have not are at the end. */
   readonly #undos: Undo[] = [];
   #reached = 0;
+  #waited = 0;
 
   constructor(order: RunOrder, engine: Engine, preserveErrors: boolean) {
     this.#order = order;
@@ -206,6 +211,7 @@ export class Run {
   }
 
   async #wait(key: StepKey, ask: (key: StepKey) => Promise<Answer>): Promise<unknown> {
+    if (++this.#waited > WAITS_MAX) throw fatal(`The limit of ${WAITS_MAX} sleeps and waits has been reached.`);
     return this.#give(key, this.#known(key) ?? ((await ask(key)) as StepResult));
   }
 
@@ -282,8 +288,9 @@ const contextOf = ({ name, nth }: StepKey, settings: Settings, attempt: number):
 const errorOf = ({ name, message }: ErrorInfo): Error => Object.assign(new Error(message), { name });
 
 function infoOf(error: unknown): ErrorInfo {
-  if (error instanceof Error) return { name: error.name, message: error.message };
-  return { name: "Error", message: String((error as { message?: unknown } | undefined)?.message ?? error) };
+  const { name, message } =
+    error instanceof Error ? error : { name: "Error", message: String((error as { message?: unknown } | undefined)?.message ?? error) };
+  return { name: name.slice(0, ERROR_MAX), message: message.slice(0, ERROR_MAX) };
 }
 
 /** RPC may carry the name of an error only in its message. */

@@ -448,3 +448,26 @@ test("what is no instance, no status or no workflow is refused and changes nothi
     400,
   );
 });
+
+test("a step in an endless loop fails with its process, and takes no other instance with it", async () => {
+  const spinning = await deployFlows(
+    platform,
+    "spinning",
+    {
+      Spin: `await step.do("spin", { retries: { limit: 1, delay: 1 } }, async () => { if (event.payload.spin) for (;;); return "fine"; });
+      await step.waitForEvent("go", { type: "go" });
+      return "ended";`,
+    },
+    { more: { limits: { cpu_ms: 100 } } },
+  );
+  await spinning.call("Spin", "create", { id: "good", params: {} });
+  await spinning.until("Spin", "good", "waiting");
+  await spinning.call("Spin", "create", { id: "bad", params: { spin: true } });
+  // The Worker's process ends with it, so that the question may have to be asked again.
+  const ended = async () => (await platform.rest("GET", `${spinning.path("Spin")}/instances/bad`)).body.result;
+  let bad = await ended();
+  for (; bad.status !== "errored"; bad = await ended()) await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.match(bad.error.message, /Attempt 2 of step "spin" did not finish/);
+  await platform.rest("POST", `${spinning.path("Spin")}/instances/good/events/go`, {});
+  assert.equal((await spinning.until("Spin", "good", "complete")).output, "ended");
+});
