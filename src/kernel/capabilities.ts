@@ -45,7 +45,28 @@ export interface Zones {
   ofHost(host: string): Zone | undefined;
   /** The origin of a host name, by the DNS records of its zone. */
   origin(host: string): Origin | undefined;
+  /** All DNS records of a zone. */
+  records(zoneId: string): readonly ZoneRecord[];
+  /**
+   * Makes these the zone's records that the manager keeps, adding and removing what it takes; while they are locked, nobody
+   * changes them by hand. Rejects when there is no such zone.
+   */
+  manage(zoneId: string, manager: string, records: readonly ManagedRecord[], locked: boolean): Promise<void>;
 }
+
+export interface ZoneRecord {
+  readonly type: "A" | "AAAA" | "CNAME" | "MX" | "TXT";
+  /** The whole name, lower case. */
+  readonly name: string;
+  readonly content: string;
+  /** Of MX records; the lowest is preferred. */
+  readonly priority: number | null;
+  /** The product that keeps it. */
+  readonly manager: string | null;
+}
+
+/** A record for mail that a product keeps in a zone. */
+export type ManagedRecord = Pick<ZoneRecord, "name" | "content" | "priority"> & { readonly type: "MX" | "TXT" };
 
 /** Copies of responses. */
 export interface ContentCache {
@@ -164,6 +185,11 @@ export interface Dispatch {
    * it; rejects when the batch did not reach a handler: there is no such Worker, or it does not start.
    */
   queue(scriptName: string, batch: QueueBatch): Promise<QueueBatchResult>;
+  /**
+   * Runs the Worker's `email` handler on a message; what the handler does with it is asked of `actions` while it runs.
+   * Never rejects: whatever goes wrong is an outcome.
+   */
+  email(scriptName: string, message: IncomingEmail, actions: EmailActions): Promise<EmailResult>;
   /** Whether there is a Worker of that name. */
   has(scriptName: string): boolean;
   /** Names of the Workers whose current versions have a binding that matches. */
@@ -202,6 +228,29 @@ export interface WorkerProcess {
   /** Aborted when another process replaces this one, or when it dies: work on it should end soon. */
   readonly retired: AbortSignal;
   release(): void;
+}
+
+/** A message with its envelope, as it reached one address. */
+export interface IncomingEmail {
+  readonly from: string;
+  readonly to: string;
+  readonly raw: Uint8Array;
+}
+
+/** A message that a handler hands over: in bytes, or in the builder's form with its attachments in base64. */
+export type EmailReply = { readonly from: string; readonly to: string; readonly raw: Uint8Array } | { readonly builder: unknown };
+
+/** What a handler can do with its message. A rejection's message is what the Worker sees thrown. */
+export interface EmailActions {
+  forward(recipient: string, headers: readonly (readonly [string, string])[]): Promise<{ readonly messageId: string }>;
+  reply(reply: EmailReply): Promise<{ readonly messageId: string }>;
+}
+
+export interface EmailResult {
+  /** "ok", "exception", "exceededCpu", …, and "noHandler" for a Worker without `email()`. */
+  readonly outcome: string;
+  /** Reason of `setReject`. */
+  readonly rejectReason?: string;
 }
 
 export interface QueueBatch {

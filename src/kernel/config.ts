@@ -94,6 +94,27 @@ export const configKeys = {
   "kv.namespaces_max": key(1000, "Namespaces of the account", positive),
   "email_routing.sent_max": key(1_000, "Messages sent by Workers that are kept; the oldest go first", positive),
   "email_routing.sent_max_bytes": key(1024 ** 3, "Bytes of such messages that are kept", positive),
+  "email_routing.smtp_port": key(0, "Port on which mail is received by SMTP; 0 = none is. Servers of others come to port 25"),
+  "email_routing.smtp_host": key("127.0.0.1", "Address on which mail is received; 0.0.0.0 and :: are all of this machine's"),
+  "email_routing.hostname": key("", "Name of this machine as a mail server, with A, AAAA and PTR records; empty: mail.<domain>"),
+  "email_routing.mx_hosts": key([] as readonly string[], "Names that the MX records of zones point to; empty: email_routing.hostname"),
+  "email_routing.tls_certificate": key("", "PEM file of a certificate for the host name; with the key, STARTTLS is offered"),
+  "email_routing.tls_key": key("", "PEM file of its key"),
+  "email_routing.connections_max": key(20, "SMTP connections at a time; each may hold a message of 25 MiB", positive),
+  "email_routing.dnsbls": key([] as readonly string[], "DNS block lists: mail from clients on one of them is refused"),
+  "email_routing.dns_servers": key([] as readonly string[], "DNS servers (address or address:port) for mail; empty: the system's"),
+  "email_routing.outbound": key(
+    "none",
+    'How mail leaves: "none" keeps it here, "mx" goes to the recipients\' servers, smtp:// and smtps:// URLs are a relay',
+    (way) => {
+      if (way !== "none" && way !== "mx" && !/^smtps?:\/\/./.test(way))
+        throw new Error('must be "none", "mx", or a URL like smtp://user:password@host:587');
+    },
+  ),
+  "email_routing.outbound_port": key(25, "Port of the recipients' servers", positive),
+  "email_routing.private_destinations": key(false, "Mail may be delivered to servers at private and local addresses"),
+  "email_routing.rules_max": key(200, "Routing rules of a zone", positive),
+  "email_routing.addresses_max": key(200, "Destination addresses of the account", positive),
   "durable_objects.object_max_bytes": key(10 * 1024 ** 3, "Largest database of a Durable Object", positive),
   "durable_objects.value_max_bytes": key(2 * 1024 ** 2, "Largest value, bound parameters of a statement together", positive),
   "durable_objects.history_interval_s": key(

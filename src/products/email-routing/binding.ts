@@ -7,9 +7,16 @@ import { z } from "zod";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { BindingCompiler, CapabilityMint, Claims } from "../../kernel/product.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
+import { parseAddress } from "./addresses.ts";
+import type { Destinations } from "./destinations.ts";
 import { emailError } from "./errors.ts";
+import { signed } from "./forward.ts";
+import type { SigningKeys } from "./keys.ts";
+import type { Outbound } from "./outbound.ts";
 import { builderSchema, builtMessage, MESSAGE_MAX_BYTES, type Outgoing, rawMessage, type SendRules } from "./outgoing.ts";
+import { Refusal } from "./refusal.ts";
 import type { Sent } from "./sent.ts";
+import type { SettingsStore } from "./settings.ts";
 
 const MODULE = "freehold:send-email";
 /** Attachments travel in base64. */
@@ -42,15 +49,49 @@ export function emailBinding(mint: CapabilityMint): BindingCompiler {
   };
 }
 
+export interface SendParts {
+  readonly sent: Sent;
+  readonly outbound: Outbound;
+  readonly settings: SettingsStore;
+  readonly destinations: Destinations;
+  readonly keys: SigningKeys;
+}
+
+/**
+ * Delivers a message and keeps a copy. Where mail leaves the platform its recipients must be verified and its sender must be
+ * of a domain with Email Routing, as documented; where it stays here, nobody is bothered by it.
+ */
+async function dispatchMessage(
+  { sent, outbound, settings, destinations, keys }: SendParts,
+  worker: string,
+  message: Outgoing,
+): Promise<void> {
+  if (!outbound.delivers) return sent.keep(worker, message);
+  const domain = parseAddress(message.sender)?.domain;
+  const zone = domain === undefined ? undefined : settings.zoneOf(domain);
+  if (zone === undefined) throw emailError("sender", `email from ${message.sender} not allowed`);
+  const stranger = message.recipients.find((recipient) => !destinations.verified(recipient));
+  if (stranger !== undefined) throw emailError("recipient", `email to ${stranger} not allowed`);
+  const raw = await signed(message.raw, [await keys.of(zone.name)]);
+  try {
+    for (const recipient of message.recipients) await outbound.deliver(message.sender, recipient, raw);
+  } catch (error) {
+    if (error instanceof Refusal)
+      throw emailError("notDelivered", `email was refused: ${error.responseCode} ${error.message}`, { cause: error });
+    throw error;
+  }
+  await sent.keep(worker, { ...message, raw });
+}
+
 /** Takes a message of a binding: `POST /raw?from=…&to=…` with its bytes, or `POST /message` with the builder's JSON. */
-export async function takeMessage(sent: Sent, claims: Claims, request: IncomingMessage, response: ServerResponse): Promise<void> {
+export async function takeMessage(parts: SendParts, claims: Claims, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const answer = (status: number, body: object): void => {
     const text = JSON.stringify(body);
     response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(text) }).end(text);
   };
   try {
     const message = await read(JSON.parse(claims.rules as string) as SendRules, request);
-    await sent.keep(claims.worker as string, message);
+    await dispatchMessage(parts, claims.worker as string, message);
     answer(200, { messageId: message.messageId });
   } catch (error) {
     if (!(error instanceof PlatformError) || response.headersSent) throw error;

@@ -88,7 +88,8 @@ export async function rawMessage(rules: SendRules, sender: string, to: string | 
   return { sender, recipients: [recipient], subject: head.subject ?? "", messageId: head.messageId, raw };
 }
 
-async function parseHead(raw: Uint8Array) {
+/** The headers of a message, without its body. Throws `emailRouting.unparsable`. */
+export async function parseHead(raw: Uint8Array) {
   const text = Buffer.from(raw.buffer, raw.byteOffset, Math.min(raw.byteLength, HEAD_MAX_BYTES));
   const end = /\r?\n\r?\n/.exec(text.toString("latin1"));
   if (end === null && raw.byteLength > HEAD_MAX_BYTES) throw emailError("unparsable", "could not parse email: its head has no end");

@@ -4,7 +4,7 @@
  */
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import type { BlobId, LocalFile } from "../../kernel/blobs/blobs.ts";
+import type { BlobId } from "../../kernel/blobs/blobs.ts";
 import type { LocalFiles } from "../../kernel/capabilities.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { R2 } from "./context.ts";

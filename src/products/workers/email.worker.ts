@@ -4,15 +4,11 @@
  */
 const RAW = "EmailMessage::raw";
 
+/** What `new` gives is a plain object, since one of a class could not be passed to another isolate: `message.reply()` is a call. */
 class EmailMessage {
-  readonly from: string;
-  readonly to: string;
-  readonly [RAW]: ReadableStream | string;
-
-  constructor(from: string, to: string, raw: ReadableStream | string) {
-    this.from = from;
-    this.to = to;
-    this[RAW] = raw;
+  constructor(from: string, to: string | null, raw: ReadableStream | string) {
+    // biome-ignore lint/correctness/noConstructorReturn: see above.
+    return { from, to, [RAW]: raw };
   }
 }
 

@@ -2,8 +2,9 @@
  * Events from outside HTTP to Workers: each goes to the dispatcher in the process of the script's current version
  * (`dispatcher.worker.ts`), which is started for it, and is answered when the handler has ended.
  */
+import { randomUUID } from "node:crypto";
 import { Client } from "undici";
-import type { QueueBatch, QueueBatchResult } from "../../kernel/capabilities.ts";
+import type { EmailActions, EmailResult, IncomingEmail, QueueBatch, QueueBatchResult } from "../../kernel/capabilities.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Exceeded } from "../../kernel/workerd/runtime.ts";
 import type { InvocationStatus, Invocations } from "./invocations.ts";
@@ -18,6 +19,10 @@ export interface Events {
   scheduled(scriptName: string, event: { cron: string; scheduledTime: number; intervalMs?: number }): Promise<{ outcome: string }>;
   /** Rejects when the batch did not reach the handler. */
   queue(scriptName: string, batch: QueueBatch): Promise<QueueBatchResult>;
+  /** Never rejects, as `scheduled`. */
+  email(scriptName: string, message: IncomingEmail, actions: EmailActions): Promise<EmailResult>;
+  /** The actions of an `email` event that is under way, by the id that its process was given. */
+  emailActions(id: string): EmailActions | undefined;
 }
 
 const failed: QueueBatchResult = { outcome: "exception", ackAll: false, retryBatch: { retry: false }, explicitAcks: [], retryMessages: [] };
@@ -28,7 +33,7 @@ export function createEvents(serving: Serving, log: Log, invocations: Invocation
   async function post<T extends { outcome: string }>(
     scriptName: string,
     path: string,
-    body: unknown,
+    body: string | Uint8Array,
     intervalMs = 0,
   ): Promise<T | Exceeded | undefined> {
     const lease = await serving.lease(scriptName);
@@ -38,7 +43,7 @@ export function createEvents(serving: Serving, log: Log, invocations: Invocation
     let status: InvocationStatus = "exceededResources";
     const client = new Client("http://events", { socketPath: lease.socket("events"), headersTimeout: timeoutMs });
     try {
-      const answer = await client.request({ method: "POST", path, body: JSON.stringify(body) });
+      const answer = await client.request({ method: "POST", path, body });
       if (answer.statusCode === 200) {
         const result = (await answer.body.json()) as T;
         status = result.outcome === "ok" ? "success" : "scriptThrewException";
@@ -59,11 +64,14 @@ export function createEvents(serving: Serving, log: Log, invocations: Invocation
     }
   }
 
+  /** Of `email` events under way. The ids are secrets: whoever knows one acts on its message. */
+  const mails = new Map<string, EmailActions>();
+
   return {
     async scheduled(scriptName, event) {
       try {
         const { intervalMs, ...body } = event;
-        const result = (await post<{ outcome: string }>(scriptName, "/scheduled", body, intervalMs)) ?? "exception";
+        const result = (await post<{ outcome: string }>(scriptName, "/scheduled", JSON.stringify(body), intervalMs)) ?? "exception";
         return typeof result === "string" ? { outcome: result } : result;
       } catch (error) {
         log.warn("event.not_delivered", { worker: scriptName, cron: event.cron, error });
@@ -72,8 +80,22 @@ export function createEvents(serving: Serving, log: Log, invocations: Invocation
     },
     async queue(scriptName, batch) {
       const messages = batch.messages.map(({ body, ...message }) => ({ ...message, body: Buffer.from(body).toString("base64") }));
-      const result = (await post<QueueBatchResult>(scriptName, "/queue", { ...batch, messages })) ?? failed;
+      const result = (await post<QueueBatchResult>(scriptName, "/queue", JSON.stringify({ ...batch, messages }))) ?? failed;
       return typeof result === "string" ? { ...failed, outcome: result } : result;
     },
+    async email(scriptName, { from, to, raw }, actions) {
+      const id = randomUUID();
+      mails.set(id, actions);
+      try {
+        const result = (await post<EmailResult>(scriptName, `/email?${new URLSearchParams({ id, from, to })}`, raw)) ?? "exception";
+        return typeof result === "string" ? { outcome: result } : result;
+      } catch (error) {
+        log.warn("event.not_delivered", { worker: scriptName, to, error });
+        return { outcome: "exception" };
+      } finally {
+        mails.delete(id);
+      }
+    },
+    emailActions: (id) => mails.get(id),
   };
 }

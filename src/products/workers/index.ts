@@ -14,6 +14,7 @@ import { CpuMeter } from "./cpu-meter.ts";
 import { createCron } from "./cron.ts";
 import { DailyLimit, dayOf } from "./daily-limit.ts";
 import { createDeployer } from "./deploy.ts";
+import { actOnEmail } from "./email-actions.ts";
 import { createEvents } from "./events.ts";
 import { type Killed, workerHosts } from "./http.ts";
 import { traceReceiver } from "./internal.ts";
@@ -143,6 +144,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
         const scheme = request.headers[PROTO_HEADER] === "https" ? "https" : "http";
         return origins.passOut({ name: String(claims.script), strict: claims.strict === true }, request, response, scheme);
       }
+      if (claims.kind === "email") return actOnEmail(events, request, response);
       return traces.receive(claims, request, response);
     },
     datasets: { workersInvocationsAdaptive: invocations.dataset },

@@ -295,15 +295,17 @@ function dispatcher({ kernel, subdomain }: PlanContext, { script, version, zones
   const strict = isStrict(version);
   const own = [...zones, `workers.${kernel.urls.domain}`, `${subdomain()}.workers.dev`];
   return [
+    kernel.mint.node("freehold-email-actions", { kind: "email" }),
     kernel.mint.node("freehold-own-hosts", { kind: "own-host", script: script.name, strict }, { forwardedProtoHeader: PROTO_HEADER }),
     {
       name: DISPATCHER,
       worker: {
         modules: workerModules(import.meta.url, "./dispatcher.worker.ts", "./outbound.worker.ts"),
         compatibilityDate: OWN_COMPATIBILITY_DATE,
-        compatibilityFlags: ["service_binding_extra_handlers", "connect_pass_through"],
+        compatibilityFlags: ["service_binding_extra_handlers", "connect_pass_through", "rpc"],
         bindings: [
           { name: "USER", service: USER },
+          { name: "ACTIONS", service: "freehold-email-actions" },
           { name: "PLATFORM", service: "freehold-own-hosts" },
           { name: "OWN", json: JSON.stringify(own) },
         ],

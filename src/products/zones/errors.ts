@@ -13,5 +13,8 @@ export const zonesError = defineErrors("zones", {
   invalidA: { status: 400, apiCode: 9005, message: "Content for A record must be a valid IPv4 address." },
   invalidAaaa: { status: 400, apiCode: 9006, message: "Content for AAAA record must be a valid IPv6 address." },
   invalidCname: { status: 400, apiCode: 9007, message: "Content for CNAME record is invalid." },
+  invalidMx: { status: 400, apiCode: 9009, message: "Content for MX record must be a hostname." },
+  invalidTxt: { status: 400, apiCode: 9021, message: "Content for TXT record is invalid." },
+  managedRecord: { status: 400, apiCode: 890, message: "This record is locked by the product that manages it." },
   tooManyRecords: { status: 400, apiCode: 81045, message: "Record quota exceeded." },
 });

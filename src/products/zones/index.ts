@@ -25,6 +25,8 @@ export const zones = {
       offers: {
         zones: {
           ...store,
+          records: records.of,
+          manage: async (zoneId, ...rest) => records.manage(store.require(zoneId), ...rest),
           origin: (host) => (store.ofHost(host) === undefined ? undefined : records.origin(host)),
         },
       },

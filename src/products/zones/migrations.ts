@@ -27,4 +27,11 @@ export const migrations: readonly Migration[] = [
       );
       CREATE INDEX zones_records_zone ON zones_records (zone_id)`,
   },
+  {
+    name: "0003-mail-records",
+    sql: `
+      ALTER TABLE zones_records ADD COLUMN priority INTEGER;   -- of MX records
+      ALTER TABLE zones_records ADD COLUMN manager TEXT;       -- the product that keeps the record
+      ALTER TABLE zones_records ADD COLUMN locked INTEGER NOT NULL DEFAULT 0`,
+  },
 ];

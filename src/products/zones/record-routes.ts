@@ -1,18 +1,16 @@
-/** REST routes of DNS records: `/zones/{zone}/dns_records`. Only records that name an origin: A, AAAA, CNAME. */
+/** REST routes of DNS records: `/zones/{zone}/dns_records`. Those that name an origin (A, AAAA, CNAME), and those of mail (MX, TXT). */
 import { z } from "zod";
 import { numberedPage } from "../../kernel/api/envelope.ts";
 import type { Zone } from "../../kernel/capabilities.ts";
 import { platformError } from "../../kernel/errors.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
-import type { DnsRecord, RecordContent, RecordStore, RecordType } from "./records.ts";
+import { type DnsRecord, type RecordContent, type RecordStore, type RecordType, TTL_AUTO } from "./records.ts";
 import type { ZoneStore } from "./store.ts";
 
 const READ = ["DNS Read", "DNS Write"] as const;
 const WRITE = ["DNS Write"] as const;
 const RECORDS = "/zones/:zone/dns_records";
-const TYPES: readonly string[] = ["A", "AAAA", "CNAME"] satisfies RecordType[];
-/** "Automatic". */
-const TTL_AUTO = 1;
+const TYPES: readonly string[] = ["A", "AAAA", "CNAME", "MX", "TXT"] satisfies RecordType[];
 
 const schema = z.object({
   type: z.string(),
@@ -21,6 +19,7 @@ const schema = z.object({
   ttl: z.number().int().min(1).max(86_400).default(TTL_AUTO),
   proxied: z.boolean().default(false),
   comment: z.string().max(500).nullish(),
+  priority: z.number().int().min(0).max(65_535).nullish(),
 });
 
 export function recordRoutes(zones: ZoneStore, records: RecordStore): Route[] {
@@ -36,10 +35,11 @@ export function recordRoutes(zones: ZoneStore, records: RecordStore): Route[] {
     return {
       type: given.type as RecordType,
       name: name === "@" ? zone.name : within ? name : `${name}.${zone.name}`,
-      content: given.content.toLowerCase().replace(/\.$/, ""),
+      content: given.type === "TXT" ? given.content : given.content.toLowerCase().replace(/\.$/, ""),
       ttl: given.ttl,
       proxied: given.proxied,
       comment: given.comment ?? null,
+      priority: given.type === "MX" ? (given.priority ?? 0) : null,
     };
   }
 
@@ -48,11 +48,12 @@ export function recordRoutes(zones: ZoneStore, records: RecordStore): Route[] {
     name: record.name,
     type: record.type,
     content: record.content,
-    proxiable: true,
+    proxiable: record.type !== "MX" && record.type !== "TXT",
     proxied: record.proxied,
     ttl: record.ttl,
+    ...(record.priority !== null && { priority: record.priority }),
     settings: {},
-    meta: {},
+    meta: record.manager === null ? {} : { [record.manager]: true, read_only: record.locked },
     comment: record.comment,
     tags: [],
     created_on: new Date(record.created_on).toISOString(),
@@ -105,10 +106,12 @@ export function recordRoutes(zones: ZoneStore, records: RecordStore): Route[] {
         const zone = zoneOf(c);
         const old = one(c);
         const change = await c.json(schema.partial());
-        const { type, name, content, ttl, proxied, comment } = old;
+        const { type, name, content, ttl, proxied, comment, priority } = old;
         // Defaults of the schema are for new records.
         const given = Object.fromEntries(Object.entries(change).filter(([key]) => change[key as keyof typeof change] !== undefined));
-        return view(await records.replace(zone, old.id, contentOf(zone, { type, name, content, ttl, proxied, comment, ...given })));
+        return view(
+          await records.replace(zone, old.id, contentOf(zone, { type, name, content, ttl, proxied, comment, priority, ...given })),
+        );
       },
     },
     {

@@ -9,7 +9,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
 import { zonesError } from "./errors.ts";
 
-export interface ZoneStore extends Omit<Zones, "origin"> {
+export interface ZoneStore extends Omit<Zones, "origin" | "records" | "manage"> {
   /** Throws `zones.exists`, `zones.invalidName`, `zones.tooMany`. */
   create(name: string): Promise<Zone>;
   /** Throws `zones.notFound`. */
