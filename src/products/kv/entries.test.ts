@@ -8,6 +8,7 @@ import { openDirectoryBlobs } from "../../kernel/blobs/directory.ts";
 import { leaseMigrations, openBlobLeases } from "../../kernel/blobs/leases.ts";
 import { openLog } from "../../kernel/log.ts";
 import { openSqliteMeta } from "../../kernel/meta/sqlite.ts";
+import { sealing } from "../../kernel/sealing.ts";
 import { writeRate } from "../../kernel/write-rate.ts";
 import { INLINE_MAX_BYTES, openEntries, successor } from "./entries.ts";
 import { kvError } from "./errors.ts";
@@ -38,7 +39,7 @@ async function open(t: TestContext) {
     clock,
     sweeper,
     blobFiles,
-    entries: openEntries(meta, blobs, leases, clock),
+    entries: openEntries({ meta, blobs, leases, sealing: sealing(Buffer.alloc(32, 5)), clock }),
     count: async (table: string) => (await meta.get<{ n: number }>(`SELECT count(*) AS n FROM ${table}`))?.n,
   };
 }

@@ -2,7 +2,9 @@
  * KV: namespaces of keys with values up to 25 MiB, for Workers by binding and for everyone by REST. Rows and small
  * values lie in meta, large values in blobs; `README.md` has the guarantees and why the engine runs in Node.
  */
+
 import type { Product } from "../../kernel/product.ts";
+import { sealing } from "../../kernel/sealing.ts";
 import { writeRate } from "../../kernel/write-rate.ts";
 import { kvBinding } from "./binding.ts";
 import type { KvEngine } from "./engine.ts";
@@ -24,12 +26,12 @@ export const kv = {
     { id: "8b47d2786a534c08a1f94ee8f9f599ef", name: "Workers KV Storage Read", scopes: ["com.cloudflare.api.account"] },
     { id: "f7f0eda5697f475c90846e879bab8666", name: "Workers KV Storage Write", scopes: ["com.cloudflare.api.account"] },
   ],
-  async start({ meta, blobs, leases, clock, config, log, mint, get }) {
+  async start({ meta, blobs, leases, secrets, clock, config, log, mint, get }) {
     const queues = get("queueSender");
     queues.addEventSource("kv", namespaceEvents);
     const usage = openUsage(meta, clock, log);
     const engine: KvEngine = {
-      entries: usage.counted(openEntries(meta, blobs, leases, clock)),
+      entries: usage.counted(openEntries({ meta, blobs, leases, sealing: sealing(secrets.derive("kv values")), clock })),
       namespaces: await openNamespaces(meta, clock, config["kv.namespaces_max"], queues.announce),
       blobs,
       clock,

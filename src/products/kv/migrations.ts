@@ -50,4 +50,11 @@ export const migrations: readonly Migration[] = [
       CREATE INDEX kv_usage_hour ON kv_usage (hour);
     `,
   },
+  {
+    name: "0003-sealed-values",
+    sql: `
+      -- 1: the value, or its blob, is encrypted (kernel/sealing.ts)
+      ALTER TABLE kv_entries ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ];

@@ -67,7 +67,7 @@ async function get(engine: KvEngine, namespace: string, key: Uint8Array, params:
     response.writeHead(200, head).end(entry.value);
     return;
   }
-  const stream = await engine.blobs.read(entry.blob);
+  const stream = await engine.entries.stream(entry.blob, entry);
   response.writeHead(200, head);
   await pipeline(stream, response);
 }

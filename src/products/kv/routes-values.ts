@@ -135,13 +135,13 @@ async function listKeys({ entries, namespaces }: KvEngine, context: RequestConte
   };
 }
 
-async function getValue({ entries, namespaces, blobs }: KvEngine, context: RequestContext): Promise<Response> {
+async function getValue({ entries, namespaces }: KvEngine, context: RequestContext): Promise<Response> {
   const entry = await entries.read(namespaces.require(namespaceId(context)).id, keyOf(context));
   if (entry === undefined) throw kvError("keyNotFound");
   const headers = new Headers({ "content-type": "application/octet-stream", "content-length": String(entry.size) });
   if (entry.expiration !== null) headers.set("expiration", String(entry.expiration));
   if (entry.blob === null) return new Response(new Uint8Array(entry.value ?? []), { headers });
-  return new Response(Readable.toWeb(await blobs.read(entry.blob)) as ReadableStream<Uint8Array>, { headers });
+  return new Response(Readable.toWeb(await entries.stream(entry.blob, entry)) as ReadableStream<Uint8Array>, { headers });
 }
 
 async function putValue(engine: KvEngine, context: RequestContext): Promise<null> {

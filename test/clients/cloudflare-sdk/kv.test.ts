@@ -1,5 +1,8 @@
 /** KV through its REST API: the official SDK where it can say it, plain requests for what it cannot. */
 import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { after, test } from "node:test";
 import Cloudflare from "cloudflare";
 import { FormData } from "undici";
@@ -372,4 +375,46 @@ test("[kv-29] the analytics API has operations by type, latencies and what names
   const weak = await platform.token(["D1 Read"]);
   const query = `{ viewer { accounts(filter: { accountTag: "${account_id}" }) { kvStorageAdaptiveGroups(limit: 1, filter: { datetime_geq: "${date}T00:00:00Z" }) { max { keyCount } } } } }`;
   assert.notEqual((await askAnalytics(platform, query, {}, weak.value)).errors, null);
+});
+
+/** Names of the files below a directory that hold the text. */
+async function filesWith(directory: string, text: string): Promise<string[]> {
+  const files = (await readdir(directory, { recursive: true, withFileTypes: true })).filter((file) => file.isFile());
+  const paths = files.map((file) => join(file.parentPath, file.name));
+  // A file may go while the platform works.
+  const found = await Promise.all(paths.map(async (path) => (await readFile(path).catch(() => Buffer.alloc(0))).includes(text)));
+  return paths.filter((_, i) => found[i]);
+}
+
+test("[kv-33] values of every size lie encrypted on the disk, and one cannot be put in another's place", async () => {
+  const client = platform.sdk();
+  const id = await namespace("at-rest");
+  const secret = "plaintext-of-a-value";
+  const small = secret.repeat(10);
+  const large = secret.repeat(MiB / 10);
+  for (const [key, value] of [
+    ["key-on-the-disk", small],
+    ["large", large],
+    ["other", "of no interest"],
+  ] as const)
+    await client.kv.namespaces.values.update(key, { account_id, namespace_id: id, value });
+  await client.kv.namespaces.bulkUpdate(id, { account_id, body: [{ key: "bulk", value: small, base64: false }] });
+  const get = async (key: string) => {
+    const answer = await fetch(api(`${base}/${id}/values/${key}`), { headers: bearer() });
+    return answer.status === 200 ? answer.text() : answer.status;
+  };
+  assert.deepEqual([await get("key-on-the-disk"), await get("large"), await get("bulk")], [small, large, small]);
+  const directory = platform.ready.data_dir;
+  assert.notDeepEqual(await filesWith(directory, "key-on-the-disk"), [], "the search looks where the data is");
+  assert.deepEqual(await filesWith(directory, secret), []);
+  await platform.stop();
+  assert.deepEqual(await filesWith(directory, secret), []);
+  const meta = new DatabaseSync(join(directory, "meta.sqlite"));
+  meta.exec(
+    `UPDATE kv_entries SET value = (SELECT value FROM kv_entries WHERE key = CAST('bulk' AS BLOB)) WHERE key = CAST('other' AS BLOB)`,
+  );
+  meta.close();
+  platform.expectErrors(/unable to authenticate data/);
+  await platform.restart();
+  assert.deepEqual([await get("key-on-the-disk"), await get("large"), await get("other")], [small, large, 500]);
 });
