@@ -2,29 +2,24 @@
  * Rows of a timeline that are not yet in a file: a table of an in-memory DuckDB, filled when it is read, queried beside the
  * files, and dropped when its rows are in one. Not durable: the journal is.
  */
-import { listValue } from "@duckdb/node-api";
 import { type Connection, literal } from "../duckdb/engine.ts";
 
 /** DuckDB types of a row's columns; JSON is stored as its text. `otherwise` is SQL for the value of a row that has none. */
 export type Columns = Readonly<Record<string, string | { readonly type: string; readonly otherwise: string }>>;
 
-/** Rows that go into the table at once. */
-const BATCH_ROWS = 2_000;
+/** Text that goes into the table at once. */
+const BATCH_BYTES = 4 * 1024 * 1024;
 
 const typeOf = (column: Columns[string]): string => (typeof column === "string" ? column : column.type);
 
 /** The type of a column in the tables and in the files. */
 export const storedType = (column: Columns[string]): string => (typeOf(column) === "JSON" ? "VARCHAR" : typeOf(column));
 
-/** JSON.stringify escapes half of a surrogate pair, and nothing else of that range; DuckDB takes no such text. */
-const wellFormed = (json: string): string =>
-  json.includes("\\ud") ? json.replace(/\\\\|\\ud[89a-f][0-9a-f]{2}/g, (found) => (found === "\\\\" ? found : "\\ufffd")) : json;
-
 export class RecentTable {
   readonly name: string;
   readonly #connection: Promise<Connection>;
   readonly #insert: string;
-  #waiting: string[] = [];
+  #waiting: Uint8Array[] = [];
   #writing: Promise<void> = Promise.resolve();
   #users = 0;
   #dropped = false;
@@ -45,7 +40,7 @@ export class RecentTable {
     );
     // A row at a time: over an array of rows from_json takes ten times as long.
     this.#insert = `INSERT INTO ${name} SELECT ${values.join(", ")} FROM (
-      SELECT from_json(text, ${literal(JSON.stringify(structure))}) AS row FROM (SELECT unnest($1) AS text))`;
+      SELECT from_json(text, ${literal(JSON.stringify(structure))}) AS row FROM (SELECT unnest(string_split($1, chr(10))) AS text))`;
     this.#connection = connection.then(async (opened) => {
       await opened.run(`CREATE TABLE ${name} (${definition.join(", ")})`);
       return opened;
@@ -54,11 +49,11 @@ export class RecentTable {
     this.#connection.catch(() => undefined);
   }
 
-  /** Rows as JSON objects, with the times of the first and the last of them. */
-  add(rows: readonly string[], bytes: number, from: number, to: number): void {
-    for (const row of rows) this.#waiting.push(wellFormed(row));
-    this.rows += rows.length;
-    this.bytes += bytes;
+  /** Rows as JSON objects, one a line, with the times of the first and the last of them. */
+  add(lines: Uint8Array, rows: number, from: number, to: number): void {
+    this.#waiting.push(lines);
+    this.rows += rows;
+    this.bytes += lines.length;
     if (from < this.from) this.from = from;
     if (to > this.to) this.to = to;
   }
@@ -100,10 +95,14 @@ export class RecentTable {
   async #write(): Promise<void> {
     const connection = await this.#connection;
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.slice(0, BATCH_ROWS);
-      await connection.run(this.#insert, [listValue(batch)]);
+      let [count, bytes] = [0, 0];
+      while (count < this.#waiting.length && bytes < BATCH_BYTES) bytes += (this.#waiting[count++] as Uint8Array).length;
+      const texts = this.#waiting
+        .slice(0, count)
+        .map((lines) => Buffer.from(lines.buffer, lines.byteOffset, lines.length).toString("utf8"));
+      await connection.run(this.#insert, [texts.join("\n")]);
       // Only now: what failed is tried again with the next.
-      this.#waiting = this.#waiting.slice(batch.length);
+      this.#waiting = this.#waiting.slice(count);
     }
   }
 

@@ -81,6 +81,14 @@ export interface Timeline {
   stop(): Promise<void>;
 }
 
+/** JSON.stringify escapes half of a surrogate pair, and nothing else of that range; DuckDB takes no such text. */
+const wellFormed = (json: string): string =>
+  json.includes("\\ud") ? json.replace(/\\\\|\\ud[89a-f][0-9a-f]{2}/g, (found) => (found === "\\\\" ? found : "\\ufffd")) : json;
+
+/** The rows of a journal's entry, one a line; entries of the first version are one JSON array. */
+const rowsIn = (text: string): string[] =>
+  text.startsWith("[") ? (JSON.parse(text) as unknown[]).map((row) => wellFormed(JSON.stringify(row))) : text.split("\n");
+
 export type TimelineParts = Pick<KernelSlice, "meta" | "blobs" | "leases" | "journals" | "clock" | "log" | "directory">;
 
 export async function openTimeline(kernel: TimelineParts, options: TimelineOptions): Promise<Timeline> {
@@ -135,21 +143,21 @@ export async function openTimeline(kernel: TimelineParts, options: TimelineOptio
       end: 0,
     });
 
-  function hold({ rows, from, to }: Batch, bytes: number): Recent {
+  function hold(lines: Uint8Array, rows: number, from: number, to: number): Recent {
     const recent = tableOf();
-    recent.table.add(rows, bytes, from, to);
+    recent.table.add(lines, rows, from, to);
     if (recent.table.bytes >= options.rollBytes) seal();
     return recent;
   }
 
   function add(batch: Batch): Promise<boolean> {
     if (batch.rows.length === 0) return Promise.resolve(true);
-    const payload = Buffer.from(`[${batch.rows.join(",")}]`);
+    const payload = Buffer.from(wellFormed(batch.rows.join("\n")));
     if (held() + payload.length > options.pendingMaxBytes) {
       lost += batch.rows.length;
       return Promise.resolve(false);
     }
-    const recent = hold(batch, payload.length);
+    const recent = hold(payload, batch.rows.length, batch.from, batch.to);
     const append = journal.append(payload, batch.rows.length).then(
       (offset) => {
         recent.end = Math.max(recent.end, offset + batch.rows.length);
@@ -172,11 +180,14 @@ export async function openTimeline(kernel: TimelineParts, options: TimelineOptio
     while (offset < journal.end) {
       const entries = await journal.read(offset, READ_BYTES);
       for (const entry of entries) {
-        const rows = JSON.parse(Buffer.from(entry.payload).toString("utf8")) as { ts: number }[];
+        const rows = rowsIn(Buffer.from(entry.payload).toString("utf8"));
         offset = entry.offset + entry.count;
-        const times = rows.map(({ ts }) => ts);
-        const batch = { rows: rows.map((one) => JSON.stringify(one)), from: Math.min(...times), to: Math.max(...times) };
-        hold(batch, entry.payload.length).end = offset;
+        const times = rows.map((row) => (JSON.parse(row) as { ts: number }).ts);
+        const [from, to] = times.reduce(
+          ([a, b], ts) => [Math.min(a, ts), Math.max(b, ts)],
+          [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+        );
+        hold(Buffer.from(rows.join("\n")), rows.length, from as number, to as number).end = offset;
       }
       if (entries.length === 0) break;
     }

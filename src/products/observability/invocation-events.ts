@@ -171,7 +171,7 @@ function logRows(common: Common, service: string, sampleInterval: number, invoca
     const source = { level: "error", message: text, exception: { name, message, timestamp: time, ...(stack !== undefined && { stack }) } };
     rows.push(line(common.shared, workers, service, time, source, text, { level: "error", error: text }, sampleInterval));
   }
-  if (invocationLogs) rows.push(invocationRow(common, sampleInterval));
+  if (invocationLogs) rows.push(invocationRow(common, workers, sampleInterval));
   return rows;
 }
 
@@ -219,23 +219,28 @@ function objectIn(value: unknown): Record<string, unknown> | undefined {
   return typeof found === "object" && found !== null && !Array.isArray(found) ? (found as Record<string, unknown>) : undefined;
 }
 
-function invocationRow({ shared, workers, headers, invocation, trigger, url }: Common, sampleInterval: number): Row {
+function invocationRow({ shared, workers, headers, invocation, trigger, url }: Common, part: WorkersPart, sampleInterval: number): Row {
   const { start, end, statusCode, exceptions, outcome, channelEvents, cpuTimeMs } = invocation;
   const failed = outcome !== "ok" && outcome !== "canceled" && outcome !== "responseStreamDisconnected";
   const error = exceptions[0] === undefined ? (failed ? outcome : undefined) : `${exceptions[0].name}: ${exceptions[0].message}`;
   const message = url === undefined ? trigger : `${trigger.split(" ")[0]} ${url}`;
   const level = failed ? "error" : "info";
+  const own = {
+    cpuTimeMs,
+    wallTimeMs: end - start,
+    ...(channelEvents.length > 0 && {
+      diagnosticsChannelEvents: channelEvents.map(({ time, ...rest }) => ({ timestamp: time, ...rest })),
+    }),
+  };
   return rowOf(shared, {
     dataset: "cloudflare-workers",
     timestamp: start,
     source: { level, message },
-    workers: moreWorkers(workersPart(withHeaders(workers, headers)), {
-      cpuTimeMs,
-      wallTimeMs: end - start,
-      ...(channelEvents.length > 0 && {
-        diagnosticsChannelEvents: channelEvents.map(({ time, ...rest }) => ({ timestamp: time, ...rest })),
-      }),
-    }),
+    workers: moreWorkers(
+      part,
+      { ...withHeaders(workers, headers), ...own },
+      { "$workers.": own, "$workers.event.request.headers.": headers },
+    ),
     metadata: {
       level,
       type: "cf-worker-event",

@@ -56,9 +56,9 @@ export interface WorkersPart {
 
 /** Members of a JSON object without its braces, by type. */
 interface FieldTexts {
-  readonly s: string;
-  readonly n: string;
-  readonly b: string;
+  s: string;
+  n: string;
+  b: string;
 }
 
 const FIELDS_MAX = 400;
@@ -84,13 +84,20 @@ export const workersPart = (workers: Readonly<Record<string, unknown>>): Workers
   fields: fieldTexts(workers, "$workers."),
 });
 
-/** The same with more members. */
-export function moreWorkers({ text, fields }: WorkersPart, more: Readonly<Record<string, unknown>>): WorkersPart {
-  const added = fieldTexts(more, "$workers.");
-  return {
-    text: `${text.slice(0, -1)},${inner(JSON.stringify(more))}}`,
-    fields: { s: joined(fields.s, added.s), n: joined(fields.n, added.n), b: joined(fields.b, added.b) },
-  };
+/** The same as part of a larger whole: `more` are the fields, by their prefix, that it has besides. */
+export function moreWorkers(
+  { fields }: WorkersPart,
+  whole: Readonly<Record<string, unknown>>,
+  more: Readonly<Record<string, object>>,
+): WorkersPart {
+  const all = { ...fields };
+  for (const [prefix, value] of Object.entries(more)) {
+    const added = fieldTexts(value, prefix);
+    all.s = joined(all.s, added.s);
+    all.n = joined(all.n, added.n);
+    all.b = joined(all.b, added.b);
+  }
+  return { text: JSON.stringify(whole), fields: all };
 }
 
 export interface EventParts {
@@ -201,5 +208,15 @@ export const templateOf = (message: string): string =>
     .replace(/\b(?=[0-9a-f]*\d)[0-9a-f]{16,}\b/gi, "<HEX>")
     .replace(/\d+(?:\.\d+)?/g, "<NUM>");
 
-export const fingerprintOf = (service: string, template: string): string =>
-  createHash("sha256").update(`${service}\n${template}`).digest("hex").slice(0, 32);
+/** Of a line's service and template; most lines have one of few. */
+export function fingerprintOf(service: string, template: string): string {
+  const key = `${service}\n${template}`;
+  const known = fingerprints.get(key);
+  if (known !== undefined) return known;
+  const fingerprint = createHash("sha256").update(key).digest("hex").slice(0, 32);
+  if (fingerprints.size >= FINGERPRINTS_MAX) fingerprints.clear();
+  fingerprints.set(key, fingerprint);
+  return fingerprint;
+}
+const fingerprints = new Map<string, string>();
+const FINGERPRINTS_MAX = 2_000;
