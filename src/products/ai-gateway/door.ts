@@ -9,13 +9,16 @@ import { readBody } from "../../kernel/api/body.ts";
 import type { Principal } from "../../kernel/api/tokens.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
+import type { DynamicRoutes } from "./dynamic-routes.ts";
 import { gatewayError } from "./errors.ts";
-import { type Caller, type Exchange, failureBody, type Step } from "./exchange.ts";
+import { type Caller, type Exchange, failureBody, type Step, type Steps } from "./exchange.ts";
 import { DEFAULT_GATEWAY, type Gateway, type Gateways } from "./gateways.ts";
 import type { Keys } from "./keys.ts";
-import { type HeaderValues, type StepConfig, stepOptions } from "./options.ts";
+import type { Limiter } from "./limiter.ts";
+import { type HeaderValues, metadataIn, type StepConfig, stepOptions } from "./options.ts";
 import { prices } from "./prices.ts";
 import { chatUrl, type Provider, type Providers, upstreamUrl } from "./providers.ts";
+import { walk } from "./route-graph.ts";
 import { forwardedHeaders } from "./upstream.ts";
 
 export const RUN = ["AI Gateway Run", "AI Gateway Write"];
@@ -45,11 +48,13 @@ export interface DoorParts {
   readonly providers: Providers;
   readonly keys: Keys;
   readonly exchange: Exchange;
+  readonly dynamic: DynamicRoutes;
+  readonly limiter: Limiter;
 }
 
 export type Door = ReturnType<typeof openDoor>;
 
-export function openDoor({ kernel, gateways, providers, keys, exchange }: DoorParts) {
+export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic, limiter }: DoorParts) {
   const { auth, config } = kernel;
   const bodyLimits = { maxBytes: config["ai_gateway.request_max_bytes"], idleTimeoutMs: config["gateway.body_idle_timeout_ms"] };
 
@@ -104,17 +109,20 @@ export function openDoor({ kernel, gateways, providers, keys, exchange }: DoorPa
     return { ...others, [header]: `${prefix}${secret}` };
   }
 
-  interface Asked {
-    readonly provider: Provider;
-    readonly url: string;
+  interface Shared {
     readonly path: string;
     readonly method: string;
     readonly headers: Record<string, string>;
-    readonly body: Buffer | undefined;
-    readonly model: string;
     /** Headers that say how, the nearest first. */
     readonly layers: readonly HeaderValues[];
     readonly config?: StepConfig;
+  }
+
+  interface Asked extends Shared {
+    readonly provider: Provider;
+    readonly url: string;
+    readonly body: Buffer | undefined;
+    readonly model: string;
   }
 
   async function stepOf(gateway: Gateway, asked: Asked): Promise<Step> {
@@ -124,35 +132,59 @@ export function openDoor({ kernel, gateways, providers, keys, exchange }: DoorPa
     return { request: { provider, url, method, headers, body }, options, path, model };
   }
 
-  /** A chat completion in OpenAI's form: the model names the provider. */
-  function compatible(body: Buffer): { provider: Provider; url: string; model: string; body: Buffer } {
+  /** A chat completion in OpenAI's form: the model names the provider, or a dynamic route. */
+  async function compatible(gateway: Gateway, body: Buffer, shared: Shared): Promise<Steps> {
     const asked = jsonOf(body);
     if (typeof asked.model !== "string") throw gatewayError("invalidRequest", "The body must have a model: provider/model");
-    if (asked.model.startsWith("dynamic/"))
-      throw gatewayError("notImplemented", "Dynamic routes are not implemented by this version of Freehold");
+    if (asked.model.startsWith("dynamic/")) return routed(gateway, asked.model.slice("dynamic/".length), asked, shared);
     const { provider, model } = providers.ofModel(asked.model);
-    return { provider, url: chatUrl(provider), model, body: Buffer.from(JSON.stringify({ ...asked, model })) };
+    const renamed = Buffer.from(JSON.stringify({ ...asked, model }));
+    return inOrder([await stepOf(gateway, { ...shared, provider, url: chatUrl(provider), model, body: renamed })]);
   }
 
-  async function universal(gateway: Gateway, request: HeaderValues, body: Buffer): Promise<Step[]> {
+  /** The models of a dynamic route, as far as they are asked for. */
+  function routed(gateway: Gateway, name: string, asked: Record<string, unknown>, shared: Shared): Steps {
+    const { id, elements } = dynamic.deployed(gateway.id, name);
+    const metadata = metadataIn(shared.layers);
+    const subject = { body: asked, headers: Object.assign({}, ...shared.layers.toReversed()), metadata };
+    const models = walk({ elements, name: `${gateway.id}/${id}`, subject, limiter, random: Math.random });
+    return async () => {
+      const { value: choice, done } = models.next();
+      if (done || choice === undefined) return undefined;
+      const provider = providers.require(choice.provider);
+      const body = Buffer.from(JSON.stringify({ ...asked, model: choice.model }));
+      const config = { maxAttempts: choice.attempts, ...(choice.timeoutMs !== undefined && { requestTimeout: choice.timeoutMs }) };
+      const step = await stepOf(gateway, { ...shared, provider, url: chatUrl(provider), model: choice.model, body, config });
+      return { ...step, charge: choice.charge };
+    };
+  }
+
+  async function universal(gateway: Gateway, request: HeaderValues, body: Buffer): Promise<Steps> {
     const parsed = z.array(universalStep).min(1).max(STEPS_MAX).safeParse(parseJson(body));
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
       throw gatewayError("invalidRequest", `The body must be an array of requests: ${issue?.path.join(".")}: ${issue?.message}`);
     }
-    return Promise.all(
-      parsed.data.map(async (one) => {
+    const sources = await Promise.all(
+      parsed.data.map(async (one): Promise<Steps> => {
         const own = Object.fromEntries(Object.entries(one.headers).map(([name, value]) => [name.toLowerCase(), String(value)]));
         const { rest } = await identify(own);
         const headers = { "content-type": "application/json", ...forwardedHeaders(rest) };
         const query = Buffer.from(JSON.stringify(one.query ?? {}));
-        const shared = { method: "POST", headers, layers: [own, request], config: one.config };
-        if (one.provider === "compat") return stepOf(gateway, { ...compatible(query), path: one.endpoint, ...shared });
+        const shared: Shared = { path: one.endpoint, method: "POST", headers, layers: [own, request], config: one.config };
+        if (one.provider === "compat") return compatible(gateway, query, shared);
         const provider = providers.require(one.provider);
         const url = upstreamUrl(provider, one.endpoint);
-        return stepOf(gateway, { provider, url, path: one.endpoint, model: modelIn(query), body: query, ...shared });
+        return inOrder([await stepOf(gateway, { ...shared, provider, url, model: modelIn(query), body: query })]);
       }),
     );
+    return async () => {
+      for (;;) {
+        const step = await sources[0]?.();
+        if (step !== undefined || sources.length === 0) return step;
+        sources.shift();
+      }
+    };
   }
 
   async function single(
@@ -162,18 +194,19 @@ export function openDoor({ kernel, gateways, providers, keys, exchange }: DoorPa
     method: string,
     headers: HeaderValues,
     body: Buffer,
-  ): Promise<Step> {
-    const shared = { method, headers: forwardedHeaders(headers), layers: [headers] };
+  ): Promise<Steps> {
     const [slug, ...segments] = rest.split("/");
     const path = segments.join("/");
+    const shared: Shared = { path, method, headers: forwardedHeaders(headers), layers: [headers] };
     if (slug === "compat") {
       if (!/^(v1\/)?chat\/completions$/.test(path))
         throw gatewayError("invalidRequest", `There is no endpoint compat/${path.slice(0, 100)}`);
-      return stepOf(gateway, { ...compatible(body), path, ...shared });
+      return compatible(gateway, body, shared);
     }
     const provider = providers.require(slug as string);
     const url = upstreamUrl(provider, `${path}${search}`);
-    return stepOf(gateway, { provider, url, path, model: modelIn(body), body: body.byteLength === 0 ? undefined : body, ...shared });
+    const asked: Asked = { ...shared, provider, url, model: modelIn(body), body: body.byteLength === 0 ? undefined : body };
+    return inOrder([await stepOf(gateway, asked)]);
   }
 
   /** Answers a request for what stands behind the gateway in its URL. `trusted`: it came by a Worker's binding. */
@@ -194,7 +227,7 @@ export function openDoor({ kernel, gateways, providers, keys, exchange }: DoorPa
     if (request.method === "GET" && /^compat\/(v1\/)?models$/.test(path)) return answerModels(response);
     const body = await readBody(request, bodyLimits);
     if (path === "") return exchange.run(gateway, await universal(gateway, rest, body), caller, response, true);
-    await exchange.run(gateway, [await single(gateway, path, search, request.method as string, rest, body)], caller, response);
+    await exchange.run(gateway, await single(gateway, path, search, request.method as string, rest, body), caller, response);
   }
 
   return {
@@ -230,6 +263,12 @@ function answerModels(response: ServerResponse): void {
   }));
   const text = JSON.stringify({ object: "list", data });
   response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) }).end(text);
+}
+
+/** Steps that are known from the start. */
+function inOrder(steps: readonly Step[]): Steps {
+  const left = [...steps];
+  return async () => left.shift();
 }
 
 const flat = (headers: IncomingMessage["headers"]): Record<string, string> =>

@@ -26,7 +26,12 @@ export interface Step {
   /** As the client asked for it, below the provider. */
   readonly path: string;
   readonly model: string;
+  /** Hears what the request has cost. */
+  readonly charge?: (cost: number) => void;
 }
+
+/** The steps of a request, each asked for when the one before has failed. */
+export type Steps = () => Promise<Step | undefined>;
 
 export interface Caller {
   readonly authenticated: boolean;
@@ -71,13 +76,14 @@ export function openExchange({ upstreams, cache, limiter, logs, clock }: Exchang
   /** Notes what became of a step. */
   function note(gateway: Gateway, caller: Caller, step: Step, at: number, outcome: Outcome): void {
     const { options, request } = step;
-    if (!options.collectLog) return;
     const contentType = outcome.headers["content-type"] ?? "";
     const requestBody = request.body ?? Buffer.alloc(0);
     const success = outcome.status < 400;
     const usage = usageOf(contentType, outcome.body ?? Buffer.alloc(0));
     const model = step.model || usage.model || "";
-    const priced = { ...usage, model: usage.model ?? step.model };
+    const cost = success ? costOf({ ...usage, model: usage.model ?? step.model }, options.customCost, outcome.cached) : null;
+    if (cost !== null) step.charge?.(cost);
+    if (!options.collectLog) return;
     logs.add(gateway, {
       id: outcome.logId,
       eventId: options.eventId,
@@ -93,7 +99,7 @@ export function openExchange({ upstreams, cache, limiter, logs, clock }: Exchang
       step: at,
       tokensIn: usage.tokensIn,
       tokensOut: usage.tokensOut,
-      cost: success ? costOf(priced, options.customCost, outcome.cached) : null,
+      cost,
       customCost: options.customCost !== undefined && !outcome.cached,
       metadata: options.metadata,
       authenticated: caller.authenticated,
@@ -125,61 +131,79 @@ export function openExchange({ upstreams, cache, limiter, logs, clock }: Exchang
   }
 
   return {
-    /** `universal`: the answer tells which step it is of. Throws what the last step failed with. */
-    async run(gateway: Gateway, steps: readonly Step[], caller: Caller, response: ServerResponse, universal = false): Promise<void> {
+    /** `universal`: the answer tells which step it is of. */
+    async run(gateway: Gateway, next: Steps, caller: Caller, response: ServerResponse, universal = false): Promise<void> {
       const gone = new AbortController();
       response.once("close", () => gone.abort());
-      for (const [at, step] of steps.entries()) {
-        const last = at === steps.length - 1;
-        const startedAt = clock.now();
-        const logId = newLogId(startedAt);
-        const marks: Record<string, string> = {
-          "cf-aig-log-id": logId,
-          "cf-aig-event-id": step.options.eventId,
-          "cf-aig-model": step.model,
-          "cf-aig-provider": step.request.provider.slug,
-          ...(universal && { "cf-aig-step": String(at) }),
-        };
-        let answer: Answer;
-        try {
-          answer = await answerOf(gateway, step, gone.signal);
-        } catch (error) {
-          if (!(error instanceof PlatformError)) {
-            if (gone.signal.aborted) return;
-            throw error;
-          }
-          const failure = Buffer.from(JSON.stringify(failureBody(error)));
-          const headers = { "content-type": "application/json" };
-          const { status } = error.spec;
-          note(gateway, caller, step, at, { logId, startedAt, status, headers, body: failure, size: failure.byteLength, cached: false });
-          if (!last) continue;
-          response.writeHead(status, { ...headers, ...marks, "content-length": failure.byteLength }).end(failure);
-          return;
-        }
-        const outcome = { logId, startedAt, status: answer.status, headers: answer.headers, cached: answer.cached };
-        if (!last && answer.status >= 400) {
-          const body = await readAll(answer.body);
-          note(gateway, caller, step, at, { ...outcome, body, size: body.byteLength });
-          continue;
-        }
-        const cacheStatus = step.options.cacheTtl === 0 ? {} : { "cf-aig-cache-status": answer.cached ? "HIT" : "MISS" };
-        response.writeHead(answer.status, { ...answer.headers, ...marks, ...cacheStatus });
-        // The head goes out before the body's first piece.
-        response.flushHeaders();
-        try {
-          const { body, size } = await pass(answer, response);
-          if (answer.key !== undefined && answer.status === 200 && body !== undefined) keep(gateway, step, answer, answer.key, body);
-          note(gateway, caller, step, at, { ...outcome, body, size });
-        } catch {
-          // Whichever side ended it: the client sees a response that is cut off.
-          answer.body.destroy();
-          response.destroy();
-          note(gateway, caller, step, at, { ...outcome, status: 499, body: undefined, size: 0 });
-        }
-        return;
+      let step = await next();
+      if (step === undefined) throw gatewayError("invalidRequest", "The route ends before any model");
+      for (let at = 0; ; at++) {
+        const following: Step | undefined = await attempt(gateway, step, at, next, caller, response, universal, gone.signal);
+        if (following === undefined) return;
+        step = following;
       }
     },
   };
+
+  /** Carries one step out; resolves with the next one when this one has failed and there is one. */
+  async function attempt(
+    gateway: Gateway,
+    step: Step,
+    at: number,
+    next: Steps,
+    caller: Caller,
+    response: ServerResponse,
+    universal: boolean,
+    signal: AbortSignal,
+  ): Promise<Step | undefined> {
+    const startedAt = clock.now();
+    const logId = newLogId(startedAt);
+    const marks: Record<string, string> = {
+      "cf-aig-log-id": logId,
+      "cf-aig-event-id": step.options.eventId,
+      "cf-aig-model": step.model,
+      "cf-aig-provider": step.request.provider.slug,
+      ...(universal && { "cf-aig-step": String(at) }),
+    };
+    let answer: Answer;
+    try {
+      answer = await answerOf(gateway, step, signal);
+    } catch (error) {
+      if (!(error instanceof PlatformError)) {
+        if (signal.aborted) return undefined;
+        throw error;
+      }
+      const failure = Buffer.from(JSON.stringify(failureBody(error)));
+      const headers = { "content-type": "application/json" };
+      const { status } = error.spec;
+      note(gateway, caller, step, at, { logId, startedAt, status, headers, body: failure, size: failure.byteLength, cached: false });
+      const following = await next();
+      if (following === undefined) response.writeHead(status, { ...headers, ...marks, "content-length": failure.byteLength }).end(failure);
+      return following;
+    }
+    const outcome = { logId, startedAt, status: answer.status, headers: answer.headers, cached: answer.cached };
+    const following = answer.status >= 400 ? await next() : undefined;
+    if (following !== undefined) {
+      const body = await readAll(answer.body);
+      note(gateway, caller, step, at, { ...outcome, body, size: body.byteLength });
+      return following;
+    }
+    const cacheStatus = step.options.cacheTtl === 0 ? {} : { "cf-aig-cache-status": answer.cached ? "HIT" : "MISS" };
+    response.writeHead(answer.status, { ...answer.headers, ...marks, ...cacheStatus });
+    // The head goes out before the body's first piece.
+    response.flushHeaders();
+    try {
+      const { body, size } = await pass(answer, response);
+      if (answer.key !== undefined && answer.status === 200 && body !== undefined) keep(gateway, step, answer, answer.key, body);
+      note(gateway, caller, step, at, { ...outcome, body, size });
+    } catch {
+      // Whichever side ended it: the client sees a response that is cut off.
+      answer.body.destroy();
+      response.destroy();
+      note(gateway, caller, step, at, { ...outcome, status: 499, body: undefined, size: 0 });
+    }
+    return undefined;
+  }
 
   function keep(gateway: Gateway, step: Step, answer: Answer, key: string, body: Buffer): void {
     const type = answer.headers["content-type"] ?? "";

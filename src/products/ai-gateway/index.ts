@@ -4,6 +4,7 @@ import { aiBinding, serveAi } from "./binding.ts";
 import { openCache } from "./cache.ts";
 import { openCustomProviders } from "./custom-providers.ts";
 import { openDoor } from "./door.ts";
+import { openDynamicRoutes } from "./dynamic-routes.ts";
 import { openExchange } from "./exchange.ts";
 import { openGateways } from "./gateways.ts";
 import { openKeys } from "./keys.ts";
@@ -33,12 +34,14 @@ export const aiGateway = {
     const keys = openKeys(kernel);
     const logs = await openLogs(kernel, (id) => gateways.find(id) !== undefined);
     const upstreams = openUpstreams();
-    const exchange = openExchange({ upstreams, cache, limiter: openLimiter(clock), logs, clock });
-    const door = openDoor({ kernel, gateways, providers, keys, exchange });
+    const limiter = openLimiter(clock);
+    const dynamic = await openDynamicRoutes(meta, clock, accountId);
+    const exchange = openExchange({ upstreams, cache, limiter, logs, clock });
+    const door = openDoor({ kernel, gateways, providers, keys, exchange, dynamic, limiter });
     const url = (gateway: string, provider: string): string =>
       `${urls.host("gateway.ai")}/v1/${accountId}/${gateway}/${provider === "universal" ? "" : provider}`;
     return {
-      routes: gatewayRoutes({ gateways, custom, keys, logs, cache, accountId, url }),
+      routes: gatewayRoutes({ gateways, custom, keys, logs, dynamic, cache, accountId, url }),
       hosts: [
         {
           name: "ai_gateway",

@@ -1,6 +1,6 @@
 /**
- * Logs of requests: a row each, and both bodies in one blob. Written behind the response, in order, through a bounded
- * queue: what does not fit is left out and counted, since a log must not hold up an answer. The row makes a log visible.
+ * Logs of requests: a row each, with both bodies, large ones in a blob. Written behind the response, in order and in
+ * batches, through a bounded queue: what does not fit is left out and counted, since a log must not hold up an answer. The row makes a log visible.
  */
 import { randomBytes } from "node:crypto";
 import type { BlobId } from "../../kernel/blobs/blobs.ts";
@@ -53,7 +53,18 @@ interface Row {
   readonly [column: string]: unknown;
 }
 
+interface Waiting {
+  readonly gateway: Gateway;
+  readonly entry: LogEntry;
+}
+
 const PENDING_MAX = 1000;
+const PENDING_MAX_BYTES = 64 * 1024 * 1024;
+/** Logs of one transaction. */
+const BATCH_MAX = 100;
+/** Bodies up to this size lie in the database, larger ones in a blob: a file of its own costs an fsync. */
+const INLINE_MAX_BYTES = 64 * 1024;
+const ALL: Condition = { sql: "1 = 1", params: [] };
 const HEAD_BYTES = 1024;
 const DELETE_BATCH = 200;
 
@@ -72,66 +83,82 @@ export async function openLogs(
   exists: (gateway: string) => boolean,
 ) {
   const countMax = config["ai_gateway.logs_max"];
-  let last: Promise<void> = Promise.resolve();
-  let pending = 0;
+  /** What waits to be written, oldest first. */
+  const queue: Waiting[] = [];
+  let added = 0;
+  let written = 0;
+  const waiters = new Set<{ readonly until: number; resolve(): void }>();
+  let writing = false;
+  let waitingBytes = 0;
   const counts = new Map<string, number>();
   for (const { gateway, n } of await meta.all<{ gateway: string; n: number }>(
     "SELECT gateway, COUNT(*) AS n FROM ai_gateway_logs GROUP BY gateway",
   )) {
     // What a deletion left behind when it was interrupted.
     if (exists(gateway)) counts.set(gateway, n);
-    else await remove(gateway, { sql: "1 = 1", params: [] });
+    else await remove(gateway, ALL);
   }
 
-  async function insert(gateway: Gateway, entry: LogEntry): Promise<void> {
-    const most = Math.min(gateway.settings.log_management ?? countMax, countMax);
-    const over = (counts.get(gateway.id) ?? 0) + 1 - most;
-    if (over > 0) {
-      if (gateway.settings.log_management_strategy !== "DELETE_OLDEST") return;
-      await remove(gateway.id, { sql: "1 = 1", params: [] }, "id ASC", over);
+  /** Writes what waits, a batch in one transaction, until nothing does. Never rejects. */
+  async function write(): Promise<void> {
+    while (queue.length > 0) {
+      const batch = queue.splice(0, BATCH_MAX);
+      for (const { entry } of batch) waitingBytes -= sizeOf(entry.bodies);
+      try {
+        for (const [, own] of Map.groupBy(batch, ({ gateway }) => gateway.id)) await insert(own);
+      } catch (error) {
+        log.warn("ai_gateway.logs_failed", { count: batch.length, error });
+      }
+      written += batch.length;
+      for (const waiter of waiters) {
+        if (waiter.until > written) continue;
+        waiters.delete(waiter);
+        waiter.resolve();
+      }
     }
-    const { bodies } = entry;
-    const bytes = bodies === undefined ? undefined : Buffer.concat([bodies.request, bodies.response]);
-    const blob = bytes === undefined || bytes.byteLength === 0 ? null : await leases.put(bytes);
-    const row: Record<string, SqlValue> = {
-      id: entry.id,
-      gateway: gateway.id,
-      event_id: entry.eventId,
-      created_at: entry.createdAt,
-      provider: entry.provider,
-      model: entry.model,
-      path: entry.path,
-      request_type: entry.requestType,
-      duration: entry.durationMs,
-      success: Number(entry.success),
-      status_code: entry.statusCode,
-      cached: Number(entry.cached),
-      step: entry.step,
-      tokens_in: entry.tokensIn,
-      tokens_out: entry.tokensOut,
-      cost: entry.cost,
-      custom_cost: Number(entry.customCost),
-      metadata: entry.metadata,
-      authentication: Number(entry.authenticated),
-      user_agent: entry.userAgent,
-      request_content_type: entry.requestContentType,
-      response_content_type: entry.responseContentType,
-      request_size: entry.requestSize,
-      response_size: entry.responseSize,
-      bodies: blob,
-    };
-    const names = Object.keys(row);
-    const sql = `INSERT INTO ai_gateway_logs (${names.join(", ")}) VALUES (${names.map(() => "?").join(", ")})`;
+    writing = false;
+  }
+
+  /** Resolves when what was added before is written. */
+  function settled(): Promise<void> {
+    const until = added;
+    if (written >= until) return Promise.resolve();
+    return new Promise((resolve) => waiters.add({ until, resolve }));
+  }
+
+  /** Logs of one gateway; as many as it has room for. */
+  async function insert(waiting: readonly Waiting[]): Promise<void> {
+    const { gateway } = waiting.at(-1) as Waiting;
+    const most = Math.min(gateway.settings.log_management ?? countMax, countMax);
+    const has = counts.get(gateway.id) ?? 0;
+    const replaces = gateway.settings.log_management_strategy === "DELETE_OLDEST";
+    const entries = (replaces ? waiting.slice(-most) : waiting.slice(0, Math.max(0, most - has))).map(({ entry }) => entry);
+    if (replaces && has + entries.length > most) await remove(gateway.id, ALL, "id ASC", has + entries.length - most);
+    const blobsOf = new Map<string, BlobId>();
     try {
+      for (const { id, bodies } of entries)
+        if (bodies !== undefined && sizeOf(bodies) > INLINE_MAX_BYTES)
+          blobsOf.set(id, await leases.put(Buffer.concat([bodies.request, bodies.response])));
       await meta.transaction(async (tx) => {
-        await tx.run(sql, ...Object.values(row));
-        if (blob !== null) await leases.settle(tx, blob);
+        for (const entry of entries) {
+          const { bodies } = entry;
+          const blob = blobsOf.get(entry.id);
+          const row = rowOf(gateway.id, entry, blob);
+          await tx.run(INSERT, ...row);
+          if (blob !== undefined) await leases.settle(tx, blob);
+          else if (bodies !== undefined && sizeOf(bodies) > 0)
+            await tx.run(
+              "INSERT INTO ai_gateway_bodies (log, bytes) VALUES (?, ?)",
+              entry.id,
+              Buffer.concat([bodies.request, bodies.response]),
+            );
+        }
       });
     } catch (error) {
-      if (blob !== null) await leases.discard(blob);
+      for (const blob of blobsOf.values()) await leases.discard(blob);
       throw error;
     }
-    counts.set(gateway.id, (counts.get(gateway.id) ?? 0) + 1);
+    counts.set(gateway.id, (counts.get(gateway.id) ?? 0) + entries.length);
   }
 
   async function remove(gateway: string, { sql, params }: Condition, order = "id ASC", most = Number.MAX_SAFE_INTEGER): Promise<number> {
@@ -144,6 +171,7 @@ export async function openLogs(
         );
         for (const { id, bodies } of rows) {
           await tx.run("DELETE FROM ai_gateway_logs WHERE id = ?", id);
+          await tx.run("DELETE FROM ai_gateway_bodies WHERE log = ?", id);
           if (bodies !== null) await leases.revoke(tx, bodies);
         }
         return rows;
@@ -158,37 +186,39 @@ export async function openLogs(
 
   async function require(gateway: string, id: string): Promise<Row> {
     // What a request that has been answered wrote may still be on its way.
-    await last;
+    await settled();
     const row = await meta.get<Row & Record<string, SqlValue>>("SELECT * FROM ai_gateway_logs WHERE gateway = ? AND id = ?", gateway, id);
     if (row === undefined) throw gatewayError("logNotFound");
     return row;
   }
 
   async function bodiesOf(row: Row): Promise<{ request: Buffer; response: Buffer }> {
-    const bytes = row.bodies === null ? Buffer.alloc(0) : Buffer.from(await blobs.bytes(row.bodies));
+    const small =
+      row.bodies === null ? await meta.get<{ bytes: Uint8Array }>("SELECT bytes FROM ai_gateway_bodies WHERE log = ?", row.id) : undefined;
+    const bytes = Buffer.from(row.bodies === null ? (small?.bytes ?? []) : await blobs.bytes(row.bodies));
     return { request: bytes.subarray(0, row.request_size), response: bytes.subarray(row.request_size) };
   }
 
   return {
     /** Never throws, and does not wait. */
     add(gateway: Gateway, entry: LogEntry): void {
-      if (pending >= PENDING_MAX) {
+      const bytes = sizeOf(entry.bodies);
+      if (queue.length >= PENDING_MAX || waitingBytes + bytes > PENDING_MAX_BYTES) {
         log.warn("ai_gateway.log_dropped", { gateway: gateway.id });
         return;
       }
-      pending++;
-      last = last
-        .then(() => insert(gateway, entry))
-        .catch((error: unknown) => log.warn("ai_gateway.log_failed", { gateway: gateway.id, error }))
-        .finally(() => {
-          pending--;
-        });
+      queue.push({ gateway, entry });
+      waitingBytes += bytes;
+      added++;
+      if (writing) return;
+      writing = true;
+      void write();
     },
     async list(
       gateway: string,
       query: URLSearchParams,
     ): Promise<{ logs: Record<string, unknown>[]; page: number; perPage: number; total: number }> {
-      await last;
+      await settled();
       const { sql, params } = conditionOf(query);
       const page = Math.max(1, Number(query.get("page")) || 1);
       const perPage = Math.min(Math.max(1, Number(query.get("per_page")) || 20), 50);
@@ -231,20 +261,35 @@ export async function openLogs(
         if (value !== undefined) await meta.run(`UPDATE ai_gateway_logs SET ${name} = ? WHERE gateway = ? AND id = ?`, value, gateway, id);
     },
     async remove(gateway: string, query: URLSearchParams): Promise<number> {
-      await last;
+      await settled();
       const limit = query.get("limit");
       return remove(gateway, conditionOf(query), orderOf(query), limit === null ? undefined : Number(limit));
     },
     async removeAll(gateway: string): Promise<void> {
-      await last;
-      await remove(gateway, { sql: "1 = 1", params: [] });
+      await settled();
+      await remove(gateway, ALL);
     },
     /** Waits for what is on its way. */
-    async stop(): Promise<void> {
-      await last;
-    },
+    stop: settled,
   };
 }
+
+const COLUMNS = [
+  ...["id", "gateway", "event_id", "created_at", "provider", "model", "path", "request_type", "duration", "success"],
+  ...["status_code", "cached", "step", "tokens_in", "tokens_out", "cost", "custom_cost", "metadata", "authentication"],
+  ...["user_agent", "request_content_type", "response_content_type", "request_size", "response_size", "bodies"],
+];
+const INSERT = `INSERT INTO ai_gateway_logs (${COLUMNS.join(", ")}) VALUES (${COLUMNS.map(() => "?").join(", ")})`;
+
+/** The values of `COLUMNS`. */
+const rowOf = (gateway: string, entry: LogEntry, blob: BlobId | undefined): SqlValue[] => [
+  ...[entry.id, gateway, entry.eventId, entry.createdAt, entry.provider, entry.model, entry.path, entry.requestType],
+  ...[entry.durationMs, Number(entry.success), entry.statusCode, Number(entry.cached), entry.step, entry.tokensIn, entry.tokensOut],
+  ...[entry.cost, Number(entry.customCost), entry.metadata, Number(entry.authenticated), entry.userAgent],
+  ...[entry.requestContentType, entry.responseContentType, entry.requestSize, entry.responseSize, blob ?? null],
+];
+
+const sizeOf = (bodies: LogEntry["bodies"]): number => (bodies === undefined ? 0 : bodies.request.byteLength + bodies.response.byteLength);
 
 function view(row: Row): Record<string, unknown> {
   const { gateway: _, bodies: __, request_size: ___, response_size: ____, ...columns } = row;

@@ -61,4 +61,38 @@ export const migrations: readonly Migration[] = [
       CREATE INDEX ai_gateway_logs_gateway ON ai_gateway_logs (gateway, id);
     `,
   },
+  {
+    name: "0002-routes",
+    sql: `
+      CREATE TABLE ai_gateway_routes (
+        id TEXT PRIMARY KEY,             -- UUID, as the others
+        gateway TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        modified_at INTEGER NOT NULL,
+        UNIQUE (gateway, name)
+      );
+      CREATE TABLE ai_gateway_route_versions (
+        number INTEGER PRIMARY KEY,      -- order of making
+        id TEXT NOT NULL UNIQUE,
+        route TEXT NOT NULL,
+        elements TEXT NOT NULL,          -- JSON: see route-graph.ts
+        created_at INTEGER NOT NULL
+      );
+      CREATE INDEX ai_gateway_route_versions_route ON ai_gateway_route_versions (route, number);
+      CREATE TABLE ai_gateway_deployments (
+        number INTEGER PRIMARY KEY,      -- the highest of a route is in effect
+        id TEXT NOT NULL UNIQUE,
+        route TEXT NOT NULL,
+        version TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+      );
+      CREATE INDEX ai_gateway_deployments_route ON ai_gateway_deployments (route, number);
+      -- Small bodies of logs: the request's, then the response's.
+      CREATE TABLE ai_gateway_bodies (
+        log TEXT PRIMARY KEY,
+        bytes BLOB NOT NULL
+      );
+    `,
+  },
 ];

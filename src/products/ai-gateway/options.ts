@@ -81,6 +81,12 @@ export function stepOptions(settings: Settings, layers: readonly HeaderValues[],
   };
 }
 
+/** The metadata that the headers give, for conditions of dynamic routes. */
+export function metadataIn(layers: readonly HeaderValues[]): Record<string, unknown> {
+  const text = metadataOf(layers.find((layer) => layer["cf-aig-metadata"] !== undefined)?.["cf-aig-metadata"]);
+  return text === null ? {} : (JSON.parse(text) as Record<string, unknown>);
+}
+
 /** Milliseconds before the attempt after `attempt`, which counts from 1. */
 export function retryDelay({ retryDelayMs, backoff }: StepOptions, attempt: number): number {
   if (backoff === "constant") return retryDelayMs;

@@ -1,51 +1,38 @@
-/** REST of AI Gateway (`cloudflare` SDK 7.3.0): gateways, logs, custom providers, providers' keys. */
+/** REST of AI Gateway (`cloudflare` SDK 7.3.0): gateways, logs, custom providers, providers' keys; dynamic routes are in routes-dynamic.ts. */
 import { numberedPage, page } from "../../kernel/api/envelope.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
 import { columnsOf } from "./binding.ts";
 import type { ResponseCache } from "./cache.ts";
 import { type CustomProvider, type CustomProviders, customProviderView } from "./custom-providers.ts";
-import { gatewayError } from "./errors.ts";
+import type { DynamicRoutes } from "./dynamic-routes.ts";
 import { type Gateways, gatewayView } from "./gateways.ts";
 import type { Keys } from "./keys.ts";
 import type { Logs } from "./logs.ts";
+import { BASE, bodyOf, GATEWAY, GATEWAYS, param, READ, WRITE } from "./rest.ts";
+import { dynamicRoutes } from "./routes-dynamic.ts";
 
-const BASE = "/accounts/:account/ai-gateway";
-const GATEWAYS = `${BASE}/gateways`;
-const GATEWAY = `${GATEWAYS}/:gateway`;
 const CUSTOM = `${BASE}/custom-providers`;
-const READ = ["AI Gateway Read", "AI Gateway Write"];
-const WRITE = ["AI Gateway Write"];
-const BODY_MAX_BYTES = 1024 * 1024;
 
 export interface GatewayApi {
   readonly gateways: Gateways;
   readonly custom: CustomProviders;
   readonly keys: Keys;
   readonly logs: Logs;
+  readonly dynamic: DynamicRoutes;
   readonly cache: ResponseCache;
   readonly accountId: string;
   url(gateway: string, provider: string): string;
 }
-
-async function bodyOf(context: RequestContext): Promise<unknown> {
-  const text = Buffer.from(await context.bytes(BODY_MAX_BYTES)).toString("utf8");
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw gatewayError("invalidConfig", "The body must be JSON", { cause });
-  }
-}
-
-const param = ({ params }: RequestContext, name: string): string => params[name] as string;
 
 export const gatewayRoutes = (api: GatewayApi): Route[] => [
   ...settingRoutes(api),
   ...logRoutes(api),
   ...keyRoutes(api),
   ...customRoutes(api),
+  ...dynamicRoutes(api),
 ];
 
-function settingRoutes({ gateways, logs, cache, url }: GatewayApi): Route[] {
+function settingRoutes({ gateways, logs, dynamic, cache, url }: GatewayApi): Route[] {
   const resource = (id: string) => ({ type: "ai_gateway.gateway", id });
   return [
     {
@@ -100,6 +87,7 @@ function settingRoutes({ gateways, logs, cache, url }: GatewayApi): Route[] {
         const view = gatewayView(await gateways.remove(param(context, "gateway")));
         cache.forgetGateway(view.id as string);
         context.audit({ info: "gateway deleted", type: "delete", resource: resource(view.id as string), oldValue: view });
+        await dynamic.removeAll(view.id as string);
         await logs.removeAll(view.id as string);
         return view;
       },
