@@ -224,6 +224,7 @@ export const configKeys = {
   "vectorize.memory_mb": key(1024, "Memory for what searches scan, of all indexes; larger indexes are scanned from their files", positive),
   "vectorize.backlog_max_bytes": key(4 * 1024 ** 3, "Changes that wait to take effect; past it more are refused with 429", positive),
   "vectorize.cursor_ttl_s": key(3600, "Life of a list's cursor, and of deleted ids for lists that began before", positive),
+  "images.transforms_at_once": key(2, "Pictures that are worked on at a time; others wait", positive),
   "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
   "workers.cpu_ms": key(30_000, "CPU time of one invocation of a Worker that sets no `limits.cpu_ms`; 0 = unlimited"),
   "workers.daily_requests": key(0, "Requests that Workers may have in a day (UTC) before the page 1027; 0 = unlimited"),

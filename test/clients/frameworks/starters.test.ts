@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import sharp from "sharp";
 import { launchBrowser, noBrowser } from "../../harness/browser.ts";
 import { clientProject, missingClient } from "../../harness/npm-client.ts";
 import { startPlatform } from "../../harness/platform.ts";
@@ -128,10 +129,19 @@ test("a React Router app renders on the platform and goes on in the browser", { 
 test("an Astro site: a page rendered on request, one rendered before, an endpoint, an asset", { skip: noFrameworks }, async (t) => {
   const cwd = await clientProject(t, "frameworks");
   await cp(join(import.meta.dirname, "fixtures/astro"), cwd, { recursive: true });
+  const flag = { width: 120, height: 60, channels: 3, background: "red" } as const;
+  await sharp({ create: flag }).png().toFile(join(cwd, "src/flag.png"));
   await run(cwd, "astro", ["build"]);
   const { stdout } = await run(cwd, "wrangler", ["deploy"]);
   assert.match(stdout, /SESSION provisioned/, "the adapter's KV namespace is made by the deploy");
-  assert.match(await text("astro-app"), /Hello from the platform/);
+  const page = await text("astro-app");
+  assert.match(page, /Hello from the platform/);
+  // The adapter's default: images of pages that are rendered on request are transformed by the Images binding.
+  const [, source] = /<img src="([^"]+)"/.exec(page) ?? [];
+  const image = await platform.fetch(url("astro-app", String(source).replaceAll("&amp;", "&").replaceAll("&#38;", "&")));
+  assert.equal(image.status, 200, `${source} ${await image.clone().text()}`);
+  const { format, width, height } = await sharp(Buffer.from(await image.arrayBuffer())).metadata();
+  assert.deepEqual([format, width, height], ["webp", 60, 30]);
   assert.match(await text("astro-app", "/about/"), /Rendered before/);
   assert.deepEqual(JSON.parse(await text("astro-app", "/api/city?name=Paris")), { city: "Paris", visits: 1 });
   assert.equal(await text("astro-app", "/robots.txt"), "User-agent: *\n");

@@ -1,0 +1,115 @@
+/**
+ * The binding type "images": `env.IMAGES` is workerd's own class, which sends a form for each call: `POST /info` with an
+ * image, `POST /transform` with images, steps and the output's format. What is refused comes back as text under the header
+ * `cf-images-binding: err=NUMBER`, of which the class makes an `ImagesError`. Nothing is kept.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { readBody } from "../../kernel/api/body.ts";
+import type { BindingCompiler, KernelSlice } from "../../kernel/product.ts";
+import { ImageError } from "./errors.ts";
+import { stepsOf } from "./options.ts";
+import { decode, encoded, infoOf, overlaid, type Picture, transformed } from "./picture.ts";
+
+/** Documented largest image from elsewhere; a form has several. */
+const IMAGE_MAX_BYTES = 70 * 1024 * 1024;
+const SERVICE = "images:binding";
+
+export const imagesBinding = ({ mint }: KernelSlice): BindingCompiler => ({
+  validate: async ({ type, name }) => ({ type, name }),
+  compile: async ({ name }) => ({
+    bindings: [{ name, wrapped: { moduleName: "cloudflare-internal:images-api", innerBindings: [{ name: "fetcher", service: SERVICE }] } }],
+    services: [mint.node(SERVICE, {})],
+  }),
+});
+
+interface Answer {
+  readonly type: string;
+  readonly bytes: Buffer;
+}
+
+export function imagesServer({ config, log }: KernelSlice) {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+
+  /** Pictures are large: only so many are worked on at a time. */
+  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (running >= config["images.transforms_at_once"]) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running--;
+      else next();
+    }
+  }
+
+  async function answer(request: IncomingMessage): Promise<Answer> {
+    const limits = { maxBytes: 2 * IMAGE_MAX_BYTES, idleTimeoutMs: config["gateway.body_idle_timeout_ms"] };
+    const body = await readBody(request, limits);
+    const headers = { "content-type": request.headers["content-type"] ?? "" };
+    const form = await new Response(new Uint8Array(body), { headers }).formData().catch((cause: unknown) => {
+      throw new ImageError(9401, "the request is no form", { cause });
+    });
+    const path = (request.url as string).split("?")[0];
+    if (path === "/info") return json(await infoView(form));
+    if (path === "/transform") return transform(form);
+    throw new ImageError(9401, `${path} is not implemented by this version of Freehold`);
+  }
+
+  return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    try {
+      const { type, bytes } = await inTurn(() => answer(request));
+      response.writeHead(200, { "content-type": type, "content-length": bytes.byteLength }).end(bytes);
+    } catch (error) {
+      request.resume();
+      if (!(error instanceof ImageError)) {
+        log.warn("images.binding_failed", { error });
+        response.writeHead(500, { "content-type": "text/plain" }).end((error as Error).message);
+        return;
+      }
+      const head = { "content-type": "text/plain; charset=utf-8", "cf-images-binding": `err=${error.number}` };
+      response.writeHead(error.status, head).end(`ERROR ${error.number}: ${error.message}`);
+    }
+  };
+}
+
+async function infoView(form: FormData): Promise<object> {
+  const { format, fileSize, width, height } = await infoOf(await imageOf(form.get("image")));
+  return format === "image/svg+xml" ? { format } : { format, file_size: fileSize, width, height };
+}
+
+async function transform(form: FormData): Promise<Answer> {
+  const text = (name: string): string | undefined => {
+    const value = form.get(name);
+    return typeof value === "string" ? value : undefined;
+  };
+  if (form.has("text_input") || form.has("draw_text")) throw new ImageError(9401, "text() is not implemented by this version of Freehold");
+  const steps = stepsOf(text("transforms") ?? "[]");
+  const quality = text("output_quality");
+  if (quality !== undefined && !/^([1-9]\d?|100)$/.test(quality)) throw new ImageError(9401, "quality: a whole number from 1 to 100");
+  const background = text("background");
+  const output = { format: text("output_format") ?? "", ...(quality && { quality: Number(quality) }), ...(background && { background }) };
+  // The canvas is number 0; overlays follow in the order of their parts.
+  const pictures: Picture[] = [];
+  for (const value of [form.get("image"), ...form.getAll("draw_image")]) pictures.push(await decode(await imageOf(value)));
+  const picture = (index: number): Picture => {
+    const found = pictures[index];
+    if (found === undefined) throw new ImageError(9401, `there is no image ${index}`);
+    return found;
+  };
+  for (const step of steps) {
+    const before = picture(step.image);
+    pictures[step.image] =
+      "drawn" in step ? await overlaid(before, picture(step.drawn), step.draw) : await transformed(before, step.transform);
+  }
+  return encoded(picture(0), output);
+}
+
+async function imageOf(value: File | string | null): Promise<Buffer> {
+  const bytes = typeof value === "string" ? Buffer.from(value) : value === null ? Buffer.alloc(0) : Buffer.from(await value.arrayBuffer());
+  if (bytes.byteLength > IMAGE_MAX_BYTES) throw new ImageError(9402, "the image is larger than 70 MB");
+  return bytes;
+}
+
+const json = (value: object): Answer => ({ type: "application/json", bytes: Buffer.from(JSON.stringify(value)) });
