@@ -13,7 +13,7 @@ async function open(t: TestContext, memoryMb = 256): Promise<{ db: DuckDb; insid
   await import("node:fs/promises").then((fs) => fs.mkdir(inside));
   const db = await openDuckDb({ directories: [inside], spill: join(inside, "spill"), memoryMb, setup: ["CREATE MACRO twice(x) AS x * 2"] });
   t.after(async () => {
-    db.close();
+    await db.close();
     await rm(root, { recursive: true });
   });
   return { db, inside, outside };
@@ -152,4 +152,39 @@ test("a prepared instance reads exactly the files it is locked to", async (t) =>
     await assert.rejects(c.all(`SELECT a FROM read_csv(${literal(other)})`), kind("permission"));
     await assert.rejects(c.all(`SELECT * FROM glob(${literal(join(root, "*"))})`), kind("permission"));
   });
+});
+
+test("closing interrupts what runs, waits for it, and refuses what comes after", async (t) => {
+  const ENDLESS = "SELECT count(*) FROM range(1000000000000) a, range(1000000) b";
+  for (let round = 0; round < 6; round++) {
+    const { db } = await open(t);
+    const [one, two, idle] = [await db.connect(), await db.connect(), await db.connect()];
+    const rows = await two.query("SELECT i FROM range(100000) t(i)");
+    const late = db.connect().then((connection) => connection.all(ENDLESS));
+    const statements = [
+      assert.rejects(one.all(ENDLESS), (error: unknown) => kind("interrupted")(error) || kind("closed")(error)),
+      assert.rejects(one.run(`CREATE TABLE t AS ${ENDLESS}`), (error: unknown) => error instanceof DuckDbError),
+      assert.rejects(late, (error: unknown) => kind("interrupted")(error) || kind("closed")(error)),
+      rows.objects().catch(kind("closed")),
+    ];
+    // Half of the rounds close before the statements have begun.
+    if (round % 2 === 0) await idle.all("SELECT sum(i) FROM range(1000000) t(i)");
+    await Promise.all([db.close(), db.close()]);
+    await Promise.all(statements);
+    await assert.rejects(idle.all("SELECT 1"), kind("closed"));
+    await assert.rejects(db.connect(), kind("closed"));
+    await assert.rejects(
+      db.use(async () => undefined),
+      kind("closed"),
+    );
+  }
+});
+
+test("a connection that is closed while its statement runs leaves the others at work", async (t) => {
+  const { db } = await open(t);
+  const [one, two] = [await db.connect(), await db.connect()];
+  const ended = assert.rejects(one.all("SELECT count(*) FROM range(1000000000000) a"), kind("interrupted"));
+  await one.close();
+  await ended;
+  assert.deepEqual(await two.all("SELECT 1 AS a"), [{ a: 1 }]);
 });

@@ -5,6 +5,7 @@
  *
  * Invariant: SQL can reach the directories it was opened with and nothing else: no other file, no network, no
  * extension, no setting, whatever the statement says. Work runs on DuckDB's own threads, never on the event loop.
+ * Nothing is closed under a statement that runs, which would crash the process: closing interrupts it and waits for it.
  */
 import { availableParallelism } from "node:os";
 import duckdb, {
@@ -50,7 +51,6 @@ export type Params = readonly DuckDBValue[] | Readonly<Record<string, DuckDBValu
 export interface PreparedDuckDb {
   /** Gives statements exactly these directories and single files, then freezes the configuration. Once. */
   lock(access: { readonly directories?: readonly string[]; readonly files?: readonly string[] }): Promise<DuckDb>;
-  close(): void;
 }
 
 /** One instance. Connections share its memory, threads, tables and macros. */
@@ -58,8 +58,8 @@ export interface DuckDb {
   connect(): Promise<Connection>;
   /** Runs `work` on a connection of its own and closes that afterwards. */
   use<T>(work: (connection: Connection) => Promise<T>): Promise<T>;
-  /** Ends the instance; statements that still run are interrupted. Idempotent. */
-  close(): void;
+  /** Ends the instance, once statements that still run have been interrupted. Idempotent; never rejects. */
+  close(): Promise<void>;
 }
 
 /** One session: temporary tables and transactions are its own. Runs one statement at a time. */
@@ -79,7 +79,8 @@ export interface Connection {
   describe(sql: string): Promise<{ name: string; type: DuckDBType }[]>;
   /** Stops the running statement, which then fails with kind "interrupted". */
   interrupt(): void;
-  close(): void;
+  /** Ends the session, once a statement that still runs has been interrupted. Idempotent; never rejects. */
+  close(): Promise<void>;
 }
 
 /** DuckDB's version: "v1.5.6". */
@@ -127,7 +128,6 @@ export async function prepareDuckDb(options: InstanceOptions): Promise<PreparedD
         }
         return database(instance);
       },
-      close: () => instance.closeSync(),
     };
   } catch (cause) {
     instance.closeSync();
@@ -135,14 +135,45 @@ export async function prepareDuckDb(options: InstanceOptions): Promise<PreparedD
   }
 }
 
+/** How long closing waits for a statement that does not listen. It is then left as it is: a leak, where closing would crash. */
+const CLOSE_GRACE_MS = 10_000;
+/** An interruption that comes before its statement has begun is lost, so that it is said again. */
+const INTERRUPT_AGAIN_MS = 20;
+
+/** A session that knows whether it could be closed. */
+interface Session extends Connection {
+  readonly open: boolean;
+}
+
+const closedError = (): DuckDbError => new DuckDbError("closed", "the database is closed");
+
 function database(instance: duckdb.DuckDBInstance): DuckDb {
-  const open = new Set<Connection>();
-  let closed = false;
-  const connect = async (): Promise<Connection> => {
-    if (closed) throw new DuckDbError("closed", "the database is closed");
+  const open = new Set<Session>();
+  const connecting = new Set<Promise<Connection>>();
+  let closing: Promise<void> | undefined;
+  const make = async (): Promise<Connection> => {
     const connection = session(await instance.connect(), () => open.delete(connection));
     open.add(connection);
-    return connection;
+    if (closing === undefined) return connection;
+    await connection.close();
+    throw closedError();
+  };
+  const connect = async (): Promise<Connection> => {
+    if (closing !== undefined) throw closedError();
+    const made = make();
+    connecting.add(made);
+    try {
+      return await made;
+    } finally {
+      connecting.delete(made);
+    }
+  };
+  const close = async (): Promise<void> => {
+    // Those that are being made see that it closes.
+    await Promise.allSettled(connecting);
+    const sessions = [...open];
+    await Promise.all(sessions.map((connection) => connection.close()));
+    if (!sessions.some((connection) => connection.open)) instance.closeSync();
   };
   return {
     connect,
@@ -151,44 +182,79 @@ function database(instance: duckdb.DuckDBInstance): DuckDb {
       try {
         return await work(connection);
       } finally {
-        connection.close();
+        await connection.close();
       }
     },
-    close() {
-      if (closed) return;
-      closed = true;
-      for (const connection of [...open]) {
-        connection.interrupt();
-        connection.close();
-      }
-      instance.closeSync();
-    },
+    close: () => (closing ??= close()),
   };
 }
 
-function session(connection: DuckDBConnection, onClose: () => void): Connection {
-  let closed = false;
+function session(connection: DuckDBConnection, onClose: () => void): Session {
+  const running = new Set<Promise<unknown>>();
+  let closing: Promise<void> | undefined;
+  let open = true;
 
-  const guarded = async <T>(options: RunOptions | undefined, work: () => Promise<T>): Promise<T> => {
-    const signal = options?.signal;
-    if (signal?.aborted) throw new DuckDbError("interrupted", "the statement was interrupted");
-    const onAbort = (): void => connection.interrupt();
-    signal?.addEventListener("abort", onAbort, { once: true });
+  /** Interrupts what runs again and again; gives the end of that. */
+  const interrupting = (): (() => void) => {
+    connection.interrupt();
+    const again = setInterval(() => connection.interrupt(), INTERRUPT_AGAIN_MS);
+    return () => clearInterval(again);
+  };
+  /** Work that the connection must outlive. */
+  const held = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (closing !== undefined) throw closedError();
+    const run = work();
+    running.add(run);
     try {
-      return await work();
+      return await run;
     } catch (cause) {
       throw duckDbError(cause);
     } finally {
+      running.delete(run);
+    }
+  };
+  const guarded = async <T>(options: RunOptions | undefined, work: () => Promise<T>): Promise<T> => {
+    const signal = options?.signal;
+    if (signal?.aborted) throw new DuckDbError("interrupted", "the statement was interrupted");
+    let enough: (() => void) | undefined;
+    const onAbort = (): void => {
+      enough = interrupting();
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await held(work);
+    } finally {
       signal?.removeEventListener("abort", onAbort);
+      enough?.();
     }
   };
   const values = (params: Params | undefined): DuckDBValue[] | Record<string, DuckDBValue> | undefined =>
     params as DuckDBValue[] | Record<string, DuckDBValue> | undefined;
 
   const query = async (sql: string, params?: Params, options?: RunOptions): Promise<Rows> =>
-    guarded(options, async () => new Rows(await connection.run(sql, values(params)), options?.signal));
+    guarded(options, async () => new Rows(await connection.run(sql, values(params)), held, options?.signal));
+
+  const close = async (): Promise<void> => {
+    if (running.size > 0) {
+      const enough = interrupting();
+      let timer: NodeJS.Timeout | undefined;
+      const patience = new Promise<"late">((resolve) => {
+        timer = setTimeout(() => resolve("late"), CLOSE_GRACE_MS);
+      });
+      const ended = await Promise.race([Promise.allSettled(running), patience]);
+      clearTimeout(timer);
+      enough();
+      if (ended === "late") return;
+    }
+    connection.closeSync();
+    open = false;
+    onClose();
+  };
 
   return {
+    get open() {
+      return open;
+    },
     run: (sql, params, options) => guarded(options, async () => (await connection.run(sql, values(params))).rowsChanged),
     query,
     async all<T>(sql: string, params?: Params, options?: RunOptions): Promise<T[]> {
@@ -198,7 +264,7 @@ function session(connection: DuckDBConnection, onClose: () => void): Connection 
       return (await (await query(sql, params, options)).objects())[0] as T | undefined;
     },
     describe: (sql) =>
-      guarded(undefined, async () => {
+      held(async () => {
         const statement = await connection.prepare(sql);
         try {
           return Array.from({ length: statement.columnCount }, (_, i) => ({
@@ -210,13 +276,8 @@ function session(connection: DuckDBConnection, onClose: () => void): Connection 
         }
       }),
     interrupt: () => {
-      if (!closed) connection.interrupt();
+      if (open) connection.interrupt();
     },
-    close() {
-      if (closed) return;
-      closed = true;
-      connection.closeSync();
-      onClose();
-    },
+    close: () => (closing ??= close()),
   };
 }

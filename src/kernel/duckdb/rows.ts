@@ -4,20 +4,25 @@
  * JavaScript (bigint, Date, arrays, objects) in `objects`.
  */
 import type { DuckDBDataChunk, DuckDBResult, DuckDBType } from "@duckdb/node-api";
-import { DuckDbError, duckDbError } from "./errors.ts";
+import { DuckDbError } from "./errors.ts";
 
 export interface Column {
   readonly name: string;
   readonly type: DuckDBType;
 }
 
+/** Keeps the connection open for as long as the work takes, and gives errors their kind. */
+type Held = <T>(work: () => Promise<T>) => Promise<T>;
+
 export class Rows {
   readonly columns: readonly Column[];
   readonly #result: DuckDBResult;
+  readonly #held: Held;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(result: DuckDBResult, signal?: AbortSignal) {
+  constructor(result: DuckDBResult, held: Held, signal?: AbortSignal) {
     this.#result = result;
+    this.#held = held;
     this.#signal = signal;
     this.columns = Array.from({ length: result.columnCount }, (_, i) => ({ name: result.columnName(i), type: result.columnType(i) }));
   }
@@ -26,9 +31,7 @@ export class Rows {
   async *chunks(): AsyncGenerator<DuckDBDataChunk> {
     for (;;) {
       if (this.#signal?.aborted) throw new DuckDbError("interrupted", "the statement was interrupted");
-      const chunk = await this.#result.fetchChunk().catch((cause: unknown) => {
-        throw duckDbError(cause);
-      });
+      const chunk = await this.#held(() => this.#result.fetchChunk());
       if (chunk === null || chunk.rowCount === 0) return;
       yield chunk;
     }
@@ -36,10 +39,6 @@ export class Rows {
 
   /** Every remaining row as an object with plain JavaScript values. For small results. */
   async objects(): Promise<Record<string, unknown>[]> {
-    try {
-      return await this.#result.getRowObjectsJS();
-    } catch (cause) {
-      throw duckDbError(cause);
-    }
+    return this.#held(() => this.#result.getRowObjectsJS());
   }
 }

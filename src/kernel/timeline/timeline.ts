@@ -352,7 +352,7 @@ export async function openTimeline(kernel: TimelineParts, options: TimelineOptio
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
     queries.add(ended);
     const release = async (): Promise<void> => {
-      connection.close();
+      await connection.close();
       queries.delete(ended);
       end();
       recent.forEach((table, i) => {
@@ -397,7 +397,7 @@ export async function openTimeline(kernel: TimelineParts, options: TimelineOptio
       await Promise.all([...drops, ...recents().map(({ table }) => table.settled())]);
       // The journal has what is in memory, once it has been written there.
       await Promise.all(recents().map(({ appended }) => appended));
-      if (opening !== undefined) (await opening).close();
+      if (opening !== undefined) await (await opening).close();
     },
   };
 }

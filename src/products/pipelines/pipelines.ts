@@ -348,7 +348,7 @@ export async function openPipelines(
     async stop() {
       await stopReaders([...running.keys()]);
       await scratch.clear();
-      db.close();
+      await db.close();
     },
   };
 

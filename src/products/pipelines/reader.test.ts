@@ -135,7 +135,7 @@ async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, 
   const readers: Reader[] = [];
   t.after(async () => {
     for (const reader of readers) await reader.stop();
-    db.close();
+    await db.close();
     await journals.close();
     await rm(directory, { recursive: true });
   });

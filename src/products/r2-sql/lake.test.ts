@@ -148,7 +148,7 @@ export async function openLake(
   };
   t.after(async () => {
     await pool.stop();
-    db.close();
+    await db.close();
     await rm(dir, { recursive: true, force: true });
   });
 

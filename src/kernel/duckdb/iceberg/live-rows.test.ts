@@ -21,7 +21,7 @@ test("row ids and ages outlive rewrites; rows of deletion vectors do not", async
   const directory = await mkdtemp(join(tmpdir(), "live-rows-"));
   const db = await openDuckDb({ directories: [directory], spill: join(directory, "spill"), memoryMb: 128, threads: 1 });
   t.after(async () => {
-    db.close();
+    await db.close();
     await rm(directory, { recursive: true });
   });
   const local = (location: string): string => join(directory, location);

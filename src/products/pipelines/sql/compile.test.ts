@@ -29,7 +29,7 @@ before(async () => {
   });
 });
 after(async () => {
-  db.close();
+  await db.close();
   await rm(directory, { recursive: true });
 });
 

@@ -26,7 +26,7 @@ before(async () => {
   db = await openDuckDb(options);
 });
 after(async () => {
-  db.close();
+  await db.close();
   await rm(directory, { recursive: true });
 });
 

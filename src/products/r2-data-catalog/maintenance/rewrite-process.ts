@@ -35,7 +35,7 @@ async function rewrite(job: RewriteJob): Promise<RewriteAnswer> {
       return { written: await copyToParquet(connection, sql, output, options, new AbortController().signal) };
     });
   } finally {
-    db.close();
+    await db.close();
   }
 }
 

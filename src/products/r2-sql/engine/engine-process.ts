@@ -79,7 +79,7 @@ const FILES_MAX = 20_000;
 async function withFiles(scope: string, files: readonly string[], work: (connection: Connection) => Promise<void>): Promise<void> {
   if (open === undefined || open.scope !== scope || !files.every((file) => open?.files.has(file))) {
     const before = open?.scope === scope && open.files.size + files.length <= FILES_MAX ? [...open.files] : [];
-    close();
+    await close();
     const prepared = await (next ?? prepare());
     next = undefined;
     const all = new Set([...before, ...files]);
@@ -89,14 +89,15 @@ async function withFiles(scope: string, files: readonly string[], work: (connect
     await open.db.use(work);
   } catch (cause) {
     // Whatever went wrong in it, the next query begins anew.
-    close();
+    await close();
     throw cause;
   }
 }
 
-function close(): void {
-  open?.db.close();
+async function close(): Promise<void> {
+  const before = open;
   open = undefined;
+  await before?.db.close();
 }
 
 async function run(request: EngineRequest & { op: "run" }, signal: AbortSignal): Promise<void> {

@@ -64,7 +64,7 @@ test("an engine opens the files that queries of a scope brought, and none of ano
   const db = await openDuckDb({ directories: [dir], spill: join(dir, "spill"), memoryMb: 64 });
   const [x, y] = [join(dir, "x.parquet"), join(dir, "y.parquet")];
   for (const [i, path] of [x, y].entries()) await db.use((c) => c.run(`COPY (SELECT ${i} AS n) TO '${path}' (FORMAT parquet)`));
-  db.close();
+  await db.close();
   const engine = await start(t);
   const read = (path: string, files: string[], scope: string) =>
     engine.run(query(`SELECT n FROM read_parquet('${path}')`, files, scope), deadline(), async (rows) => {
