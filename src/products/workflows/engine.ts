@@ -221,7 +221,7 @@ export function createEngine(deps: EngineDeps) {
   async function begin({ run }: Held): Promise<InstanceRow | undefined> {
     const { ref, workflow } = run;
     const before = await instances.get(ref);
-    if (before === undefined) return undefined;
+    if (before === undefined || workflows.byId(workflow.id) === undefined) return undefined;
     const undoing = before.status === "rollingBack";
     const change = { status: undoing ? "rollingBack" : "running", wake_at: null, started_at: before.started_at ?? clock.now() } as const;
     const write = (tx: MetaTransaction): Promise<boolean> => instances.change(tx, ref, change, "due");
@@ -234,12 +234,9 @@ export function createEngine(deps: EngineDeps) {
 
   async function orderOf(workflow: Workflow, row: InstanceRow, run: InstanceRun): Promise<RunOrder> {
     const results: [StepKey, StepResult][] = [];
-    let left = RESULTS_MAX_BYTES;
-    for (const step of await steps.all(run.ref)) {
+    for (const step of await steps.first(run.ref, RESULTS_MAX_BYTES)) {
       const result = resultOf(step);
-      left -= step.bytes;
-      if (result === undefined || left < 0) continue;
-      results.push([keyOf(step), result]);
+      if (result !== undefined) results.push([keyOf(step), result]);
     }
     const schedule = parsed<Schedule>(row.schedule);
     return {

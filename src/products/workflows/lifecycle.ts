@@ -114,6 +114,13 @@ export function openLifecycle({ meta, clock, instances, steps, engine, transitio
     return row;
   }
 
+  async function firstStep(ref: InstanceRef, { name, count = 1, type = "do" }: RestartFrom): Promise<StepRow> {
+    const found = await steps.get(ref, { type, name, nth: count });
+    if (found === undefined)
+      throw workflowsError("cannotRestart", `(instance.cannot_restart) Step "${name}" not found in execution history`);
+    return found;
+  }
+
   const refOf = (workflow: Workflow, id: unknown): InstanceRef => ({ workflowId: workflow.id, id: String(id) });
 
   async function remove(workflow: Workflow, ref: InstanceRef): Promise<void> {
@@ -204,7 +211,7 @@ export function openLifecycle({ meta, clock, instances, steps, engine, transitio
       const row = await require(ref);
       if (hasEnded(row.status)) throw workflowsError("cannotTerminate");
       engine.drop(ref);
-      if (rollback && (await steps.all(ref)).some((step) => step.rollback === 1 && step.type === "do")) {
+      if (rollback && (await steps.haveRollbacks(ref))) {
         const change = { status: "rollingBack", ending: "terminated", terminated_by: by, error: null, wake_at: clock.now() } as const;
         await instances.change(meta, ref, change, "alive");
         engine.look(workflow);
@@ -218,7 +225,7 @@ export function openLifecycle({ meta, clock, instances, steps, engine, transitio
     async restart(workflow: Workflow, id: unknown, from?: RestartFrom): Promise<InstanceRow> {
       const ref = refOf(workflow, id);
       await require(ref);
-      const first = from === undefined ? undefined : findStep(await steps.all(ref), from);
+      const first = from === undefined ? undefined : await firstStep(ref, from);
       engine.drop(ref);
       const after = await meta.transaction(async (tx) => {
         await instances.change(tx, ref, {
@@ -303,10 +310,4 @@ function retentionMs(retention: unknown): number | null {
   const ms = milliseconds(retention);
   if (!(ms > 0)) throw workflowsError("invalidRetention");
   return Math.ceil(ms);
-}
-
-function findStep(rows: readonly StepRow[], { name, count = 1, type = "do" }: RestartFrom): StepRow {
-  const found = rows.find((row) => row.type === type && row.name === name && row.nth === count);
-  if (found === undefined) throw workflowsError("cannotRestart", `(instance.cannot_restart) Step "${name}" not found in execution history`);
-  return found;
 }

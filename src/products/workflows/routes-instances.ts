@@ -13,7 +13,7 @@ import { hasEnded, type InstanceRow, STATUSES, type Status, type Workflow } from
 import { body, INSTANCE, INSTANCES, READ, WRITE } from "./rest.ts";
 import type { Steps } from "./steps.ts";
 import { encode } from "./values.worker.ts";
-import { createdView, detailView, instanceView, iso, stepOutputView } from "./views.ts";
+import { createdView, detailView, instanceView, iso, OUTPUT_SHOWN_BYTES, stepOutputView } from "./views.ts";
 import type { Workflows } from "./workflows.ts";
 
 export interface InstancesApi {
@@ -168,7 +168,7 @@ function oneRoutes(api: InstancesApi): Route[] {
         const ref = lifecycle.refOf(workflowOf(api, context), context.params.instance);
         const row = await lifecycle.require(ref);
         const descending = context.query.get("order") === "desc";
-        return detailView(row, await steps.all(ref), { descending, simple: context.query.get("simple") === "true" });
+        return detailView(row, await steps.all(ref, OUTPUT_SHOWN_BYTES), { descending, simple: context.query.get("simple") === "true" });
       },
     },
     {

@@ -64,9 +64,30 @@ export function openSteps(meta: MetaStore, clock: Clock, leases: BlobLeases) {
   return {
     get: (ref: InstanceRef, key: StepKey): Promise<StepRow | undefined> =>
       meta.get<Row>(`SELECT * FROM workflows_steps WHERE ${ONE}`, ...paramsOf(ref, key)),
-    /** In the order in which they were first reached. */
-    all: ({ workflowId, id }: InstanceRef): Promise<StepRow[]> =>
-      meta.all<Row>(`SELECT * FROM workflows_steps WHERE ${OF_INSTANCE} ORDER BY place LIMIT ${STEPS_READ}`, workflowId, id),
+    /** In the order in which they were first reached; results larger than `valueMaxBytes` are left out (null). */
+    all: ({ workflowId, id }: InstanceRef, valueMaxBytes: number): Promise<StepRow[]> =>
+      meta.all<Row>(
+        `SELECT workflow_id, instance_id, type, name, nth, place, state, config, attempts, log, started_at, ended_at, due_at, event_type,
+           CASE WHEN bytes <= ? THEN value END AS value, blob, bytes, error, rollback
+         FROM workflows_steps WHERE ${OF_INSTANCE} ORDER BY place LIMIT ${STEPS_READ}`,
+        valueMaxBytes,
+        workflowId,
+        id,
+      ),
+    /** The first steps, as many as have this size together. */
+    first: ({ workflowId, id }: InstanceRef, maxBytes: number): Promise<StepRow[]> =>
+      meta.all<Row>(
+        `SELECT * FROM (SELECT *, SUM(bytes) OVER (ORDER BY place) AS up_to FROM workflows_steps WHERE ${OF_INSTANCE}) AS summed
+         WHERE up_to <= ? ORDER BY place LIMIT ${STEPS_READ}`,
+        workflowId,
+        id,
+        maxBytes,
+      ),
+    /** Whether a step was reached that has a rollback. */
+    async haveRollbacks({ workflowId, id }: InstanceRef): Promise<boolean> {
+      const row = await meta.get(`SELECT 1 AS found FROM workflows_steps WHERE ${OF_INSTANCE} AND rollback = 1 LIMIT 1`, workflowId, id);
+      return row !== undefined;
+    },
     /** Where the next step goes, and what the instance stores. */
     async totals({ workflowId, id }: InstanceRef): Promise<{ place: number; bytes: number }> {
       const row = await meta.get<{ place: number | null; bytes: number | null }>(

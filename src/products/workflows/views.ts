@@ -3,8 +3,8 @@ import type { StepRow, Workflow, WorkflowVersion } from "./model.ts";
 import { configOf, errorOf, type InstanceRow, logOf, parsed, rollbackOf, type Schedule, STATUSES, type Status } from "./model.ts";
 import { asJson } from "./values.worker.ts";
 
-/** Characters of a step's output in an instance's answer; `…/step` gives all of it. */
-const OUTPUT_SHOWN = 64 * 1024;
+/** Largest output of a step in an instance's answer, which has thousands of them; `…/step` gives each whole. */
+export const OUTPUT_SHOWN_BYTES = 16 * 1024;
 const TRUNCATED = "[truncated output]";
 export const REDACTED = "[REDACTED]";
 
@@ -163,13 +163,12 @@ function stepView(row: StepRow): object {
   };
 }
 
-/** The output as JSON text, cut where it is long. Null: there is none. */
+/** The output as JSON text, or what stands for one that is not shown here. Null: there is none. */
 function outputText(row: StepRow): string | null {
   if (configOf(row)?.sensitive === "output") return REDACTED;
-  if (row.value === null) return `[ReadableStream: ${row.bytes} bytes]`;
-  const text = JSON.stringify(asJson(row.value));
-  if (text === undefined) return null;
-  return text.length > OUTPUT_SHOWN ? text.slice(0, OUTPUT_SHOWN) + TRUNCATED : text;
+  if (row.blob !== null) return `[ReadableStream: ${row.bytes} bytes]`;
+  if (row.value === null) return TRUNCATED;
+  return JSON.stringify(asJson(row.value)) ?? null;
 }
 
 /** One step's state with its whole output. */
