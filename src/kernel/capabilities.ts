@@ -347,15 +347,21 @@ export interface ScriptRef {
   readonly id: string;
 }
 
+/** What an upload's metadata says of classes that implement Durable Objects: steps, or what each is to be. Not both. */
+export interface ClassLifecycle {
+  readonly migrations?: unknown;
+  readonly exports?: unknown;
+}
+
 /** Durable Object namespaces of scripts. */
 export interface DurableObjects {
   /**
-   * The classes that the script would implement after an upload with these migrations. Throws the documented errors for
+   * The classes that the script would implement after an upload with this metadata. Throws the documented errors for
    * migrations that do not fit the script's state and for bindings to classes that would not exist. Changes nothing.
    */
   preview(
     script: ScriptRef,
-    migrations: unknown,
+    lifecycle: ClassLifecycle,
     bindings: readonly BindingConfig[],
   ): Promise<readonly { readonly className: string; readonly sqlite: boolean }[]>;
   /** Namespaces of such classes, as workerd configuration of a process that only checks an upload. */
@@ -363,9 +369,15 @@ export interface DurableObjects {
   /**
    * Validates the migrations of an upload against the script's current tag and records their result, inside the
    * transaction that makes the version current. `exportedClasses` is undefined when it is not known. Resolves with the
-   * names of the scripts that objects were transferred from: their processes must let go of the files.
+   * names of the scripts that objects were transferred from, whose processes must let go of the files, and for `exports`
+   * with what became of them, as the upload's answer tells it.
    */
-  migrate(tx: MetaTransaction, script: ScriptRef, migrations: unknown, exportedClasses: readonly string[] | undefined): Promise<string[]>;
+  migrate(
+    tx: MetaTransaction,
+    script: ScriptRef,
+    lifecycle: ClassLifecycle,
+    exportedClasses: readonly string[] | undefined,
+  ): Promise<{ readonly sources: readonly string[]; readonly reconciliation?: unknown }>;
   /** Every namespace that the script implements, as workerd configuration. `user` is the service that has the classes. */
   namespaces(script: ScriptRef, user: string): Promise<WorkerdParts>;
   /**

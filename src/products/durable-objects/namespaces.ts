@@ -4,10 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import type { DurableObjects, ScriptRef } from "../../kernel/capabilities.ts";
+import type { ClassLifecycle, DurableObjects, ScriptRef } from "../../kernel/capabilities.ts";
 import type { MetaReader } from "../../kernel/meta/meta.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
-import { applyMigrations, type ClassState, type OtherScripts, transferSources } from "./class-migrations.ts";
+import { migrationsOfExports, type Reconciliation } from "./class-exports.ts";
+import { applyMigrations, type ClassState, type MigrationResult, type OtherScripts, transferSources } from "./class-migrations.ts";
 import { durableObjectsError } from "./errors.ts";
 import { deleteFiles, earliestAlarm } from "./files.ts";
 import { namespaceParts, partKeys } from "./jurisdictions.ts";
@@ -90,6 +91,20 @@ export async function openNamespaces(
   const stateOf = (rows: readonly NamespaceRow[]): ClassState[] =>
     rows.map((row) => ({ className: row.class_name, sqlite: row.sqlite === 1, id: row.id }));
 
+  /** What the script's classes are after an upload. */
+  async function applied(
+    reader: MetaReader,
+    script: ScriptRef,
+    { migrations, exports }: ClassLifecycle,
+  ): Promise<MigrationResult & { readonly reconciliation?: Reconciliation }> {
+    const current = stateOf(await rowsOf(reader, script));
+    const tag = await tagOf(reader, script);
+    if (Object.keys(exports ?? {}).length === 0) return applyMigrations(current, tag, migrations, await sourcesOf(reader, migrations));
+    if (migrations !== undefined) throw durableObjectsError("invalidMigration", "`migrations` and `exports` are mutually exclusive.");
+    const steps = migrationsOfExports(current, tag, exports);
+    return { ...applyMigrations(current, tag, steps.migrations), reconciliation: steps.reconciliation };
+  }
+
   async function sweepWhere(where: string, ...params: string[]): Promise<void> {
     const gone = await meta.all<{ id: string }>(
       `SELECT id FROM durable_objects_namespaces WHERE deleted_on IS NOT NULL AND ${where} LIMIT 1000`,
@@ -112,9 +127,8 @@ export async function openNamespaces(
   const capability: DurableObjects = {
     storage: { service: STORAGE_SERVICE, path: directory },
     previewNamespaces: (classes) => classes.flatMap(({ className, sqlite }) => namespaceParts(`preview-${className}`, className, sqlite)),
-    async preview(script, migrations, bindings) {
-      const current = stateOf(await rowsOf(meta, script));
-      const { classes, deleted } = applyMigrations(current, await tagOf(meta, script), migrations, await sourcesOf(meta, migrations));
+    async preview(script, lifecycle, bindings) {
+      const { classes, deleted } = await applied(meta, script, lifecycle);
       for (const binding of bindings) {
         if (binding.type !== "durable_object_namespace" || isForeign(binding.script_name, script)) continue;
         const name = String(binding.class_name);
@@ -134,14 +148,8 @@ export async function openNamespaces(
       }
       return classes;
     },
-    async migrate(tx, script, migrations, exported) {
-      const before = stateOf(await rowsOf(tx, script));
-      const { classes, deleted, moved, tag } = applyMigrations(
-        before,
-        await tagOf(tx, script),
-        migrations,
-        await sourcesOf(tx, migrations),
-      );
+    async migrate(tx, script, lifecycle, exported) {
+      const { classes, deleted, moved, tag, reconciliation } = await applied(tx, script, lifecycle);
       for (const { className, id } of classes) {
         if (exported === undefined || exported.includes(className)) continue;
         if (id === undefined)
@@ -196,7 +204,7 @@ export async function openNamespaces(
           tag,
         );
       }
-      return [...new Set(moved.flatMap(({ fromScript }) => fromScript ?? []))];
+      return { sources: [...new Set(moved.flatMap(({ fromScript }) => fromScript ?? []))], ...(reconciliation && { reconciliation }) };
     },
     async namespaces(script, user) {
       const rows = await rowsOf(meta, script);

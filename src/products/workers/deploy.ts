@@ -19,7 +19,11 @@ import type { Upload, UploadModule } from "./upload.ts";
 
 export interface Deployer {
   /** Uploads a version; with `deploy` it becomes the current deployment in the same transaction. */
-  upload(name: string, upload: Upload, options: UploadOptions): Promise<{ live: LiveScript | undefined; version: Version }>;
+  upload(
+    name: string,
+    upload: Upload,
+    options: UploadOptions,
+  ): Promise<{ live: LiveScript | undefined; version: Version; reconciliation?: unknown }>;
   /** A new version that differs from the latest in its bindings, deployed at once: how secrets change. */
   editBindings(name: string, edit: EditBindings): Promise<Version>;
   /** The same without a deployment, for a Worker whose versions are rolled out by hand. */
@@ -146,15 +150,8 @@ export function createDeployer(
 
   async function prepare(name: string, upload: Upload, source: string): Promise<Prepared> {
     checkName(name);
-    for (const [key, what] of [
-      ["exports", "Declarative `exports`"],
-      ["containers", "Containers"],
-    ] as const) {
-      const value = upload.metadata[key];
-      if (value !== undefined && Object.keys(value as object).length > 0) {
-        throw platformError("notImplemented", `${what} are not implemented by this version of Freehold`);
-      }
-    }
+    if (Object.keys((upload.metadata.containers as object | undefined) ?? {}).length > 0)
+      throw platformError("notImplemented", "Containers are not implemented by this version of Freehold");
     checkSize(upload.modules);
     if (config["runtime.pyodide_directory"] === "" && upload.modules.some(({ kind }) => kind === "python"))
       throw platformError("notImplemented", "Python Workers need Pyodide: runtime.pyodide_directory names no directory with its bundles");
@@ -167,7 +164,7 @@ export function createDeployer(
     const fresh: Prepared["fresh"] = new Map();
     try {
       const resolved = resolveInherited(upload, previous);
-      const classes = await durableObjects.preview(script, metadata.migrations, resolved);
+      const classes = await durableObjects.preview(script, metadata, resolved);
       const bindings = await validateBindings(resolved, workerRef(context, script, versionId));
       const modules: StoredModule[] = [];
       for (const { name: moduleName, kind, bytes } of upload.modules) {
@@ -214,6 +211,14 @@ export function createDeployer(
       await discard(fresh);
       throw error;
     }
+  }
+
+  /** A version without a deployment changes no classes. */
+  async function checkUnchanged(script: Prepared["script"], classes: Prepared["classes"]): Promise<void> {
+    const { durableObjectNamespaces = [] } = await durableObjects.namespaces(script, USER);
+    const now = new Set(durableObjectNamespaces.map(({ className }) => className));
+    const after = durableObjects.previewNamespaces(classes).map(({ className }) => className);
+    if (after.length !== now.size || !after.every((name) => now.has(name))) throw workersError("versionUploadMigrations");
   }
 
   async function probed(
@@ -278,15 +283,16 @@ export function createDeployer(
       exclusively(name, async () => {
         if (!deploy && upload.metadata.migrations !== undefined) throw workersError("versionUploadMigrations");
         checkConsumers(name, [...(upload.metadata.tail_consumers ?? []), ...(upload.metadata.streaming_tail_consumers ?? [])]);
-        const { script, live, fresh, versionId, content } = await prepare(name, upload, source);
+        const { script, live, fresh, versionId, content, classes } = await prepare(name, upload, source);
+        if (!deploy && upload.metadata.exports !== undefined) await checkUnchanged(script, classes);
         const exported = content.syntax === "modules" ? content.exports.map((e) => e.name) : undefined;
-        const { version, sources } = await meta
+        const { version, sources, reconciliation } = await meta
           .transaction(async (tx) => {
             await store.ensureScript(tx, script.id, name, source);
             await nameBlobs(tx, name, fresh);
             if (content.assets !== undefined)
               await tx.run("UPDATE workers_asset_manifests SET used = 1 WHERE id = ?", content.assets.manifest);
-            const sources = deploy ? await durableObjects.migrate(tx, script, upload.metadata.migrations, exported) : [];
+            const migrated = deploy ? await durableObjects.migrate(tx, script, upload.metadata, exported) : { sources: [] };
             const added = await store.addVersion(tx, script.id, versionId, content);
             if (deploy) {
               await store.updateScript(script.id, { settings: settingsOf(upload, live?.script.settings) }, tx);
@@ -294,7 +300,7 @@ export function createDeployer(
               // The deployment row makes the version the one that serves.
               await store.addDeployment(tx, script.id, { versions, annotations: content.annotations, source });
             }
-            return { version: added, sources };
+            return { version: added, ...migrated };
           })
           .catch(async (error: unknown) => {
             await discard(fresh);
@@ -304,7 +310,7 @@ export function createDeployer(
         for (const source of sources) await serving.follow(source);
         const after = deploy ? await follow(name) : live;
         if (deploy) await durableObjects.sweep(script);
-        return { live: after, version };
+        return { live: after, version, reconciliation };
       }),
 
     editBindings: (name, edit) =>

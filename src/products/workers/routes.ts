@@ -63,9 +63,16 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       permission: WRITE,
       async handle(c) {
         const upload = await uploadOf(kernel, c);
-        const { live, version } = await deployer.upload(c.params.name as string, upload, { deploy: true, source: sourceOf(c) });
+        const { live, version, reconciliation } = await deployer.upload(c.params.name as string, upload, {
+          deploy: true,
+          source: sourceOf(c),
+        });
         const view = scriptView(live as LiveScript, await tagOf(live as LiveScript));
-        return { ...view, startup_time_ms: version.startupTimeMs };
+        return {
+          ...view,
+          startup_time_ms: version.startupTimeMs,
+          ...(reconciliation !== undefined && { exports_reconciliation: reconciliation }),
+        };
       },
     },
     { op: "workers.scripts.get", method: "GET", path: SCRIPT, permission: READ, handle: async (c) => scriptContent(kernel, named(c)) },
