@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Claims } from "../../kernel/product.ts";
+import { bodyOf } from "../../kernel/workerd/request-body.ts";
 import { CallFailed, type Calls } from "./calls.ts";
 
 const BOOKMARK = "x-cf-d1-session-commit-token";
@@ -13,7 +14,7 @@ const BODY_MAX_BYTES = 64 * 1024 * 1024;
 
 export async function serveBinding(calls: Calls, claims: Claims, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const [path, query] = (request.url as string).split("?");
-  const body = await receive(request);
+  const body = await bodyOf(request, BODY_MAX_BYTES);
   if (request.method === "POST" && path === "/dump") return fail(response, "dump() is only supported by databases of the alpha", 400);
   if (request.method !== "POST" || (path !== "/query" && path !== "/execute")) return fail(response, "Not found", 404);
   if (body === undefined) return fail(response, "The request is too large");
@@ -31,20 +32,6 @@ export async function serveBinding(calls: Calls, claims: Claims, request: Incomi
     if (!(error instanceof CallFailed)) throw error;
     fail(response, error.message);
   }
-}
-
-/** The body, or undefined when it is too large; read to its end in any case, or workerd would report a lost connection. */
-function receive(request: IncomingMessage): Promise<Buffer | undefined> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    request.on("data", (chunk: Buffer) => {
-      size += chunk.byteLength;
-      if (size <= BODY_MAX_BYTES) chunks.push(chunk);
-    });
-    request.once("end", () => resolve(size > BODY_MAX_BYTES ? undefined : chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
-    request.once("error", reject);
-  });
 }
 
 function fail(response: ServerResponse, error: string, status = 200): void {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { BindingCompiler, CapabilityMint, Claims } from "../../kernel/product.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
+import { bodyOf } from "../../kernel/workerd/request-body.ts";
 import { parseAddress } from "./addresses.ts";
 import type { Destinations } from "./destinations.ts";
 import { emailError } from "./errors.ts";
@@ -114,14 +115,8 @@ async function read(rules: SendRules, request: IncomingMessage): Promise<Outgoin
   return builtMessage(rules, given.data);
 }
 
-/** The whole body; one that is too large is read to its end all the same, so that the Worker gets the answer. */
 async function bytesOf(request: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= maxBytes) chunks.push(chunk);
-  }
-  if (size > maxBytes) throw emailError("tooLarge");
-  return Buffer.concat(chunks);
+  const bytes = await bodyOf(request, maxBytes);
+  if (bytes === undefined) throw emailError("tooLarge");
+  return bytes;
 }

@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { Claims } from "../../kernel/product.ts";
+import { bodyOf } from "../../kernel/workerd/request-body.ts";
 import { readBulk } from "./bulk.ts";
 import type { KvEngine } from "./engine.ts";
 import { type Entries, type Entry, type HeldValue, INLINE_MAX_BYTES } from "./entries.ts";
@@ -152,15 +153,10 @@ async function bulkGet(engine: KvEngine, namespace: string, request: IncomingMes
 }
 
 async function readJson(request: IncomingMessage): Promise<object> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.byteLength;
-    if (size <= BULK_BODY_MAX_BYTES) chunks.push(chunk);
-  }
-  if (size > BULK_BODY_MAX_BYTES) throw kvError("bulkTooLarge");
+  const body = await bodyOf(request, BULK_BODY_MAX_BYTES);
+  if (body === undefined) throw kvError("bulkTooLarge");
   try {
-    const value: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    const value: unknown = JSON.parse(body.toString("utf8"));
     if (typeof value === "object" && value !== null) return value;
   } catch (cause) {
     throw kvError("invalidBody", "Invalid JSON", { cause });

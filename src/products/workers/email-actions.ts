@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { z } from "zod";
 import type { EmailActions } from "../../kernel/capabilities.ts";
+import { bodyOf } from "../../kernel/workerd/request-body.ts";
 import type { Events } from "./events.ts";
 
 /** A message of 25 MiB in the builder's form, whose attachments are in base64. */
@@ -18,7 +19,7 @@ export async function actOnEmail(events: Events, request: IncomingMessage, respo
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
   };
   const actions = events.emailActions(url.searchParams.get("id") ?? "");
-  const body = await bytesOf(request);
+  const body = await bodyOf(request, BODY_MAX_BYTES);
   if (actions === undefined) return answer({ error: "the email event is over" });
   if (body === undefined) return answer({ error: "email is larger than 25 MiB" });
   try {
@@ -38,15 +39,4 @@ async function act(actions: EmailActions, { pathname, searchParams: query }: URL
     default:
       return actions.reply({ builder: JSON.parse(text()) });
   }
-}
-
-/** Undefined when it is too large; it is read to its end all the same, so that the Worker gets the answer. */
-async function bytesOf(request: IncomingMessage): Promise<Uint8Array | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= BODY_MAX_BYTES) chunks.push(chunk);
-  }
-  return size <= BODY_MAX_BYTES ? Buffer.concat(chunks) : undefined;
 }

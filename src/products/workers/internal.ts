@@ -7,6 +7,7 @@ import type { MeteredInvocation, Telemetry } from "../../kernel/capabilities.ts"
 import type { InvocationRecord } from "../../kernel/invocation-record.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { Claims } from "../../kernel/product.ts";
+import { bodyOf } from "../../kernel/workerd/request-body.ts";
 import type { CpuMeter } from "./cpu-meter.ts";
 import { type KilledTrace, killedRecord } from "./killed.ts";
 import { processId } from "./serving.ts";
@@ -47,7 +48,7 @@ export function traceReceiver(log: Log, { store, tails, stacks, meter, telemetry
       response.writeHead(403).end();
       return;
     }
-    const text = await textOf(request);
+    const text = (await bodyOf(request, BATCH_MAX_BYTES))?.toString("utf8");
     response.writeHead(204).end();
     if (text === undefined) return;
     const [scriptId, versionId] = [String(claims.scriptId), String(claims.versionId)];
@@ -72,17 +73,6 @@ export function traceReceiver(log: Log, { store, tails, stacks, meter, telemetry
       if (rates !== undefined) record(scriptId, versionId, [{ ...killedRecord(trace, rates), cpuTimeMs: 0 }]);
     },
   };
-}
-
-/** Undefined when it is too large to be kept. */
-async function textOf(request: IncomingMessage): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= BATCH_MAX_BYTES) chunks.push(chunk);
-  }
-  return size <= BATCH_MAX_BYTES ? Buffer.concat(chunks).toString("utf8") : undefined;
 }
 
 /** The process's CPU time since the last batch, shared by the time that each invocation took. */

@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../../kernel/clock.ts";
 import type { BindingCompiler, CapabilityMint, Claims } from "../../kernel/product.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
+import { bodyOf } from "../../kernel/workerd/request-body.ts";
 import { workersError } from "./errors.ts";
 
 const MODULE = "freehold:rate-limiter";
@@ -76,14 +77,8 @@ export function rateLimits(clock: Clock, mint: CapabilityMint): RateLimits {
       },
     },
     async serve(claims, request, response) {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      for await (const chunk of request as AsyncIterable<Buffer>) {
-        size += chunk.length;
-        if (size <= KEY_MAX_BYTES) chunks.push(chunk);
-      }
-      if (size > KEY_MAX_BYTES) return void response.writeHead(413).end();
-      const key = Buffer.concat(chunks).toString("utf8");
+      const key = (await bodyOf(request, KEY_MAX_BYTES))?.toString("utf8");
+      if (key === undefined) return void response.writeHead(413).end();
       const within = count(String(claims.namespace), key, Number(claims.limit), Number(claims.periodMs));
       response.writeHead(within ? 204 : 429).end();
     },

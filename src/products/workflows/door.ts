@@ -8,6 +8,7 @@ import type { BlobId, BlobStore } from "../../kernel/blobs/blobs.ts";
 import type { BlobLeases } from "../../kernel/blobs/leases.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { Claims } from "../../kernel/product.ts";
+import { bodyOf } from "../../kernel/workerd/request-body.ts";
 import type { Engine } from "./engine.ts";
 import { workflowsError } from "./errors.ts";
 import type { Creation, Lifecycle, RestartFrom } from "./lifecycle.ts";
@@ -88,7 +89,7 @@ async function serveBinding(door: Door, name: string, request: IncomingMessage, 
     response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(text) }).end(text);
   };
   try {
-    const content = JSON.parse((await bodyOf(request)).toString("utf8")) as Content;
+    const content = JSON.parse((await bytesOf(request)).toString("utf8")) as Content;
     const operation = OPERATIONS[(request.url as string).slice(1)];
     if (operation === undefined) throw workflowsError("invalidBody");
     answer(200, await operation(door, door.workflows.require(name), content));
@@ -108,7 +109,7 @@ async function serveRun(door: Door, run: InstanceRun, request: IncomingMessage, 
       if (request.method === "GET") return await giveStream(door, run, key, response);
       return send(response, await keepStream(door, run, key, Number(searchParams.get("attempt")), request));
     }
-    const content = JSON.parse((await bodyOf(request)).toString("utf8"));
+    const content = JSON.parse((await bytesOf(request)).toString("utf8"));
     send(response, await run.answer(pathname.slice(1) as keyof Questions, content));
   } catch (error) {
     if (!(error instanceof RunEnded)) throw error;
@@ -168,13 +169,8 @@ async function giveStream({ steps, blobs }: Door, run: InstanceRun, key: StepKey
   await pipeline(stream, response).catch(() => stream.destroy());
 }
 
-async function bodyOf(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.byteLength;
-    if (size <= BODY_MAX_BYTES) chunks.push(chunk);
-  }
-  if (size > BODY_MAX_BYTES) throw workflowsError("tooLarge");
-  return Buffer.concat(chunks);
+async function bytesOf(request: IncomingMessage): Promise<Buffer> {
+  const body = await bodyOf(request, BODY_MAX_BYTES);
+  if (body === undefined) throw workflowsError("tooLarge");
+  return body;
 }
