@@ -82,12 +82,12 @@ const SLEEPERS = {
     else await step.sleep("night", "1 day");
     const waited = await step.waitForEvent("morning", { type: "morning", timeout: "2 days" });
     return [before, waited.payload, await step.do("after", async () => this.count("after:" + event.instanceId))];`,
-  Hourly: `return event.schedule;`,
+  Minutely: `return event.schedule;`,
   Past: `
     try { await step.sleepUntil("past", event.timestamp.getTime() - 1000); } catch (error) { return error.message; }`,
 };
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
 /** Sets the clock of a platform forward. */
 const later = (ms: number): Readonly<Record<string, string>> => ({
   NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(`const now = Date.now; Date.now = () => now() + ${ms};`)}`,
@@ -96,7 +96,7 @@ const later = (ms: number): Readonly<Record<string, string>> => ({
 test("[workflows-12, workflows-32] a schedule makes instances; a sleep of a day holds no process, outlives the platform and ends on time", async (t) => {
   const first = await startPlatform(t, { config: { "runtime.idle_timeout_s": 0.2 } });
   const dir = first.dir;
-  const flows = await deployFlows(first, "sleepers", SLEEPERS, { workflows: { Hourly: { schedules: ["0 * * * *"] } } });
+  const flows = await deployFlows(first, "sleepers", SLEEPERS, { workflows: { Minutely: { schedules: ["* * * * *"] } } });
   const until = Date.now() + DAY_MS;
   await flows.call("Sleeper", "create", { id: "a", params: {} });
   await flows.call("Sleeper", "create", { id: "b", params: { until } });
@@ -109,15 +109,15 @@ test("[workflows-12, workflows-32] a schedule makes instances; a sleep of a day 
   await idle(first);
   await first.kill9();
 
-  // Not a minute before.
-  const early = await startPlatform(t, { dir, env: later(DAY_MS - 60_000) });
+  // Not ten minutes before.
+  const early = await startPlatform(t, { dir, env: later(DAY_MS - 10 * MINUTE_MS) });
   assert.equal((await resumed(early, flows).of("Sleeper", "a", "status")).status, "waiting");
   assert.equal(await resumed(early, flows).count("after:a"), 0);
   await early.stop();
 
-  // A moment before an hour begins, and more than a day after the start.
-  const begins = Math.ceil((Date.now() + DAY_MS + 5_000) / HOUR_MS) * HOUR_MS;
-  const next = await startPlatform(t, { dir, env: later(begins - 2_000 - Date.now()) });
+  // A moment before a minute begins, and more than a day after the start. Who starts too slowly meets the minute after it.
+  const begins = Math.ceil((Date.now() + DAY_MS + 10_000) / MINUTE_MS) * MINUTE_MS;
+  const next = await startPlatform(t, { dir, env: later(begins - 4_000 - Date.now()) });
   const again = resumed(next, flows);
   assert.deepEqual((await again.until("Sleeper", "a", "complete")).output, [1, "light", 1]);
   await again.of("Sleeper", "b", "sendEvent", { type: "morning", payload: "light" });
@@ -125,15 +125,15 @@ test("[workflows-12, workflows-32] a schedule makes instances; a sleep of a day 
   const { steps } = await again.detail("Sleeper", "b");
   assert.ok(Date.parse(steps[1].end) >= until, JSON.stringify(steps[1]));
 
-  const scheduled = async () => (await next.rest("GET", `${again.path("Hourly")}/instances`)).body.result;
+  const scheduled = async () => (await next.rest("GET", `${again.path("Minutely")}/instances`)).body.result;
   while ((await scheduled()).length === 0) await sleep(50);
   const [instance] = await scheduled();
   assert.equal(instance.trigger_source, "cron");
-  const { output } = await again.until("Hourly", instance.id, "complete");
+  const { output } = await again.until("Minutely", instance.id, "complete");
   const { cron, scheduledTime } = output as { cron: string; scheduledTime: number };
-  assert.deepEqual([cron, scheduledTime % HOUR_MS], ["0 * * * *", 0]);
-  const shown = (await next.rest("GET", again.path("Hourly"))).body.result;
-  assert.deepEqual(shown.schedules, [{ cron, next_instance: new Date(scheduledTime + HOUR_MS).toISOString() }]);
+  assert.deepEqual([cron, scheduledTime % MINUTE_MS], ["* * * * *", 0]);
+  const [schedule] = (await next.rest("GET", again.path("Minutely"))).body.result.schedules;
+  assert.ok(schedule.cron === cron && Date.parse(schedule.next_instance) >= scheduledTime + MINUTE_MS, JSON.stringify(schedule));
 });
 
 const resumed = (platform: TestPlatform, flows: Flows): Flows => openFlows(platform, flows);
