@@ -34,6 +34,7 @@ const CONCURRENCY = Math.max(1, availableParallelism());
 /** Files that wait for a minute to pass (a roll, a cron, an expiry) for three quarters of their time: they have a lane of their own. */
 const MOSTLY_WAITING: ReadonlySet<string> = new Set(
   [
+    "agents/schedules",
     "browser/demo",
     "cli/fraud",
     "workers/kv",
