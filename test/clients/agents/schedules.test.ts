@@ -59,11 +59,9 @@ test("[agents-24] a task in two seconds, and one at a date, run once and in time
   await platform.restart();
   await client.ready;
   const all = await runs(client, "task", 3);
-  assert.deepEqual(
-    all.map(({ detail }) => detail.by),
-    ["delay", "delay again", "date"],
-  );
-  assert.ok((all[2] as Run).at >= Math.floor(at / 1000) * 1000);
+  // Their times are whole seconds, and may be the same one.
+  assert.deepEqual(all.map(({ detail }) => detail.by).sort(), ["date", "delay", "delay again"]);
+  assert.ok((all.find(({ detail }) => detail.by === "date") as Run).at >= Math.floor(at / 1000) * 1000);
   assert.deepEqual(await client.call("planned"), []);
   assert.equal((await runs(client, "task", 3)).length, 3, "each ran once");
 });

@@ -101,7 +101,8 @@ test("DNS records by the SDK: create, get, list, edit, update, delete, and their
     [{ zone_id, type: "A", name: "b?d", content: "192.0.2.1", ttl: 1 }, 400, 9000],
     [{ zone_id, type: "A", name: "four", content: "192.0.2.1", ttl: 1 }, 400, 81058],
     [{ zone_id, type: "CNAME", name: "four", content: "fail.example", ttl: 1 }, 400, 81053],
-    [{ zone_id, type: "TXT", name: "text", content: "words", ttl: 1 }, 501, 10501],
+    [{ zone_id, type: "MX", name: "mail", content: "no host!", priority: 1, ttl: 1 }, 400, 9009],
+    [{ zone_id, type: "NS", name: "text", content: "ns.fail.example", ttl: 1 }, 501, 10501],
   ];
   for (const [params, status, code] of refused) {
     const error = await sdk.dns.records.create(params).then(
