@@ -23,11 +23,22 @@ const { operations } = surface;
 let groups: string[];
 let revoked: Token;
 let garbage: Token;
+/** An AI gateway that asks for a token. */
+const GATEWAY = "guarded-gateway";
 
 before(async () => {
   groups = (await platform.rest("GET", `/accounts/${account}/tokens/permission_groups`)).body.result.map(
     ({ name }: { name: string }) => name,
   );
+  const settings = {
+    cache_invalidate_on_update: false,
+    cache_ttl: 0,
+    collect_logs: false,
+    rate_limiting_interval: 0,
+    rate_limiting_limit: 0,
+  };
+  const gateway = { id: GATEWAY, authentication: true, rate_limiting_technique: "fixed", ...settings };
+  assert.equal((await platform.rest("POST", `/accounts/${account}/ai-gateway/gateways`, gateway)).status, 200);
   revoked = await platform.token(groups);
   // Used while it is good, so that an answer from a cache would show.
   assert.equal((await platform.rest("GET", `/accounts/${account}/d1/database`, undefined, revoked.value)).status, 200);
@@ -60,6 +71,8 @@ const PUBLIC: Readonly<Record<string, number>> = {
   // The token of the upload session.
   "workers.assets.upload": 401,
   "workers.assets.uploadOne": 401,
+  // The token of the link in the message to the address.
+  "emailRouting.addresses.verify": 400,
 };
 
 test("without a good token every REST operation answers 401, and nothing changes", async () => {
@@ -320,6 +333,19 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
   // Public by their nature; only names that somebody made public lead anywhere.
   r2_public: () => nothingAt(platform.host("r2_public", { public: `pub-${"0".repeat(32)}` })),
   workers: () => nothingAt(platform.host("workers", { worker: "nobody", subdomain: "nowhere" })),
+  // Unguessable names.
+  preview: () => nothingAt(platform.host("preview", { preview: "0".repeat(48) }), 400),
+  async ai_gateway() {
+    const weak = await platform.token(groups.filter((group) => !group.startsWith("AI Gateway")));
+    const url = `${platform.host("ai_gateway", { gateway: GATEWAY })}/openai/chat/completions`;
+    for (const token of [undefined, garbage.value, revoked.value, weak.value]) {
+      const headers = { "content-type": "application/json", ...(token !== undefined && { "cf-aig-authorization": `Bearer ${token}` }) };
+      const answer = await platform.fetch(url, { method: "POST", headers, body: JSON.stringify({ model: "m", messages: [] }) });
+      const { success, error } = (await answer.json()) as { success: boolean; error: { code: number }[] };
+      assert.deepEqual([answer.status, success, error[0]?.code], [401, false, 2009]);
+    }
+    await platform.rest("DELETE", `/accounts/${account}/tokens/${weak.id}`);
+  },
   // A live tail's id is its secret.
   async tail() {
     const socket = platform.webSocket(platform.host("tail", { id: "0".repeat(32) }).replace(/^http/, "ws"), ["trace-v1"]);
@@ -329,11 +355,11 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
   },
 };
 
-async function nothingAt(url: string): Promise<void> {
+async function nothingAt(url: string, status = 404): Promise<void> {
   for (const headers of [{}, bearer(garbage.value), bearer(revoked.value)]) {
     const answer = await platform.fetch(url, { headers });
     await answer.text();
-    assert.equal(answer.status, 404, url);
+    assert.equal(answer.status, status, url);
   }
 }
 

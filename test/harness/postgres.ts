@@ -71,8 +71,9 @@ export async function startPostgres(t: { after(fn: () => Promise<void>): void })
   t.after(async () => {
     if (server.exitCode !== null || server.signalCode !== null) return;
     const gone = once(server, "exit");
-    // SIGINT: fast shutdown. `runuser` passes it on.
-    server.kill("SIGINT");
+    // Not by a signal to `runuser`: where the tests run in the background it has inherited that SIGINT is ignored.
+    const stop = [join(bin, "pg_ctl"), "-D", data, "-m", "fast", "stop"];
+    await runProcess(command as string, [...before, ...stop], { cwd: directory, timeoutMs: 60_000 });
     await gone;
   });
   const deadline = Date.now() + 60_000;
