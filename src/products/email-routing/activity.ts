@@ -34,6 +34,7 @@ const FACTS_MAX = 100_000;
 const COLUMNS = ["zone_id", "sender", "recipient", "subject", "message_id", "action", "status", "error", "spf", "dkim", "dmarc"] as const;
 
 export function openActivity({ meta, clock, log }: KernelSlice): ActivityLog {
+  let lost = 0;
   let pending: (Activity & { id: string; at: number })[] = [];
   let timer: NodeJS.Timeout | undefined;
   let flushing = Promise.resolve();
@@ -42,6 +43,8 @@ export function openActivity({ meta, clock, log }: KernelSlice): ActivityLog {
     const rows = pending;
     if (rows.length === 0) return;
     pending = [];
+    if (lost > 0) log.warn("email_routing.activity_lost", { entries: lost });
+    lost = 0;
     await meta.transaction(async (tx) => {
       for (const row of rows) {
         await tx.run(
@@ -99,7 +102,10 @@ export function openActivity({ meta, clock, log }: KernelSlice): ActivityLog {
 
   return {
     add(activity) {
-      if (pending.length >= PENDING_MAX) return;
+      if (pending.length >= PENDING_MAX) {
+        lost++;
+        return;
+      }
       pending.push({ ...activity, id: randomUUID(), at: clock.now() });
       timer ??= setTimeout(() => void flush(), FLUSH_MS).unref();
     },

@@ -1,5 +1,6 @@
 /** E-mail addresses as envelopes carry them. Domains may be internationalised, local parts may not. */
 import { domainToASCII } from "node:url";
+import type { Config } from "../../kernel/config.ts";
 
 export interface MailAddress {
   /** As given, of printable ASCII. */
@@ -27,3 +28,6 @@ export function normalAddress(text: string): string | undefined {
   const address = parseAddress(text.trim());
   return address && `${address.local.toLowerCase()}@${address.domain}`;
 }
+
+/** Name of this machine as a mail server. */
+export const mailHost = (config: Config): string => config["email_routing.hostname"] || `mail.${config.domain}`;

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import MailComposer from "nodemailer/lib/mail-composer/index.js";
 import type { KernelSlice } from "../../kernel/product.ts";
+import { mailHost } from "./addresses.ts";
 import type { Destination } from "./destinations.ts";
 import { signed } from "./forward.ts";
 import type { SigningKeys } from "./keys.ts";
@@ -9,7 +10,7 @@ import type { Outbound } from "./outbound.ts";
 import type { Sent } from "./sent.ts";
 
 export function createInvitations({ urls, accountId, config, log }: KernelSlice, keys: SigningKeys, outbound: Outbound, sent: Sent) {
-  const hostname = config["email_routing.hostname"] || `mail.${config.domain}`;
+  const hostname = mailHost(config);
   const sender = `noreply@${hostname}`;
 
   return async function invite({ id, email }: Destination, token: string): Promise<void> {

@@ -7,7 +7,7 @@ import { isIP } from "node:net";
 import SMTPConnection from "nodemailer/lib/smtp-connection/index.js";
 import type { Config } from "../../kernel/config.ts";
 import { isPublicAddress } from "../../kernel/public-network.ts";
-import { parseAddress } from "./addresses.ts";
+import { mailHost, parseAddress } from "./addresses.ts";
 import { isPermanent, Refusal } from "./refusal.ts";
 import type { MailDns } from "./resolver.ts";
 
@@ -33,7 +33,7 @@ const SERVERS_MAX = 10;
 
 export function openOutbound(config: Config, dns: MailDns): Outbound {
   const way = config["email_routing.outbound"];
-  const name = config["email_routing.hostname"] || `mail.${config.domain}`;
+  const name = mailHost(config);
 
   async function servers(domain: string): Promise<Server[]> {
     if (way !== "mx") return [relay(way)];

@@ -5,7 +5,7 @@
 import type { Dispatch, EmailActions, Zone } from "../../kernel/capabilities.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import type { Activity, ActivityLog } from "./activity.ts";
-import { normalAddress, parseAddress } from "./addresses.ts";
+import { mailHost, normalAddress, parseAddress } from "./addresses.ts";
 import { type Arrival, judge, requireAuthentic, type Verdict } from "./authentication.ts";
 import type { Destinations } from "./destinations.ts";
 import { extraHeaders, headerValues, receivedLine, signed } from "./forward.ts";
@@ -43,6 +43,16 @@ export interface ReceiverParts {
 /** Where mail for an address goes: by a rule, or back to the sender of a forwarded message that could not be delivered. */
 type Found = { readonly zone: Zone } & ({ readonly rule: Rule } | { readonly bounceTo: string });
 
+/** A message under way, judged. */
+interface Incoming {
+  readonly arrival: Arrival;
+  readonly to: string;
+  /** Name of the zone that it reached. */
+  readonly zone: string;
+  readonly raw: Uint8Array;
+  readonly verdict: Verdict;
+}
+
 /** Marks a message that came through here, against circles of forwarding. */
 const LOOP_HEADER = "X-Forwarded-By-Freehold";
 const HOPS_MAX = 50;
@@ -51,9 +61,7 @@ const unknownRecipient = (): Refusal => new Refusal(550, "5.1.1 Address does not
 
 export function createReceiver(parts: ReceiverParts): Receiver {
   const { kernel, settings, rules, destinations, keys, dns, outbound, rewriting, dispatch, sent, activity } = parts;
-  const hostname = kernel.config["email_routing.hostname"] || `mail.${kernel.config.domain}`;
-  const usable = ({ action }: Rule): boolean => action.type !== "forward" || action.value.every((value) => destinations.verified(value));
-
+  const hostname = mailHost(kernel.config);
   function find(from: string, to: string): Found {
     const address = parseAddress(to);
     const zone = address && settings.zoneOf(address.domain);
@@ -61,21 +69,13 @@ export function createReceiver(parts: ReceiverParts): Receiver {
     const origin = rewriting.restore(address.local, kernel.clock.now());
     if (origin !== undefined && from === "") return { zone, bounceTo: origin };
     const { subaddressing } = settings.of(zone.id);
-    const rule = rules.match(zone.id, normalAddress(to) as string, subaddressing, usable);
+    const rule = rules.match(zone.id, normalAddress(to) as string, subaddressing);
     if (rule === undefined) throw unknownRecipient();
     return { zone, rule };
   }
 
   /** Sends a message on. `extra`: header lines that stand before it. */
-  async function forward(
-    arrival: Arrival,
-    to: string,
-    zone: string,
-    recipient: string,
-    raw: Uint8Array,
-    verdict: Verdict,
-    extra: string,
-  ): Promise<void> {
+  async function forward({ arrival, to, zone, raw, verdict }: Incoming, recipient: string, extra = ""): Promise<void> {
     const trace = receivedLine({ helo: arrival.helo, ip: arrival.ip, by: hostname, recipient: to, at: kernel.clock.now() });
     const before = `${extra}${LOOP_HEADER}: ${to}\r\n${trace}${verdict.headers}`;
     const message = await signed(Buffer.concat([Buffer.from(before), raw]), [await keys.of(hostname), await keys.of(zone)]);
@@ -91,14 +91,8 @@ export function createReceiver(parts: ReceiverParts): Receiver {
       });
   }
 
-  function actionsOf(
-    arrival: Arrival,
-    to: string,
-    zone: string,
-    raw: Uint8Array,
-    verdict: Verdict,
-    script: string,
-  ): EmailActions & { forwarded(): number; refusal(): Refusal | undefined } {
+  function actionsOf(incoming: Incoming, script: string): EmailActions & { forwarded(): number; refusal(): Refusal | undefined } {
+    const { arrival, to, zone, raw, verdict } = incoming;
     let replied = false;
     let forwarded = 0;
     let refusal: Refusal | undefined;
@@ -117,7 +111,7 @@ export function createReceiver(parts: ReceiverParts): Receiver {
       forward: (recipient, headers) =>
         noted(async () => {
           if (!destinations.verified(recipient)) throw new Error("destination address not verified");
-          await forward(arrival, to, zone, recipient, raw, verdict, extraHeaders(headers));
+          await forward(incoming, recipient, extraHeaders(headers));
           forwarded++;
           return { messageId: headerValues(raw, "message-id")[0] ?? "" };
         }),
@@ -140,16 +134,10 @@ export function createReceiver(parts: ReceiverParts): Receiver {
     };
   }
 
-  async function toWorker(
-    script: string,
-    arrival: Arrival,
-    to: string,
-    zone: string,
-    raw: Uint8Array,
-    verdict: Verdict,
-  ): Promise<Activity["status"]> {
+  async function toWorker(script: string, incoming: Incoming): Promise<Activity["status"]> {
     if (!dispatch.has(script)) throw new Refusal(451, "4.3.0 The Worker of this address is gone");
-    const actions = actionsOf(arrival, to, zone, raw, verdict, script);
+    const { arrival, to, raw } = incoming;
+    const actions = actionsOf(incoming, script);
     const { outcome, rejectReason } = await dispatch.email(script, { from: arrival.from, to, raw }, actions);
     if (rejectReason !== undefined) throw new Refusal(550, `5.7.1 ${rejectReason.replace(/[^\x20-\x7e]+/g, " ")}`);
     if (outcome === "ok") return actions.forwarded() > 0 ? "forwarded" : "dropped";
@@ -159,16 +147,16 @@ export function createReceiver(parts: ReceiverParts): Receiver {
     throw new Refusal(451, `4.3.0 The Worker of this address failed: ${outcome}`);
   }
 
-  async function route(found: Found, arrival: Arrival, to: string, raw: Uint8Array, verdict: Verdict): Promise<Activity["status"]> {
+  async function route(found: Found, incoming: Incoming): Promise<Activity["status"]> {
     if ("bounceTo" in found) {
-      await forward({ ...arrival, from: "" }, to, found.zone.name, found.bounceTo, raw, verdict, "");
+      await forward({ ...incoming, arrival: { ...incoming.arrival, from: "" } }, found.bounceTo);
       return "forwarded";
     }
-    requireAuthentic(verdict);
+    requireAuthentic(incoming.verdict);
     const { type, value } = found.rule.action;
     if (type === "drop") return "dropped";
-    if (type === "worker") return toWorker(value[0] as string, arrival, to, found.zone.name, raw, verdict);
-    await forward(arrival, to, found.zone.name, value[0] as string, raw, verdict, "");
+    if (type === "worker") return toWorker(value[0] as string, incoming);
+    await forward(incoming, value[0] as string);
     return "forwarded";
   }
 
@@ -193,7 +181,7 @@ export function createReceiver(parts: ReceiverParts): Receiver {
         });
       try {
         requireProgress(raw, to);
-        note(await route(found, arrival, to, raw, verdict));
+        note(await route(found, { arrival, to, zone: found.zone.name, raw, verdict }));
       } catch (error) {
         note("rejected", (error as Error).message);
         if (error instanceof Refusal) throw error;

@@ -6,7 +6,7 @@ import type { RequestContext, Route } from "../../kernel/product.ts";
 import { normalAddress, parseAddress } from "./addresses.ts";
 import type { Destinations } from "./destinations.ts";
 import { emailError } from "./errors.ts";
-import type { Rule, RuleContent, Rules } from "./rules.ts";
+import { isActive, type Rule, type RuleContent, type Rules } from "./rules.ts";
 import type { SettingsStore } from "./settings.ts";
 import { requireZone } from "./settings-routes.ts";
 
@@ -50,14 +50,11 @@ interface Change {
 export function ruleRoutes({ zones, settings, rules, destinations, dispatch }: Parts): Route[] {
   const zoneOf = (c: RequestContext): Zone => requireZone(zones, c);
 
-  /** A rule that forwards is off until its destination is verified. */
-  const active = ({ enabled, action }: Rule): boolean =>
-    enabled && (action.type !== "forward" || action.value.every((value) => destinations.verified(value)));
   const view = (rule: Rule) => ({
     id: rule.id,
     tag: rule.id,
     name: rule.name,
-    enabled: active(rule),
+    enabled: isActive(rule, destinations),
     priority: rule.priority,
     matchers: [rule.address === undefined ? { type: "all" } : { type: "literal", field: "to", value: rule.address }],
     actions: [{ type: rule.action.type, ...(rule.action.value.length > 0 && { value: rule.action.value }) }],

@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { normalAddress } from "./addresses.ts";
+import type { Destinations } from "./destinations.ts";
 import { emailError } from "./errors.ts";
 
 export interface Action {
@@ -43,8 +44,8 @@ export interface Rules {
   remove(rule: Rule): Promise<void>;
   /** Disables the rules that forward to an address. */
   disableFor(destination: string): Promise<void>;
-  /** The rule of an address in normal form, of those that `usable` accepts. */
-  match(zoneId: string, address: string, subaddressing: boolean, usable: (rule: Rule) => boolean): Rule | undefined;
+  /** The active rule of an address in normal form. */
+  match(zoneId: string, address: string, subaddressing: boolean): Rule | undefined;
 }
 
 interface Row {
@@ -73,10 +74,14 @@ const ruleOf = (row: Row): Rule => ({
   ownerTag: row.owner_tag ?? undefined,
 });
 
+/** Whether a rule counts: one that forwards is off until its destination is verified. */
+export const isActive = ({ enabled, action }: Rule, destinations: Pick<Destinations, "verified">): boolean =>
+  enabled && (action.type !== "forward" || action.value.every((value) => destinations.verified(value)));
+
 /** "user+detail@example.com" without its detail. */
 const withoutDetail = (address: string): string => address.replace(/\+[^@]*@/, "@");
 
-export async function openRules({ meta, config }: KernelSlice): Promise<Rules> {
+export async function openRules({ meta, config }: KernelSlice, destinations: Destinations): Promise<Rules> {
   const max = config["email_routing.rules_max"];
   const byId = new Map<string, Rule>();
   for (const row of await meta.all<Row & Record<string, never>>("SELECT * FROM email_routing_rules ORDER BY number LIMIT 1000000"))
@@ -140,8 +145,8 @@ export async function openRules({ meta, config }: KernelSlice): Promise<Rules> {
         if (forwards && rule.enabled) await replace(rule, { ...rule, enabled: false });
       }
     },
-    match(zoneId, address, subaddressing, usable) {
-      const rules = all(zoneId).filter((rule) => rule.enabled && usable(rule));
+    match(zoneId, address, subaddressing) {
+      const rules = all(zoneId).filter((rule) => isActive(rule, destinations));
       const newest = (wanted: string | undefined) => rules.findLast((rule) => rule.address === wanted);
       return newest(address) ?? (subaddressing ? newest(withoutDetail(address)) : undefined) ?? newest(undefined);
     },

@@ -5,6 +5,7 @@
  */
 import type { ManagedRecord, Zone, Zones } from "../../kernel/capabilities.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
+import { mailHost } from "./addresses.ts";
 import { dkimRecord, SELECTOR, type SigningKeys } from "./keys.ts";
 
 export type Status = "ready" | "unconfigured" | "misconfigured" | "misconfigured/locked" | "unlocked";
@@ -58,7 +59,7 @@ const PRIORITIES = [13, 24, 86];
 
 export async function openSettings({ meta, clock, config }: KernelSlice, zones: Zones, keys: SigningKeys): Promise<SettingsStore> {
   const byZone = new Map<string, Settings>();
-  const hostname = config["email_routing.hostname"] || `mail.${config.domain}`;
+  const hostname = mailHost(config);
   const hosts = config["email_routing.mx_hosts"].length > 0 ? config["email_routing.mx_hosts"] : [hostname];
   const spf = `v=spf1 include:_spf.${hostname} ~all`;
   for (const row of await meta.all<Row & Record<string, never>>("SELECT * FROM email_routing_zones LIMIT 100000"))

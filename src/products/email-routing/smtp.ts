@@ -4,10 +4,10 @@
  * memory while it goes on, and connections are counted, which bounds what they hold.
  */
 import { readFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { SMTPServer, type SMTPServerDataStream, type SMTPServerSession } from "smtp-server";
 import type { KernelSlice } from "../../kernel/product.ts";
-import { parseAddress } from "./addresses.ts";
+import { mailHost, parseAddress } from "./addresses.ts";
 import { MESSAGE_MAX_BYTES } from "./outgoing.ts";
 import type { Receiver } from "./receiver.ts";
 import { Refusal } from "./refusal.ts";
@@ -19,6 +19,8 @@ export interface SmtpDoor {
 }
 
 const IDLE_TIMEOUT_MS = 60_000;
+/** A client that sends a byte now and then keeps its place for this long at most; one place takes a whole session. */
+const CONNECTION_MAX_MS = 15 * 60_000;
 const RBL_TEXT = "Refer to https://developers.cloudflare.com/email-routing/postmaster/#spam-and-abusive-traffic/";
 /** TLS material that smtp-server ships for tests is known to everybody: without the operator's there is no STARTTLS. */
 const withoutTls = ["STARTTLS"];
@@ -29,7 +31,7 @@ export async function openSmtp({ config, log }: KernelSlice, receiver: Receiver,
   const lists = config["email_routing.dnsbls"];
 
   const server = new SMTPServer({
-    name: config["email_routing.hostname"] || `mail.${config.domain}`,
+    name: mailHost(config),
     banner: "Freehold Email Routing",
     size: MESSAGE_MAX_BYTES,
     maxClients: config["email_routing.connections_max"],
@@ -59,6 +61,10 @@ export async function openSmtp({ config, log }: KernelSlice, receiver: Receiver,
     },
     onData: (stream, session, done) => settle(take(stream, session), done),
   });
+  server.server.on("connection", (socket: Socket) => {
+    const timer = setTimeout(() => socket.destroy(), CONNECTION_MAX_MS).unref();
+    socket.once("close", () => clearTimeout(timer));
+  });
   // Of single connections: a client that speaks no SMTP, or leaves.
   server.on("error", (error) => log.debug("email_routing.smtp", { error }));
 
@@ -79,10 +85,10 @@ export async function openSmtp({ config, log }: KernelSlice, receiver: Receiver,
       if (size <= MESSAGE_MAX_BYTES) chunks.push(chunk);
     }
     if (size > MESSAGE_MAX_BYTES || stream.sizeExceeded) throw new Refusal(552, "5.3.4 The message is larger than 25 MiB");
-    const [recipient] = session.envelope.rcptTo;
+    const recipient = parseAddress(session.envelope.rcptTo[0]?.address ?? "");
     if (recipient === undefined) throw new Refusal(503, "5.5.1 There is no recipient");
     const arrival = { ip: session.remoteAddress, helo: String(session.hostNameAppearsAs), from: senderOf(session) };
-    await receiver.receive(arrival, recipient.address, Buffer.concat(chunks));
+    await receiver.receive(arrival, `${recipient.local}@${recipient.domain}`, Buffer.concat(chunks));
   }
 
   await new Promise<void>((resolve, reject) => {
