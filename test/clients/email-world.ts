@@ -5,6 +5,7 @@ import { once } from "node:events";
 import dnsPacket, { type Answer, type StringAnswer } from "dns-packet";
 import { createTransport } from "nodemailer";
 import { SMTPServer } from "smtp-server";
+import { startPlatform } from "../harness/platform.ts";
 import { freePort } from "../harness/port.ts";
 
 type Hooks = { after(fn: () => Promise<void>): void };
@@ -18,7 +19,7 @@ export interface Records {
 }
 
 /** A DNS server whose records are those of the map, which may change at any time. */
-export async function dnsServer(t: Hooks, records: Map<string, Records>): Promise<string> {
+async function dnsServer(t: Hooks, records: Map<string, Records>): Promise<string> {
   const socket = createSocket("udp4");
   socket.on("message", (message, from) => {
     const query = dnsPacket.decode(message);
@@ -57,7 +58,7 @@ export interface Sink {
 }
 
 /** The server of every other domain: takes mail and keeps it. Listens on both loopback addresses. */
-export async function mailSink(t: Hooks): Promise<Sink> {
+async function mailSink(t: Hooks): Promise<Sink> {
   const port = await freePort();
   const mails: Delivered[] = [];
   const refuses: Sink["refuses"] = new Map();
@@ -86,6 +87,20 @@ export async function mailSink(t: Hooks): Promise<Sink> {
     t.after(() => new Promise((resolve) => void server.close(() => resolve())));
   }
   return { port, mails, refuses };
+}
+
+/** A platform that receives mail on `port`, asks the records for DNS, and delivers to the sink whatever the domain. */
+export async function mailPlatform(t: Hooks, records: Map<string, Records>, config: Readonly<Record<string, unknown>> = {}) {
+  const sink = await mailSink(t);
+  const port = await freePort();
+  const mail = {
+    "email_routing.smtp_port": port,
+    "email_routing.outbound": "mx",
+    "email_routing.outbound_port": sink.port,
+    "email_routing.private_destinations": true,
+    "email_routing.dns_servers": [await dnsServer(t, records)],
+  };
+  return { sink, port, platform: await startPlatform(t, { config: { ...mail, ...config } }) };
 }
 
 export interface Mail {

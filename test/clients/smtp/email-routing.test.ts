@@ -5,9 +5,7 @@ import { after, test } from "node:test";
 import { authenticate } from "mailauth";
 import { createTransport } from "nodemailer";
 import PostalMime from "postal-mime";
-import { startPlatform } from "../../harness/platform.ts";
-import { freePort } from "../../harness/port.ts";
-import { bring, type Delivered, dnsServer, mailSink, type Records } from "../email-world.ts";
+import { bring, type Delivered, mailPlatform, type Records } from "../email-world.ts";
 
 const { privateKey, publicKey } = generateKeyPairSync("rsa", {
   modulusLength: 2048,
@@ -29,22 +27,10 @@ const dns = new Map<string, Records>([
   ["four.example", { MX: ["mx4.four.example"] }],
   ["mx4.four.example", { A: ["127.0.0.1"] }],
 ]);
-const sink = await mailSink({ after });
-const port = await freePort();
-const platform = await startPlatform(
-  { after },
-  {
-    config: {
-      "email_routing.smtp_port": port,
-      "email_routing.outbound": "mx",
-      "email_routing.outbound_port": sink.port,
-      "email_routing.private_destinations": true,
-      "email_routing.dns_servers": [await dnsServer({ after }, dns)],
-      "email_routing.dnsbls": ["rbl.example"],
-      "email_routing.hostname": "mail.platform.example",
-    },
-  },
-);
+const { sink, port, platform } = await mailPlatform({ after }, dns, {
+  "email_routing.dnsbls": ["rbl.example"],
+  "email_routing.hostname": "mail.platform.example",
+});
 const sdk = platform.sdk();
 const account_id = platform.ready.account_id;
 const zone = await sdk.zones.create({ account: { id: account_id }, name: "shop.example" });

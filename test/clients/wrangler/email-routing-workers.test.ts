@@ -3,10 +3,8 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, test } from "node:test";
 import PostalMime from "postal-mime";
-import { startPlatform } from "../../harness/platform.ts";
-import { freePort } from "../../harness/port.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
-import { bring, dnsServer, mailSink, type Records } from "../email-world.ts";
+import { bring, mailPlatform, type Records } from "../email-world.ts";
 
 const dns = new Map<string, Records>([
   ["sender.example", { TXT: ["v=spf1 ip4:127.0.0.1 -all"], MX: ["mx.inbox.example"] }],
@@ -16,20 +14,7 @@ const dns = new Map<string, Records>([
   ["inbox.example", { MX: ["mx.inbox.example"] }],
   ["mx.inbox.example", { A: ["127.0.0.1"] }],
 ]);
-const sink = await mailSink({ after });
-const port = await freePort();
-const platform = await startPlatform(
-  { after },
-  {
-    config: {
-      "email_routing.smtp_port": port,
-      "email_routing.outbound": "mx",
-      "email_routing.outbound_port": sink.port,
-      "email_routing.private_destinations": true,
-      "email_routing.dns_servers": [await dnsServer({ after }, dns)],
-    },
-  },
-);
+const { sink, port, platform } = await mailPlatform({ after }, dns);
 const sdk = platform.sdk();
 const account_id = platform.ready.account_id;
 const { id: zone_id } = await sdk.zones.create({ account: { id: account_id }, name: "shop.example" });
