@@ -162,6 +162,8 @@ export const configKeys = {
     positive,
   ),
   "pipelines.memory_mb": key(1024, "Memory that pipelines may use together for SQL and files before they spill to disk", positive),
+  "pipelines.roll_timeout_s": key(300, "SQL may take this long for the events of one file before it is given up and tried later", positive),
+  "pipelines.roll_file_max_bytes": key(8 * 1024 ** 3, "Largest file that SQL may make of the events of one roll", positive),
   "pipelines.roll_min_s": key(1, "Shortest roll interval of a sink; the real service documents 10", positive),
   "r2_data_catalog.credential_ttl_s": key(
     12 * 3600,

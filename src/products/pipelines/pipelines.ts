@@ -113,7 +113,8 @@ export async function openPipelines(
     functions: engineFunctions(),
     setup: macros,
   });
-  const writer: FileWriter = fileWriter(db, blobs.scratch, config["pipelines.payload_max_bytes"], (error) =>
+  const limits = { timeoutMs: config["pipelines.roll_timeout_s"] * 1000, fileBytes: config["pipelines.roll_file_max_bytes"] };
+  const writer: FileWriter = fileWriter(db, blobs.scratch, config["pipelines.payload_max_bytes"], limits, (error) =>
     log.warn("roll.guarded", { reason: error.message }),
   );
   const scratch = scratchFiles(directory);

@@ -62,7 +62,7 @@ async function world(t: TestContext, rolling: RollingPolicy = { intervalMs: 50, 
     columns: [],
   };
   const format = { type: "json" as const, compression: "uncompressed", rowGroupBytes: 1 };
-  const writer = fileWriter(db, directory, 1e6, () => undefined);
+  const writer = fileWriter(db, directory, 1e6, { timeoutMs: 60_000, fileBytes: 1e9 }, () => undefined);
   const saved = { state: { position: 0, rolls: 0, intent: undefined } as ReaderState, health: undefined as string | undefined };
   const target = new Map<string, number[]>();
   let dropped = 0;

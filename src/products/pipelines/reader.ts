@@ -11,7 +11,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { WrittenFile } from "../../kernel/duckdb/parquet.ts";
 import type { Journal } from "../../kernel/journal/journal.ts";
 import type { Log } from "../../kernel/log.ts";
-import type { RollLines } from "./file-writer.ts";
+import { RollLimitError, type RollLines } from "./file-writer.ts";
 import { Gathering } from "./gather.ts";
 import type { RollMetrics } from "./metrics.ts";
 import type { FileIdentity } from "./naming.ts";
@@ -232,8 +232,9 @@ export function startReader(options: ReaderOptions): Reader {
         if (stopping.signal.aborted) return undefined;
         const reason = error instanceof Error ? error.message : String(error);
         tell(reason);
-        log.warn("reader.failed", { what, reason, retry_ms: wait, error });
-        await pause(wait, stopping.signal);
+        const retryMs = Math.max(wait, error instanceof RollLimitError ? error.retryAfterMs : 0);
+        log.warn("reader.failed", { what, reason, retry_ms: retryMs, error });
+        await pause(retryMs, stopping.signal);
       }
     }
     return undefined;

@@ -55,7 +55,9 @@ async function written(
     columns: [],
   };
   const job = { plan, fields, lines: [lines], linesBytes: 1000, records: events.length };
-  const writer = fileWriter(db, directory, 1_000_000, (error: DuckDbError) => assert.ok(error instanceof DuckDbError));
+  const writer = fileWriter(db, directory, 1_000_000, { timeoutMs: 60_000, fileBytes: 1e9 }, (error: DuckDbError) =>
+    assert.ok(error instanceof DuckDbError),
+  );
   const format = { type: "json", compression: "uncompressed", rowGroupBytes: 1 } as const;
   const file = await writer.write({ ...job, format }, AbortSignal.timeout(30_000));
   if (file === undefined) return [];
