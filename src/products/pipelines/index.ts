@@ -5,6 +5,7 @@
  */
 import type { Product } from "../../kernel/product.ts";
 import { pipelinesBinding } from "./binding.ts";
+import { openEncoder } from "./encoder.ts";
 import { openIngest } from "./ingest.ts";
 import { legacyIntake } from "./legacy/legacy-intake.ts";
 import { openLegacyMetrics } from "./legacy/legacy-metrics.ts";
@@ -39,9 +40,10 @@ export const pipelines = {
     const legacyMetrics = openLegacyMetrics(meta, clock, log);
     const legacy = await openLegacyPipelines(kernel, objects, legacyMetrics);
     const tails = openTails(clock);
+    const encoder = openEncoder();
     const ingest = openIngest(auth, config, log);
-    const door = ingest.door(streamIntake(streams, tails, clock, config));
-    const legacyDoor = ingest.door(legacyIntake(legacy, legacyMetrics, clock, config));
+    const door = ingest.door(streamIntake(streams, encoder, tails, clock, config));
+    const legacyDoor = ingest.door(legacyIntake(legacy, encoder, legacyMetrics, clock, config));
     return {
       routes: [...pipelinesRoutes({ kernel, streams, sinks, pipelines: flows, tails, objects, tables }), ...legacyRoutes(kernel, legacy)],
       hosts: [door.host, legacyDoor.host],
@@ -54,6 +56,7 @@ export const pipelines = {
       closing: () => tails.close(),
       async stop() {
         ingest.stop();
+        await encoder.stop();
         await Promise.all([flows.stop(), legacy.stop()]);
         await legacyMetrics.stop();
       },

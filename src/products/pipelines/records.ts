@@ -10,12 +10,17 @@ import { ingestError } from "./errors.ts";
 import { beginPayload, finishPayload } from "./payload.ts";
 import { isObject, parseExact, type RecordCheck, type RecordError } from "./record-check.ts";
 
+/** A body that was checked and encoded. Plain data: it may come from another thread. */
 export interface Batch {
   readonly payload: Uint8Array;
   /** Events in the request, dropped ones included. */
   readonly count: number;
-  /** Calls `see` for each event in order, with its text as it was sent and what makes it unfit, if anything. */
-  visit(see: (text: () => string, error: RecordError | undefined) => void): void;
+  /** As it was sent. */
+  readonly body: Uint8Array;
+  /** Start and end of each event in the body: bounds[2i] and bounds[2i + 1]. */
+  readonly bounds: Uint32Array;
+  /** What makes events unfit, by their index; undefined when all fit. */
+  readonly errors: ReadonlyMap<number, RecordError> | undefined;
 }
 
 /** How an event becomes a line: as streams keep it (`payload.ts`), or as it is. */
@@ -80,10 +85,19 @@ export function encodeBatch(body: Buffer, check: RecordCheck | undefined, now: n
   return {
     payload: finishPayload(writer),
     count,
-    visit(see) {
-      for (let i = 0; i < count; i++) see(() => body.toString("utf8", bounds[2 * i], bounds[2 * i + 1]), errors?.get(i));
-    },
+    body,
+    bounds,
+    errors,
   };
+}
+
+/** Calls `see` for each event in order, with its text as it was sent and what makes it unfit, if anything. */
+export function visitEvents(
+  { body, bounds, count, errors }: Batch,
+  see: (text: () => string, error: RecordError | undefined) => void,
+): void {
+  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  for (let i = 0; i < count; i++) see(() => text.toString("utf8", bounds[2 * i], bounds[2 * i + 1]), errors?.get(i));
 }
 
 function exactly(check: RecordCheck, body: Buffer, bounds: Uint32Array, i: number): RecordError | undefined {
@@ -113,7 +127,6 @@ function spaceOut(bytes: Buffer, from: number, to: number): void {
 }
 
 interface Scan {
-  /** Start and end of each element: bounds[2i] and bounds[2i + 1]. */
   readonly bounds: Uint32Array;
   /** There are line breaks between tokens. */
   readonly newlines: boolean;

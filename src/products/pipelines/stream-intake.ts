@@ -2,14 +2,14 @@
 import type { Clock } from "../../kernel/clock.ts";
 import type { Config } from "../../kernel/config.ts";
 import { commitBatch } from "./commit.ts";
+import type { Encoder } from "./encoder.ts";
 import { ingestError } from "./errors.ts";
 import type { Intake } from "./ingest.ts";
 import { rateLimit } from "./rate-limit.ts";
-import { encodeBatch } from "./records.ts";
 import type { Stream, Streams } from "./streams.ts";
 import type { Tails } from "./tails.ts";
 
-export function streamIntake(streams: Streams, tails: Tails, clock: Clock, config: Config): Intake<Stream> {
+export function streamIntake(streams: Streams, encoder: Encoder, tails: Tails, clock: Clock, config: Config): Intake<Stream> {
   const admit = rateLimit(config["pipelines.rate_max_bytes_per_s"], clock);
   const bufferMax = config["pipelines.buffer_max_bytes"];
   return {
@@ -21,7 +21,7 @@ export function streamIntake(streams: Streams, tails: Tails, clock: Clock, confi
       if (!admit(stream.id, body.length)) throw ingestError("rateLimited");
       if (stream.journal.bytes > bufferMax) throw ingestError("bufferFull");
       const now = clock.now();
-      const batch = encodeBatch(body, stream.check, now);
+      const batch = await encoder.encode(body, stream, now);
       if (batch === undefined) return 0;
       await commitBatch(stream.journal, batch);
       tails.publish(stream.id, batch, now);

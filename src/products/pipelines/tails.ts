@@ -12,7 +12,7 @@
  */
 import type { Clock } from "../../kernel/clock.ts";
 import { pipelinesError } from "./errors.ts";
-import type { Batch } from "./records.ts";
+import { type Batch, visitEvents } from "./records.ts";
 import type { Stream } from "./streams.ts";
 
 export interface Tails {
@@ -68,7 +68,7 @@ export function openTails(clock: Clock): Tails {
     publish(streamId, batch, time) {
       const sessions = byStream.get(streamId);
       if (sessions === undefined) return;
-      batch.visit((text, error) => {
+      visitEvents(batch, (text, error) => {
         const told = [...sessions].filter(({ ready }) => ready);
         for (const session of sessions) if (!told.includes(session)) session.skip();
         if (told.length === 0) return;
