@@ -18,6 +18,7 @@ import { r2Sql } from "./products/r2-sql/index.ts";
 import { secretsStore } from "./products/secrets-store/index.ts";
 import { vectorize } from "./products/vectorize/index.ts";
 import { workers } from "./products/workers/index.ts";
+import { workersAi } from "./products/workers-ai/index.ts";
 import { workflows } from "./products/workflows/index.ts";
 import { zones } from "./products/zones/index.ts";
 
@@ -40,6 +41,7 @@ export const products: readonly Product[] = [
   secretsStore,
   vectorize,
   workers,
+  workersAi,
   workflows,
   zones,
 ];

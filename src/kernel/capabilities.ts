@@ -2,6 +2,7 @@
  * What products offer each other. A product lists the keys it needs; the kernel hands it the implementation of
  * whichever product provides it, or refuses to start naming both sides. Interfaces only.
  */
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
 import type { Principal } from "./api/tokens.ts";
 import type { BlobId } from "./blobs/blobs.ts";
@@ -19,6 +20,41 @@ export interface Capabilities {
   readonly queueSender: QueueSender;
   readonly telemetry: Telemetry;
   readonly zones: Zones;
+  readonly models: Models;
+}
+
+/** Models of Workers AI. */
+export interface Models {
+  /**
+   * Runs a model on the inputs that its task documents. Resolves with what `env.AI.run` gives: a value, or bytes (events of
+   * `stream: true`, sound, pictures). Rejects with the documented errors, also `workersAi.noRunner` where nothing runs it.
+   */
+  run(model: string, inputs: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<ModelOutput>;
+  /** Answers a request as HTTP has it; never rejects. For what stands before the models, as AI Gateway does. */
+  answer(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer>;
+  /**
+   * Registers who serves paths of the binding `env.AI` that belong to another product, by the first part of the path
+   * ("ai-gateway", "autorag"). The requests are those that the class in workerd makes.
+   */
+  addBindingPaths(first: string, serve: (request: IncomingMessage, response: ServerResponse) => Promise<void>): void;
+}
+
+export type ModelOutput = { readonly json: unknown } | { readonly type: string; readonly body: Readable };
+
+export interface ModelRequest {
+  /** "run/@cf/meta/llama-3.1-8b-instruct", "v1/chat/completions", "v1/embeddings", "v1/responses". */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly contentType: string;
+  readonly body: Buffer;
+  /** The result without the v4 envelope, as the binding has it. */
+  readonly bare: boolean;
+}
+
+export interface ModelAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Readable;
 }
 
 /** A domain of the account. */

@@ -238,6 +238,14 @@ export const configKeys = {
     positive,
   ),
   "workers.count_max": key(500, "Scripts of the account", positive),
+  "workers_ai.models": key(
+    [] as readonly string[],
+    "What runs models, as lines MODEL=URL#NAME of servers in OpenAI's form; * stands for anything, a key is the URL's password: @cf/meta/*=http://127.0.0.1:11434/v1#llama3.1",
+    (lines) => {
+      for (const line of lines) if (!/^[^=\s]+=https?:\/\/\S+$/.test(line)) throw new Error("must have lines MODEL=URL#NAME; one is none");
+    },
+  ),
+  "workers_ai.request_max_bytes": key(100 * 1024 * 1024, "Largest request to a model", positive),
   "workflows.running_max": key(10_000, "Instances of workflows that run at a time", positive),
   "workflows.queued_max": key(1_000_000, "Instances of one workflow that wait for their turn before more are refused with 429", positive),
   "workflows.create_per_s_max": key(

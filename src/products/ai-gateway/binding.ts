@@ -1,13 +1,11 @@
 /**
- * The binding type "ai": `env.AI` is the class that workerd ships in `cloudflare-internal:ai-api`. Here are its gateways:
- * `env.AI.gateway(id)` with `run`, `getUrl`, `getLog` and `patchLog`. Models of Workers AI are not here: `env.AI.run` is
- * refused by name.
+ * Gateways of the binding `env.AI`, whose other paths are Workers AI's: `env.AI.gateway(id)` with `run`, `getUrl`, `getLog` and
+ * `patchLog`, and `env.AI.run` with the option `gateway`.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { z } from "zod";
 import { readBody } from "../../kernel/api/body.ts";
 import { PlatformError } from "../../kernel/errors.ts";
-import type { BindingCompiler, CapabilityMint } from "../../kernel/product.ts";
 import type { Door } from "./door.ts";
 import { gatewayError } from "./errors.ts";
 import { failureBody } from "./exchange.ts";
@@ -30,18 +28,6 @@ export function columnsOf(body: unknown): { feedback?: number | null; score?: nu
   };
 }
 
-export function aiBinding(mint: CapabilityMint): BindingCompiler {
-  return {
-    validate: async (binding) => ({ type: "ai", name: binding.name }),
-    compile: async (binding) => ({
-      bindings: [
-        { name: binding.name, wrapped: { moduleName: "cloudflare-internal:ai-api", innerBindings: [{ name: "fetcher", service: "ai" }] } },
-      ],
-      services: [mint.node("ai", {})],
-    }),
-  };
-}
-
 export interface AiDoor {
   readonly door: Door;
   readonly gateways: Gateways;
@@ -60,9 +46,10 @@ export async function serveAi({ door, gateways, logs, url }: AiDoor, request: In
   };
   const universal = /^\/ai-gateway\/universal\/run\/([^/]+)$/.exec(pathname);
   if (universal !== null) return door.binding(decodeURIComponent(universal[1] as string), request, response);
+  if (pathname === "/ai-gateway/run") return door.model(request, response);
   try {
     const [, id, kind, last] = /^\/ai-gateway\/gateways\/([^/]+)\/(url|logs)\/([^/]+)$/.exec(pathname) ?? [];
-    if (id === undefined) throw gatewayError("notImplemented", "Workers AI models are not implemented by this version of Freehold");
+    if (id === undefined) throw gatewayError("notImplemented", `${pathname} is not implemented by this version of Freehold`);
     const gateway = gateways.require(decodeURIComponent(id));
     if (kind === "url") return answer(200, { success: true, result: { url: url(gateway.id, last as string) } });
     if (request.method !== "PATCH") return answer(200, { success: true, result: await logs.get(gateway.id, last as string) });

@@ -15,13 +15,18 @@ import { type Caller, type Exchange, failureBody, type Step, type Steps } from "
 import { DEFAULT_GATEWAY, type Gateway, type Gateways } from "./gateways.ts";
 import type { Keys } from "./keys.ts";
 import type { Limiter } from "./limiter.ts";
-import { type HeaderValues, metadataIn, type StepConfig, stepOptions } from "./options.ts";
+import { type ModelRun, modelRun } from "./model-run.ts";
+import { type HeaderValues, headersOf, metadataIn, type StepConfig, stepOptions } from "./options.ts";
+import { bindingPath, modelOfPath, OWN } from "./own-models.ts";
 import { prices } from "./prices.ts";
 import { chatUrl, type Provider, type Providers, upstreamUrl } from "./providers.ts";
 import { walk } from "./route-graph.ts";
 import { forwardedHeaders } from "./upstream.ts";
 
 export const RUN = ["AI Gateway Run", "AI Gateway Write"];
+
+/** Permissions of which one opens the models of this platform. */
+const MODELS = [...RUN, "Workers AI Read", "Workers AI Write"];
 
 /** Headers in which a client of a provider may carry the platform's token instead. */
 const TOKEN_HEADERS = ["cf-aig-authorization", "authorization", "x-api-key", "x-goog-api-key", "api-key", "xi-api-key"];
@@ -70,17 +75,19 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     }
   }
 
-  /** Whoever the request's headers name, and the headers without the platform's tokens. */
-  async function identify(headers: HeaderValues): Promise<{ allowed: boolean; rest: HeaderValues }> {
+  /** What the tokens in the request's headers open, and the headers without them. */
+  async function identify(headers: HeaderValues): Promise<{ allowed: boolean; models: boolean; rest: HeaderValues }> {
     let allowed = false;
+    let models = false;
     const rest: Record<string, string> = { ...headers };
     for (const name of TOKEN_HEADERS) {
       const principal = await principalOf(headers[name]);
       if (principal === undefined) continue;
       allowed ||= RUN.some((group) => principal.can(group));
+      models ||= MODELS.some((group) => principal.can(group));
       delete rest[name];
     }
-    return { allowed, rest };
+    return { allowed, models, rest };
   }
 
   async function gatewayOf(id: string, allowed: boolean): Promise<Gateway> {
@@ -115,6 +122,8 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     readonly headers: Record<string, string>;
     /** Headers that say how, the nearest first. */
     readonly layers: readonly HeaderValues[];
+    /** Whether the caller may use the models of this platform. */
+    readonly models: boolean;
     readonly config?: StepConfig;
   }
 
@@ -127,7 +136,9 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
 
   async function stepOf(gateway: Gateway, asked: Asked): Promise<Step> {
     const options = stepOptions(gateway.settings, asked.layers, asked.config ?? {}, config["ai_gateway.cache_ttl_min_s"]);
-    const { provider, url, method, body, path, model } = asked;
+    const { provider, url, method, body, path } = asked;
+    if (provider.serve !== undefined && !asked.models) throw gatewayError("unauthorized");
+    const model = asked.model || (provider.slug === OWN ? modelOfPath(path) : "");
     const headers = await withKey(gateway, provider, asked.headers, options.alias);
     return { request: { provider, url, method, headers, body }, options, path, model };
   }
@@ -159,7 +170,7 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     };
   }
 
-  async function universal(gateway: Gateway, request: HeaderValues, body: Buffer): Promise<Steps> {
+  async function universal(gateway: Gateway, request: HeaderValues, body: Buffer, mayUseModels: boolean): Promise<Steps> {
     const parsed = z.array(universalStep).min(1).max(STEPS_MAX).safeParse(parseJson(body));
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
@@ -168,10 +179,11 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     const sources = await Promise.all(
       parsed.data.map(async (one): Promise<Steps> => {
         const own = Object.fromEntries(Object.entries(one.headers).map(([name, value]) => [name.toLowerCase(), String(value)]));
-        const { rest } = await identify(own);
+        const { rest, models } = await identify(own);
         const headers = { "content-type": "application/json", ...forwardedHeaders(rest) };
         const query = Buffer.from(JSON.stringify(one.query ?? {}));
-        const shared: Shared = { path: one.endpoint, method: "POST", headers, layers: [own, request], config: one.config };
+        const common = { path: one.endpoint, method: "POST", headers, layers: [own, request], config: one.config };
+        const shared: Shared = { ...common, models: models || mayUseModels };
         if (one.provider === "compat") return compatible(gateway, query, shared);
         const provider = providers.require(one.provider);
         const url = upstreamUrl(provider, one.endpoint);
@@ -194,10 +206,11 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     method: string,
     headers: HeaderValues,
     body: Buffer,
+    models: boolean,
   ): Promise<Steps> {
     const [slug, ...segments] = rest.split("/");
     const path = segments.join("/");
-    const shared: Shared = { path, method, headers: forwardedHeaders(headers), layers: [headers] };
+    const shared: Shared = { path, method, headers: forwardedHeaders(headers), layers: [headers], models };
     if (slug === "compat") {
       if (!/^(v1\/)?chat\/completions$/.test(path))
         throw gatewayError("invalidRequest", `There is no endpoint compat/${path.slice(0, 100)}`);
@@ -218,7 +231,8 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     trusted: boolean,
   ): Promise<void> {
     const given = flat(request.headers);
-    const { allowed, rest } = await identify(given);
+    const { allowed, rest, ...token } = await identify(given);
+    const models = token.models || trusted;
     const gateway = await gatewayOf(gatewayId, allowed || trusted);
     if (gateway.settings.authentication && !allowed && !trusted) throw gatewayError("unauthorized");
     const caller: Caller = { authenticated: gateway.settings.authentication, userAgent: given["user-agent"] ?? "" };
@@ -226,8 +240,20 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     const path = pathname.replace(/^\/+/, "");
     if (request.method === "GET" && /^compat\/(v1\/)?models$/.test(path)) return answerModels(response);
     const body = await readBody(request, bodyLimits);
-    if (path === "") return exchange.run(gateway, await universal(gateway, rest, body), caller, response, true);
-    await exchange.run(gateway, await single(gateway, path, search, request.method as string, rest, body), caller, response);
+    if (path === "") return exchange.run(gateway, await universal(gateway, rest, body, models), caller, response, true);
+    await exchange.run(gateway, await single(gateway, path, search, request.method as string, rest, body, models), caller, response);
+  }
+
+  /** `env.AI.run` of a Worker with the option `gateway`: a request to a model of this platform through a gateway. */
+  async function runModel({ model, inputs, options }: ModelRun, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const gateway = await gatewayOf(options.id, true);
+    const body = Buffer.from(JSON.stringify(inputs));
+    const headers = { "content-type": "application/json" };
+    const shared: Shared = { path: model, method: "POST", headers, layers: [headersOf(options), flat(request.headers)], models: true };
+    const provider = providers.require(OWN);
+    const step = await stepOf(gateway, { ...shared, provider, url: upstreamUrl(provider, bindingPath(model)), model, body });
+    const caller = { authenticated: gateway.settings.authentication, userAgent: "" };
+    await exchange.run(gateway, inOrder([step]), caller, response);
   }
 
   return {
@@ -240,6 +266,9 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     /** A universal request of a Worker's binding. */
     binding: (gatewayId: string, request: IncomingMessage, response: ServerResponse): Promise<void> =>
       refusing(response, () => serve(gatewayId, "/", request, response, true)),
+    /** A model run of a Worker's binding, as its class writes it. */
+    model: (request: IncomingMessage, response: ServerResponse): Promise<void> =>
+      refusing(response, async () => runModel(modelRun(request, await readBody(request, bodyLimits)), request, response)),
   };
 }
 

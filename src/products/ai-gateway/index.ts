@@ -1,6 +1,6 @@
 /** AI Gateway: a proxy before model providers that keeps logs, caches, limits, retries and falls back. README.md has the guarantees. */
 import type { Product } from "../../kernel/product.ts";
-import { aiBinding, serveAi } from "./binding.ts";
+import { serveAi } from "./binding.ts";
 import { openCache } from "./cache.ts";
 import { openCustomProviders } from "./custom-providers.ts";
 import { openDoor } from "./door.ts";
@@ -11,6 +11,7 @@ import { openKeys } from "./keys.ts";
 import { openLimiter } from "./limiter.ts";
 import { openLogs } from "./logs.ts";
 import { migrations } from "./migrations.ts";
+import { ownProvider } from "./own-models.ts";
 import { openProviders } from "./providers.ts";
 import { gatewayRoutes } from "./routes.ts";
 import { openUpstreams } from "./upstream.ts";
@@ -18,6 +19,7 @@ import { openUpstreams } from "./upstream.ts";
 export const aiGateway = {
   name: "ai-gateway",
   status: "beta",
+  needs: ["models"],
   migrations,
   // Cloudflare's ids of these groups are not known.
   permissions: [
@@ -30,7 +32,7 @@ export const aiGateway = {
     const cache = openCache(clock, config["ai_gateway.cache_max_bytes"]);
     const gateways = await openGateways(meta, clock, config["ai_gateway.gateways_max"], ["ai_gateway_keys"]);
     const custom = await openCustomProviders(meta, clock, config["ai_gateway.private_providers"], cache.forgetProvider);
-    const providers = openProviders(config["ai_gateway.providers"], custom.provider);
+    const providers = openProviders(config["ai_gateway.providers"], ownProvider(kernel.get("models"), accountId), custom.provider);
     const keys = openKeys(kernel);
     const logs = await openLogs(kernel, (id) => gateways.find(id) !== undefined);
     const upstreams = openUpstreams();
@@ -40,6 +42,7 @@ export const aiGateway = {
     const door = openDoor({ kernel, gateways, providers, keys, exchange, dynamic, limiter });
     const url = (gateway: string, provider: string): string =>
       `${urls.host("gateway.ai")}/v1/${accountId}/${gateway}/${provider === "universal" ? "" : provider}`;
+    kernel.get("models").addBindingPaths("ai-gateway", (request, response) => serveAi({ door, gateways, logs, url }, request, response));
     return {
       routes: gatewayRoutes({ gateways, custom, keys, logs, dynamic, cache, accountId, url }),
       hosts: [
@@ -52,8 +55,6 @@ export const aiGateway = {
           handle: door.handle,
         },
       ],
-      bindings: { ai: aiBinding(kernel.mint) },
-      internal: (_claims, request, response) => serveAi({ door, gateways, logs, url }, request, response),
       check: async () => ({ ok: true, detail: `${gateways.list().length} gateways` }),
       async stop() {
         await upstreams.stop();

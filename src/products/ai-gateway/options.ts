@@ -122,3 +122,33 @@ function customCostOf(text: string | undefined): CustomCost | undefined {
   }
   return cost;
 }
+
+/** Options of a Worker's call in the form of headers, as `env.AI.gateway().run` sends them. */
+export interface CallOptions {
+  readonly cacheKey?: string | undefined;
+  readonly cacheTtl?: number | undefined;
+  readonly skipCache?: boolean | undefined;
+  readonly metadata?: Record<string, unknown> | undefined;
+  readonly collectLog?: boolean | undefined;
+  readonly eventId?: string | undefined;
+  readonly requestTimeoutMs?: number | undefined;
+  readonly retries?:
+    | { readonly maxAttempts?: number | undefined; readonly retryDelayMs?: number | undefined; readonly backoff?: string | undefined }
+    | undefined;
+}
+
+export function headersOf(options: CallOptions): HeaderValues {
+  const given: Record<string, unknown> = {
+    "cf-aig-cache-key": options.cacheKey,
+    "cf-aig-cache-ttl": options.cacheTtl,
+    "cf-aig-skip-cache": options.skipCache,
+    "cf-aig-metadata": options.metadata && JSON.stringify(options.metadata),
+    "cf-aig-collect-log": options.collectLog,
+    "cf-aig-event-id": options.eventId,
+    "cf-aig-request-timeout": options.requestTimeoutMs,
+    "cf-aig-max-attempts": options.retries?.maxAttempts,
+    "cf-aig-retry-delay": options.retries?.retryDelayMs,
+    "cf-aig-backoff": options.retries?.backoff,
+  };
+  return Object.fromEntries(Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])));
+}

@@ -2,7 +2,10 @@
  * Providers by the slugs of gateway URLs, with the addresses that they stand for (docs/ai-gateway/usage/providers), and those
  * that the operator names in `ai_gateway.providers`: a server of one's own, or another address for a known one.
  */
+import type { ModelAnswer, ModelRequest } from "../../kernel/capabilities.ts";
 import { gatewayError } from "./errors.ts";
+
+export type LocalRequest = Pick<ModelRequest, "contentType" | "body">;
 
 export interface Provider {
   /** "openai", "custom-mine". */
@@ -15,6 +18,8 @@ export interface Provider {
   readonly key: { readonly header: string; readonly prefix: string };
   /** The operator's word: its address may be a private one. */
   readonly trusted: boolean;
+  /** Models of this platform: answers in place of a request to the address. */
+  readonly serve?: (url: string, request: LocalRequest, signal: AbortSignal) => Promise<ModelAnswer>;
 }
 
 const BEARER = { header: "authorization", prefix: "Bearer " };
@@ -57,14 +62,15 @@ export interface Providers {
   ofModel(model: string): { provider: Provider; model: string };
 }
 
-/** `configured`: lines "slug=URL" of the configuration. `custom` finds a provider that users have defined. */
-export function openProviders(configured: readonly string[], custom: (slug: string) => Provider | undefined): Providers {
-  const table = new Map<string, Provider>();
+/** `own`: Workers AI of this platform. `configured`: lines "slug=URL" of the configuration. `custom` finds a provider that users have defined. */
+export function openProviders(configured: readonly string[], own: Provider, custom: (slug: string) => Provider | undefined): Providers {
+  const table = new Map<string, Provider>([[own.slug, own]]);
   for (const [slug, [base, chat, key]] of Object.entries(known))
     table.set(slug, { slug, base, key: key ?? BEARER, trusted: false, ...(chat !== undefined && { chat }) });
   for (const line of configured) {
     const [slug, url] = splitLine(line);
-    table.set(slug, { ...(table.get(slug) ?? { slug, key: BEARER }), base: url.replace(/\/+$/, ""), trusted: true });
+    const { serve: _, ...known } = table.get(slug) ?? { slug, key: BEARER };
+    table.set(slug, { ...known, base: url.replace(/\/+$/, ""), trusted: true });
   }
   function require(slug: string): Provider {
     const found = table.get(slug) ?? custom(slug);

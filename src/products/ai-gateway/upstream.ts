@@ -76,7 +76,14 @@ export function openUpstreams(): Upstreams {
     const { provider, url, method, headers, body } = asked;
     const tooLate = new AbortController();
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => tooLate.abort(), timeoutMs);
+    const ended = AbortSignal.any([signal, tooLate.signal]);
     try {
+      if (provider.serve !== undefined) {
+        const asked = { contentType: headers["content-type"] ?? "", body: body ?? Buffer.alloc(0) };
+        const answer = await provider.serve(url, asked, ended);
+        ended.throwIfAborted();
+        return answer;
+      }
       const answer = await request(url, {
         method: method as Dispatcher.HttpMethod,
         headers,
@@ -84,7 +91,7 @@ export function openUpstreams(): Upstreams {
         dispatcher: provider.trusted ? trusted : open,
         headersTimeout: SILENCE_MAX_MS,
         bodyTimeout: SILENCE_MAX_MS,
-        signal: AbortSignal.any([signal, tooLate.signal]),
+        signal: ended,
       });
       const kept: Record<string, string> = {};
       for (const [name, value] of Object.entries(answer.headers))

@@ -40,8 +40,8 @@ function parse(text: string): Usage {
     return NONE; // "[DONE]", or no JSON in spite of its type.
   }
   const top = member(value, undefined);
-  // Anthropic's first event and those of OpenAI's Responses wrap the message.
-  const inner = member(top.message ?? top.response, top);
+  // Anthropic's first event, those of OpenAI's Responses and the v4 envelope wrap the message.
+  const inner = member(top.message ?? top.response ?? top.result, top);
   const usage = member(inner.usage ?? inner.usageMetadata ?? top.usage, {});
   const model = inner.model ?? inner.modelVersion;
   return {

@@ -57,7 +57,8 @@ test("[ai-gateway-27] a Worker's binding runs requests, gives URLs, reads and ch
     patched: [1, 90, '{"changed":"yes"}'],
     missing: "AiGatewayLogNotFound: Log Not Found",
     nowhere: 400,
-    model: "InferenceUpstreamError: 2104: Workers AI models are not implemented by this version of Freehold",
+    model:
+      "InferenceUpstreamError: 5018: Nothing runs the model @cf/meta/llama-3.1-8b-instruct here: name what does in the setting workers_ai.models",
   });
   assert.equal(provider.seen[0]?.headers.authorization, "Bearer sk");
 });
