@@ -4,12 +4,13 @@
  * manifest whose files are all stored. Files are shared between versions of one script, never between scripts, since the
  * client chooses the hash.
  */
-import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { copyFile, link, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { BlobId } from "../../kernel/blobs/blobs.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
+import { signedTokens } from "../../kernel/signed-token.ts";
 import { workersError } from "./errors.ts";
 
 const FILES_MAX = 100_000;
@@ -29,7 +30,6 @@ interface TokenClaims {
   readonly manifest: string;
   readonly script: string;
   readonly phase: "upload" | "complete";
-  readonly exp: number;
 }
 
 export interface Assets {
@@ -49,27 +49,13 @@ export interface Assets {
 
 export function openAssets(kernel: KernelSlice): Assets {
   const { meta, blobs, leases, clock } = kernel;
-  const key = kernel.secrets.derive("workers.assets");
+  const tokens = signedTokens<TokenClaims>(kernel.secrets.derive("workers.assets"), clock, TOKEN_TTL_S);
   const root = join(kernel.directory, "assets");
   const making = new Map<string, Promise<string>>();
 
-  const mac = (signed: string): Buffer => createHmac("sha256", key).update(signed).digest();
-  const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-
-  function sign(manifest: string, script: string, phase: TokenClaims["phase"]): string {
-    const claims: TokenClaims = { manifest, script, phase, exp: Math.floor(clock.now() / 1000) + TOKEN_TTL_S };
-    const signed = `${encode({ alg: "HS256", typ: "JWT" })}.${encode(claims)}`;
-    return `${signed}.${mac(signed).toString("base64url")}`;
-  }
-
   function verify(token: string, phase: TokenClaims["phase"]): TokenClaims | undefined {
-    const [head, body, signature, ...rest] = token.split(".");
-    if (head === undefined || body === undefined || signature === undefined || rest.length > 0) return undefined;
-    const expected = mac(`${head}.${body}`);
-    const given = Buffer.from(signature, "base64url");
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
-    const claims = JSON.parse(Buffer.from(body, "base64url").toString("utf8")) as TokenClaims;
-    return claims.phase === phase && claims.exp * 1000 > clock.now() ? claims : undefined;
+    const claims = tokens.verify(token);
+    return claims?.phase === phase ? claims : undefined;
   }
 
   async function files(manifest: string): Promise<Manifest> {
@@ -124,8 +110,8 @@ export function openAssets(kernel: KernelSlice): Assets {
         JSON.stringify(manifest),
       );
       const absent = await missing(script, manifest);
-      if (absent.size === 0) return { jwt: sign(id, script, "complete"), buckets: [] };
-      return { jwt: sign(id, script, "upload"), buckets: buckets(absent) };
+      if (absent.size === 0) return { jwt: tokens.sign({ manifest: id, script, phase: "complete" }), buckets: [] };
+      return { jwt: tokens.sign({ manifest: id, script, phase: "upload" }), buckets: buckets(absent) };
     },
     authorize(token) {
       if (verify(token, "upload") === undefined) throw workersError("assetsUnauthorized");
@@ -159,7 +145,7 @@ export function openAssets(kernel: KernelSlice): Assets {
         if (!isNew) await leases.discard(blob);
       }
       const complete = (await missing(claims.script, manifest)).size === 0;
-      return { complete, jwt: complete ? sign(claims.manifest, claims.script, "complete") : "" };
+      return { complete, jwt: complete ? tokens.sign({ ...claims, phase: "complete" }) : "" };
     },
     async completed(token, script) {
       const claims = verify(token, "complete");
