@@ -3,7 +3,7 @@
  * whichever product provides it, or refuses to start naming both sides. Interfaces only.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import type { Principal } from "./api/tokens.ts";
 import type { BlobId } from "./blobs/blobs.ts";
 import type { InvocationRecord } from "./invocation-record.ts";
@@ -21,6 +21,7 @@ export interface Capabilities {
   readonly telemetry: Telemetry;
   readonly zones: Zones;
   readonly models: Models;
+  readonly ownedWorkers: OwnedWorkers;
 }
 
 /** Models of Workers AI. */
@@ -238,6 +239,42 @@ export interface Dispatch {
   enter(scriptName: string): Promise<WorkerProcess>;
   /** From now on a Worker is not deleted while this says that its events are wanted: the deletion fails with what it throws. */
   beforeRemoval(check: (scriptName: string) => void): void;
+}
+
+/**
+ * Workers that another product owns. They run, are limited, traced and counted as the account's own, but users cannot name
+ * them: they are in no list, and have no host, routes or schedules. Their owner leads requests to them. Their names begin
+ * with the owner's and a colon.
+ */
+export interface OwnedWorkers {
+  /**
+   * Checks the code as an upload is, and makes it serve under a new name. `code` is the form of an upload, or its bytes;
+   * `configure` gives the metadata to use for the metadata that it bears. Throws the documented errors of uploads and leaves
+   * nothing behind then.
+   */
+  create(name: string, code: FormData | Uint8Array, configure: (metadata: Readonly<Record<string, unknown>>) => unknown): Promise<void>;
+  /** Names of those that begin so. */
+  names(prefix: string): string[];
+  /** Deletes it with its code; a missing one is success. */
+  remove(name: string): Promise<void>;
+  /** Answers the request, with the documented error pages where the code does not. */
+  serve(name: string, request: IncomingMessage, response: ServerResponse, options?: OwnedServeOptions): Promise<void>;
+  upgrade(name: string, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
+  /** Opens a live tail; `filters` is the body with which clients of Workers do so. */
+  openTail(name: string, filters: unknown): Promise<TailSession>;
+  closeTail(name: string, id: string): Promise<void>;
+}
+
+export interface OwnedServeOptions {
+  /** Answers in place of the Worker when the account has used up its requests of the day. */
+  overQuota?(): Promise<void>;
+}
+
+export interface TailSession {
+  readonly id: string;
+  /** WebSocket that speaks "trace-v1". */
+  readonly url: string;
+  readonly expires_at: string;
 }
 
 export interface ExportedName {

@@ -48,6 +48,8 @@ export interface UploadOptions {
   readonly deploy: boolean;
   /** "wrangler", "api", … */
   readonly source: string;
+  /** The Worker is another product's: it bears a name that no user's can have, and does not count among theirs. */
+  readonly owned?: true | undefined;
 }
 
 /** Compatibility date of an upload without one, as documented. */
@@ -148,15 +150,15 @@ export function createDeployer(
     if (size > limit) throw workersError("tooLarge", `Your Worker exceeded the size limit of ${Math.floor(limit / 1024 / 1024)} MiB.`);
   }
 
-  async function prepare(name: string, upload: Upload, source: string): Promise<Prepared> {
-    checkName(name);
+  async function prepare(name: string, upload: Upload, { source, owned }: Pick<UploadOptions, "source" | "owned">): Promise<Prepared> {
+    if (owned !== true) checkName(name);
     if (Object.keys((upload.metadata.containers as object | undefined) ?? {}).length > 0)
       throw platformError("notImplemented", "Containers are not implemented by this version of Freehold");
     checkSize(upload.modules);
     if (config["runtime.pyodide_directory"] === "" && upload.modules.some(({ kind }) => kind === "python"))
       throw platformError("notImplemented", "Python Workers need Pyodide: runtime.pyodide_directory names no directory with its bundles");
     const live = store.live(name);
-    if (live === undefined && store.all().length >= config["workers.count_max"]) throw workersError("tooMany");
+    if (live === undefined && owned !== true && store.all().length >= config["workers.count_max"]) throw workersError("tooMany");
     const script = { id: live?.script.id ?? randomBytes(16).toString("hex"), name };
     const previous = live && (await store.latestVersion(live.script.id));
     const { metadata } = upload;
@@ -264,7 +266,7 @@ export function createDeployer(
 
   function checkConsumers(name: string, consumers: readonly { readonly service: string }[]): void {
     for (const { service } of consumers) {
-      if (service !== name && store.live(service) === undefined) {
+      if (service !== name && store.listed(service) === undefined) {
         throw workersError("serviceNotFound", `Tail consumer '${service}' does not exist: deploy it before the Workers that it observes.`);
       }
     }
@@ -279,11 +281,11 @@ export function createDeployer(
   });
 
   return {
-    upload: (name, upload, { deploy, source }) =>
+    upload: (name, upload, { deploy, source, owned }) =>
       exclusively(name, async () => {
         if (!deploy && upload.metadata.migrations !== undefined) throw workersError("versionUploadMigrations");
         checkConsumers(name, [...(upload.metadata.tail_consumers ?? []), ...(upload.metadata.streaming_tail_consumers ?? [])]);
-        const { script, live, fresh, versionId, content, classes } = await prepare(name, upload, source);
+        const { script, live, fresh, versionId, content, classes } = await prepare(name, upload, { source, owned });
         if (!deploy && upload.metadata.exports !== undefined) await checkUnchanged(script, classes);
         const exported = content.syntax === "modules" ? content.exports.map((e) => e.name) : undefined;
         const { version, sources, reconciliation } = await meta
@@ -338,7 +340,7 @@ export function createDeployer(
 
     draft: (name, upload) =>
       exclusively(name, async () => {
-        const { fresh, versionId, content } = await prepare(name, upload, "preview");
+        const { fresh, versionId, content } = await prepare(name, upload, { source: "preview" });
         return { versionId, content, discard: () => discard(fresh) };
       }),
 
@@ -380,7 +382,8 @@ export function createDeployer(
 
     remove: (name) =>
       exclusively(name, async () => {
-        const live = store.require(name);
+        const live = store.live(name);
+        if (live === undefined) throw workersError("notFound");
         const { script } = live;
         const rows = await meta.all<{ blob: BlobId }>("SELECT blob FROM workers_blobs WHERE script_name = ?", name);
         await meta.transaction(async (tx) => {

@@ -8,6 +8,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import type { OwnedServeOptions } from "../../kernel/capabilities.ts";
 import { type ForwardOutcome, forward, forwardUpgrade } from "../../kernel/gateway/forward.ts";
 import type { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
 import { notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
@@ -82,7 +83,15 @@ export interface Killed {
   readonly ray: string;
 }
 
-export function workerHosts(deps: {
+/** The ways in from outside. */
+export interface Front {
+  readonly hosts: readonly HostRoute[];
+  /** A request or an upgrade to a Worker that its owner has found (`owned.ts`). */
+  serve(live: LiveScript, request: IncomingMessage, response: ServerResponse, options?: OwnedServeOptions): Promise<void>;
+  upgrade(live: LiveScript, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
+}
+
+export function workerFront(deps: {
   readonly kernel: KernelSlice;
   readonly store: ScriptStore;
   readonly serving: Serving;
@@ -94,7 +103,7 @@ export function workerHosts(deps: {
   readonly daily: DailyLimit;
   readonly previews: Previews;
   readonly onExceeded: (killed: Killed) => void;
-}): HostRoute[] {
+}): Front {
   const { kernel, store, serving, pool, subdomain, routing, origins, invocations, daily, previews, onExceeded } = deps;
   const { config, log, clock } = kernel;
 
@@ -190,11 +199,14 @@ export function workerHosts(deps: {
     return serve(found, request, response);
   }
 
-  async function serve(found: Found, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function serve(found: Found, request: IncomingMessage, response: ServerResponse, options: OwnedServeOptions = {}): Promise<void> {
     const ray = newRay();
     if ((request.url as string).length > URL_MAX_BYTES) return sendErrorPage(request, response, errorPages.uriTooLong, ray);
     if (Number(request.headers["cf-ew-via"]) < 0) return sendErrorPage(request, response, errorPages.loop, ray);
-    if ("live" in found && !daily.take()) return sendErrorPage(request, response, errorPages.dailyLimit, ray);
+    if ("live" in found && !daily.take()) {
+      if (options.overQuota !== undefined) return options.overQuota();
+      return sendErrorPage(request, response, errorPages.dailyLimit, ray);
+    }
     const startedAt = clock.now();
     for (let attempt = 0; attempt < 3; attempt++) {
       let lease: VersionLease | undefined;
@@ -325,7 +337,19 @@ export function workerHosts(deps: {
     handle,
     upgrade,
   };
-  return [ownHosts, { name: "preview", patterns: ["{preview}.preview"], wholeHost: true, handle: handlePreview, upgrade: upgradePreview }];
+  const previewHosts: HostRoute = {
+    name: "preview",
+    patterns: ["{preview}.preview"],
+    wholeHost: true,
+    handle: handlePreview,
+    upgrade: upgradePreview,
+  };
+  const deployed = (live: LiveScript): Deployed => ({ name: live.script.name, live });
+  return {
+    hosts: [ownHosts, previewHosts],
+    serve: (live, request, response, options) => serve(deployed(live), request, response, options),
+    upgrade: (live, request, socket, head) => carry(deployed(live), request, socket, head),
+  };
 }
 
 const refused = (socket: Duplex, status: string): void =>

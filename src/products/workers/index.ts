@@ -16,13 +16,14 @@ import { DailyLimit, dayOf } from "./daily-limit.ts";
 import { createDeployer } from "./deploy.ts";
 import { actOnEmail } from "./email-actions.ts";
 import { createEvents } from "./events.ts";
-import { type Killed, workerHosts } from "./http.ts";
+import { type Killed, workerFront } from "./http.ts";
 import { traceReceiver } from "./internal.ts";
 import { openInvocations } from "./invocations.ts";
 import { killedTrace } from "./killed.ts";
 import { openLinks } from "./links.ts";
 import { migrations } from "./migrations.ts";
 import { openOrigins } from "./origins.ts";
+import { ownedWorkers } from "./owned.ts";
 import { previewRoutes } from "./preview-routes.ts";
 import { openPreviews } from "./previews.ts";
 import { type PlanContext, PROTO_HEADER } from "./process.ts";
@@ -40,7 +41,7 @@ export const workers = {
   name: "workers",
   status: "beta",
   needs: ["contentCache", "durableObjects", "telemetry", "zones"],
-  provides: ["dispatch"],
+  provides: ["dispatch", "ownedWorkers"],
   migrations,
   permissions: [
     { id: "e086da7e2179491d91ee5f35b3ca210a", name: "Workers Scripts Write", scopes: ["com.cloudflare.api.account"] },
@@ -109,6 +110,20 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     traces.keep(version.scriptId, version.id, trace);
   };
 
+  const front = workerFront({
+    kernel,
+    store,
+    serving,
+    pool,
+    subdomain: account.subdomain.get,
+    routing,
+    origins,
+    invocations,
+    daily,
+    previews,
+    onExceeded,
+  });
+
   return {
     routes: [
       ...workerRoutes({ kernel, store, deployer, assets, cron, tails, durableObjects, subdomain: account.subdomain, removalChecks }),
@@ -116,22 +131,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       ...certificates.routes,
       ...previewRoutes(kernel, previews, account.subdomain.get),
     ],
-    hosts: [
-      ...workerHosts({
-        kernel,
-        store,
-        serving,
-        pool,
-        subdomain: account.subdomain.get,
-        routing,
-        origins,
-        invocations,
-        daily,
-        previews,
-        onExceeded,
-      }),
-      tails.route,
-    ],
+    hosts: [...front.hosts, tails.route],
     bindings: {
       ...workerBindings(kernel, store),
       service: serviceBinding(store),
@@ -151,13 +151,13 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     offers: {
       dispatch: {
         ...events,
-        has: (script) => store.live(script) !== undefined,
+        has: (script) => store.listed(script) !== undefined,
         bound: (matches) =>
           store
             .all()
             .filter(({ versions }) => versions.some((version) => version.bindings.some(matches)))
             .map(({ script }) => script.name),
-        exports: (script) => store.live(script)?.versions[0]?.exports,
+        exports: (script) => store.listed(script)?.versions[0]?.exports,
         extend: (parts) => void extensions.push(parts),
         async enter(script) {
           const lease = await serving.lease(script);
@@ -166,6 +166,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
         },
         beforeRemoval: (check) => void removalChecks.push(check),
       },
+      ownedWorkers: ownedWorkers(store, deployer, front, tails),
     },
     check: async () => ({ ok: true, detail: `${store.all().length} Workers` }),
     async stop() {

@@ -42,7 +42,7 @@ export async function uploadOf(kernel: KernelSlice, c: RequestContext): Promise<
 /** Workers whose current versions bind the given one. */
 export function callersOf(store: ScriptStore, target: string): string[] {
   const binds = (version: Version): boolean => version.bindings.some((b) => b.type === "service" && b.service === target);
-  return store.all().flatMap(({ script, versions }) => (script.name !== target && versions.some(binds) ? [script.name] : []));
+  return store.everyone().flatMap(({ script, versions }) => (script.name !== target && versions.some(binds) ? [script.name] : []));
 }
 
 /** Deletes a Worker; one that others bind only with `force=true`, and never one that other products still send events to. */

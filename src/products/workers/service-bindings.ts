@@ -19,7 +19,7 @@ export function serviceBinding(store: ScriptStore): BindingCompiler {
     async validate(b, worker) {
       const { service, entrypoint, props, environment } = b;
       if (typeof service !== "string" || service === "") throw workersError("validation", `Binding "${b.name}" must have a \`service\`.`);
-      const target = store.live(service);
+      const target = store.listed(service);
       // A Worker may bind itself: it exists as soon as this upload does.
       if (service !== worker.scriptName) {
         const version = target?.versions[0];

@@ -77,7 +77,7 @@ export function createServing(
   /** Entries with props that other Workers' current versions bind. */
   function entriesOf(target: string, upcoming?: LiveScript): Entry[] {
     const found = new Map<string, Entry>();
-    for (const { versions } of upcoming === undefined ? store.all() : [...store.all(), upcoming]) {
+    for (const { versions } of upcoming === undefined ? store.everyone() : [...store.everyone(), upcoming]) {
       for (const binding of versions.flatMap(serviceBindingsOf)) {
         const entry = entryOf(binding);
         if (binding.service === target && entry.props !== undefined) found.set(entryName(entry), entry);

@@ -38,9 +38,14 @@ export interface LiveScript {
 export interface ScriptStore {
   /** The live script of a name; memory only. */
   live(name: string): LiveScript | undefined;
+  /** The same, unless it is a script of another product. */
+  listed(name: string): LiveScript | undefined;
   liveById(id: string): LiveScript | undefined;
+  /** The scripts of the account's users. */
   all(): readonly LiveScript[];
-  /** Throws `workers.notFound`. */
+  /** Those of other products, too (`owned.ts`). */
+  everyone(): readonly LiveScript[];
+  /** Throws `workers.notFound`, also for a script of another product. */
   require(name: string): LiveScript;
   version(scriptId: string, id: string): Promise<Version | undefined>;
   /** The version that a preview URL names: by the first 8 digits of its id, or the newest with that alias. */
@@ -65,6 +70,9 @@ export interface ScriptStore {
   /** Makes what `read` gave the live script, or forgets the name. From here on requests go by it. */
   remember(name: string, live: LiveScript | undefined): void;
 }
+
+/** Names with a colon are those of other products' Workers. */
+const isOwned = (name: string): boolean => name.includes(":");
 
 const defaultSettings: ScriptSettings = { logpush: false, observability: null, tail_consumers: [], streaming_tail_consumers: [], tags: [] };
 
@@ -107,11 +115,13 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
 
   return {
     live: (name) => byName.get(name),
+    listed: (name) => (isOwned(name) ? undefined : byName.get(name)),
     liveById: (id) => byId.get(id),
-    all: () => [...byName.values()],
+    all: () => [...byName.values()].filter(({ script }) => !isOwned(script.name)),
+    everyone: () => [...byName.values()],
     require(name) {
       const live = byName.get(name);
-      if (live === undefined) throw workersError("notFound");
+      if (live === undefined || isOwned(name)) throw workersError("notFound");
       return live;
     },
     async version(scriptId, id) {

@@ -100,14 +100,29 @@ const PART_BINDINGS = new Set(["wasm_module", "text_blob", "data_blob"]);
 /** Throws the documented errors; `body` is the whole request body. */
 export async function readUpload(contentType: string, body: Uint8Array): Promise<Upload> {
   const type = formType(contentType, body);
-  if (type === undefined) return bareScript(body);
-  let form: FormData;
+  return type === undefined ? bareScript(body) : readForm(await formOf(type, body));
+}
+
+/** The form in bytes whose type has been lost. */
+export async function readBundle(body: Uint8Array): Promise<FormData> {
+  const type = boundaryIn(body);
+  if (type === undefined) throw workersError("parse");
+  return formOf(type, body);
+}
+
+async function formOf(type: string, body: Uint8Array): Promise<FormData> {
   try {
-    form = await new Response(body as Uint8Array<ArrayBuffer>, { headers: { "content-type": type } }).formData();
+    return await new Response(body as Uint8Array<ArrayBuffer>, { headers: { "content-type": type } }).formData();
   } catch (cause) {
     throw workersError("parse", undefined, { cause });
   }
-  const metadata = await metadataOf(form);
+}
+
+type Configure = (metadata: Readonly<Record<string, unknown>>) => unknown;
+
+/** `configure` gives the metadata to use for the metadata in the form. */
+export async function readForm(form: FormData, configure: Configure = (metadata) => metadata): Promise<Upload> {
+  const metadata = await metadataOf(form, configure);
   const bindings = metadata.bindings.map(namedBinding);
   const names = new Set<string>();
   for (const binding of bindings) {
@@ -140,15 +155,19 @@ function bareScript(body: Uint8Array): Upload {
 
 /** The form's Content-Type; undefined for a body that is the script itself. */
 function formType(contentType: string, body: Uint8Array): string | undefined {
-  if (!/^(application|text)\/javascript\b/.test(contentType)) return contentType;
-  // The TypeScript SDK sends its form under the type of a script, without the boundary: the body's first line has it.
+  // The TypeScript SDK sends its form under the type of a script.
+  return /^(application|text)\/javascript\b/.test(contentType) ? boundaryIn(body) : contentType;
+}
+
+/** The Content-Type of a form by the boundary in its first line. */
+function boundaryIn(body: Uint8Array): string | undefined {
   const start = Buffer.from(body.buffer, body.byteOffset, Math.min(body.byteLength, 300)).toString("latin1");
   const boundary = /^--([^\r\n]+)\r\ncontent-disposition: form-data;/i.exec(start)?.[1];
   return boundary === undefined ? undefined : `multipart/form-data; boundary=${boundary}`;
 }
 
 /** Metadata as one JSON part, or as the SDKs' fields. */
-async function metadataOf(form: FormData): Promise<UploadMetadata> {
+async function metadataOf(form: FormData, configure: Configure): Promise<UploadMetadata> {
   const json = await text(form.get("metadata"));
   if (json !== undefined) {
     let value: unknown;
@@ -157,7 +176,7 @@ async function metadataOf(form: FormData): Promise<UploadMetadata> {
     } catch (cause) {
       throw workersError("parse", "The part `metadata` is not valid JSON.", { cause });
     }
-    return parseMetadata(value);
+    return parseMetadata(isObject(value) ? configure(value) : value);
   }
   const fields: [string[], string][] = [];
   for (const [name, value] of form) {
@@ -165,8 +184,10 @@ async function metadataOf(form: FormData): Promise<UploadMetadata> {
     if (path !== undefined && typeof value === "string") fields.push([path, value]);
   }
   if (fields.length === 0) throw workersError("parse", "The upload has no part named `metadata`.");
-  return parseMetadata(objectOf(fields));
+  return parseMetadata(configure(objectOf(fields)));
 }
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
 function parseMetadata(value: unknown): UploadMetadata {
   const parsed = metadataSchema.safeParse(value);
