@@ -10,6 +10,7 @@ import { emailRouting } from "./products/email-routing/index.ts";
 import { images } from "./products/images/index.ts";
 import { kv } from "./products/kv/index.ts";
 import { observability } from "./products/observability/index.ts";
+import { pages } from "./products/pages/index.ts";
 import { pipelines } from "./products/pipelines/index.ts";
 import { queues } from "./products/queues/index.ts";
 import { r2 } from "./products/r2/index.ts";
@@ -33,6 +34,7 @@ export const products: readonly Product[] = [
   images,
   kv,
   observability,
+  pages,
   pipelines,
   queues,
   r2,

@@ -88,6 +88,8 @@ export const configKeys = {
   "ai_gateway.cache_max_bytes": key(256 * 1024 * 1024, "Memory for cached responses of providers", positive),
   "ai_gateway.cache_ttl_min_s": key(60, "Shortest life of a cached response; the real service documents 60", positive),
   "ai_gateway.logs_max": key(100_000, "Logs of one gateway, where it does not set less; the real service has up to 10,000,000", positive),
+  "pages.projects_max": key(100, "Projects of the account", positive),
+  "pages.files_max": key(20_000, "Files of one deployment; the real service has 20,000, and 100,000 on paid plans", positive),
   "cache.max_bytes": key(1024 ** 3, "Bytes of responses that the content cache (`caches` of Workers) holds", positive),
   "cache.object_max_bytes": key(512 * 1024 ** 2, "Largest response that the content cache stores", positive),
   "kv.write_per_key_per_s": key(0, "Writes a second to one key before 429; the real service has 1, 0 = unlimited"),

@@ -71,6 +71,10 @@ const PUBLIC: Readonly<Record<string, number>> = {
   // The token of the upload session.
   "workers.assets.upload": 401,
   "workers.assets.uploadOne": 401,
+  // The upload token of a project.
+  "pages.assets.missing": 401,
+  "pages.assets.upload": 401,
+  "pages.assets.upsert": 401,
   // The token of the link in the message to the address.
   "emailRouting.addresses.verify": 400,
 };
@@ -333,6 +337,7 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
   // Public by their nature; only names that somebody made public lead anywhere.
   r2_public: () => nothingAt(platform.host("r2_public", { public: `pub-${"0".repeat(32)}` })),
   workers: () => nothingAt(platform.host("workers", { worker: "nobody", subdomain: "nowhere" })),
+  pages: () => nothingAt(platform.host("pages", { project: "nothing" })),
   // Unguessable names.
   preview: () => nothingAt(platform.host("preview", { preview: "0".repeat(48) }), 400),
   async ai_gateway() {

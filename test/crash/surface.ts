@@ -37,7 +37,7 @@ export const bearer = (token: string): Record<string, string> => ({ authorizatio
 
 /** Operations whose answer changes without anybody's doing, or is new each time: a preview session's token. */
 const MOVING =
-  /^(freehold\.|(user|accounts)\.tokens\.(list|get|verify)|d1\.timeTravel|.*\.metrics|pipelines\.streams\.tail|workers\.schedules\.runs|workers\.previews\.)/;
+  /^(freehold\.|(user|accounts)\.tokens\.(list|get|verify)|d1\.timeTravel|.*\.metrics|pages\.projects\.uploadToken|pipelines\.streams\.tail|workers\.schedules\.runs|workers\.previews\.)/;
 
 const WORKER = `import { DurableObject } from "cloudflare:workers";
 export class Guarded extends DurableObject {}
@@ -61,6 +61,7 @@ export async function openSurface(platform: TestPlatform): Promise<Surface> {
   await put(`/storage/kv/namespaces/${kv}/values/${NAME}`, "1");
   const database = (await create("/d1/database", { name: NAME })).uuid as string;
   await create("/r2/buckets", { name: NAME });
+  await create("/pages/projects", { name: NAME, production_branch: "main" });
   await platform.s3().send(new PutObjectCommand({ Bucket: NAME, Key: NAME, Body: "1" }));
   await create(`/r2-catalog/${NAME}/enable`);
   const http = { enabled: true, authentication: true, cors: { origins: [] } };

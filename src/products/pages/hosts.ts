@@ -1,0 +1,117 @@
+/**
+ * The host names of Pages: `{project}.pages` is the site, `{label}.{project}.pages` a deployment by its short id or the
+ * newest of a branch. A request goes to the deployment's Functions where its routes say so, and to its files otherwise.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import type { OwnedWorkers } from "../../kernel/capabilities.ts";
+import { newRayId, notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
+import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
+import { type AssetAnswer, type AssetRequest, answerAsset } from "./asset-server.ts";
+import { workerName } from "./functions.ts";
+import type { Project } from "./model.ts";
+import { sendAsset } from "./send-asset.ts";
+import type { Site, Sites } from "./sites.ts";
+import type { PagesStore } from "./store.ts";
+
+type Params = Readonly<Record<string, string>>;
+
+interface Found {
+  readonly project: Project;
+  readonly site: Site;
+}
+
+export interface PagesFront {
+  readonly host: HostRoute;
+  /** `env.ASSETS.fetch()` of a deployment's Functions. */
+  assets(deploymentId: string, request: IncomingMessage, response: ServerResponse): Promise<void>;
+}
+
+export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites, workers: OwnedWorkers): PagesFront {
+  const { blobs, urls } = kernel;
+
+  async function find({ project: name, label }: Params): Promise<Found | undefined> {
+    const project = store.project(name as string);
+    if (project === undefined) return undefined;
+    const id = label === undefined ? project.productionDeployment : await store.idAt(project, label);
+    const site = id == null ? undefined : await sites.of(id);
+    return site && { project, site };
+  }
+
+  /** A label before a project's name, on the platform's hosts or on the real service's. */
+  const isPreview = (host: string): boolean =>
+    [`.pages.${urls.domain}`, ".pages.dev"].some((suffix) => host.endsWith(suffix) && host.slice(0, -suffix.length).includes("."));
+
+  function requestOf(request: IncomingMessage): AssetRequest | undefined {
+    const scheme = (request.socket as TLSSocket).encrypted === true ? "https" : "http";
+    const text = `${scheme}://${request.headers.host}${request.url}`;
+    if (!URL.canParse(text)) return undefined;
+    const url = new URL(text);
+    const header = (name: string): string | undefined => {
+      const value = request.headers[name];
+      return Array.isArray(value) ? value.join(", ") : value;
+    };
+    return { method: request.method as string, url, header, preview: isPreview(url.hostname) };
+  }
+
+  async function serveFiles(site: Site, request: IncomingMessage, response: ServerResponse, compress: boolean): Promise<void> {
+    const asked = requestOf(request);
+    const answer: AssetAnswer = asked ? answerAsset(site, asked) : { status: 400, headers: new Headers(), body: undefined };
+    if (compress) answer.headers.set("cf-ray", newRayId());
+    await sendAsset(blobs, answer, request, response, { compress });
+  }
+
+  async function handle(params: Params, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const found = await find(params);
+    if (found === undefined) return notFoundPage(request, response);
+    const { project, site } = found;
+    const { deployment } = site;
+    if (!invokes(site, request.url as string)) return serveFiles(site, request, response, true);
+    const failOpen = deployment.config.fail_open;
+    await workers.serve(workerName(project.name, deployment.id), request, response, {
+      ...(failOpen && { overQuota: () => serveFiles(site, request, response, true) }),
+    });
+  }
+
+  async function upgrade(params: Params, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const found = await find(params);
+    if (found === undefined || !invokes(found.site, request.url as string)) {
+      socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+      return;
+    }
+    await workers.upgrade(workerName(found.project.name, found.site.deployment.id), request, socket, head);
+  }
+
+  return {
+    host: {
+      name: "pages",
+      patterns: ["{project}.pages", "{label}.{project}.pages"],
+      publicHosts: ["{project}.pages.dev", "{label}.{project}.pages.dev"],
+      wholeHost: true,
+      handle,
+      upgrade,
+    },
+    async assets(deploymentId, request, response) {
+      const site = await sites.of(deploymentId);
+      if (site === undefined) {
+        sendErrorPage(request, response, { status: 404, title: "There is nothing here yet", text: "The deployment is gone." });
+        return;
+      }
+      await serveFiles(site, request, response, false);
+    },
+  };
+}
+
+/** Whether Functions answer: also by what a path means, so that no other way to write it leads past them. */
+function invokes({ deployment, routes }: Site, target: string): boolean {
+  if (!deployment.functions) return false;
+  if (routes === undefined) return true;
+  const path = target.split(/[?#]/)[0] as string;
+  if (routes.invokes(path)) return true;
+  try {
+    return routes.invokes(decodeURIComponent(path));
+  } catch {
+    return false;
+  }
+}

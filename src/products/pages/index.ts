@@ -1,0 +1,49 @@
+/**
+ * Pages: projects whose deployments are static files, with Functions or a Worker in front of them. README.md has the surface
+ * and the guarantees; this file puts the parts together.
+ */
+import type { Product } from "../../kernel/product.ts";
+import { openAssets } from "./assets.ts";
+import { createDeployer } from "./deploy.ts";
+import { deploymentRoutes } from "./deployment-routes.ts";
+import { assetsBinding, internalDoor } from "./functions.ts";
+import { pagesFront } from "./hosts.ts";
+import { migrations } from "./migrations.ts";
+import { projectRoutes } from "./project-routes.ts";
+import { openSites } from "./sites.ts";
+import { openStore } from "./store.ts";
+import { uploadRoutes } from "./upload-routes.ts";
+import { openViews } from "./views.ts";
+
+export const pages = {
+  name: "pages",
+  status: "beta",
+  needs: ["ownedWorkers"],
+  migrations,
+  permissions: [
+    { id: "8d28297797f24fb8a0c332fe0866ec89", name: "Pages Write", scopes: ["com.cloudflare.api.account"] },
+    { id: "e247aedd66bd41cc9193af0213416666", name: "Pages Read", scopes: ["com.cloudflare.api.account"] },
+  ],
+  async start(kernel) {
+    const workers = kernel.get("ownedWorkers");
+    const store = await openStore(kernel.meta, kernel.clock);
+    const assets = openAssets(kernel);
+    const sites = openSites(store, assets, kernel.log);
+    const deployer = createDeployer(kernel, store, assets, sites, workers);
+    await deployer.sweep();
+    const front = pagesFront(kernel, store, sites, workers);
+    const views = openViews(store, kernel.urls);
+    return {
+      routes: [
+        ...projectRoutes(kernel, store, deployer, views),
+        ...deploymentRoutes(kernel, store, deployer, views, workers),
+        ...uploadRoutes(store, assets),
+      ],
+      hosts: [front.host],
+      bindings: assetsBinding(kernel),
+      internal: internalDoor(front.assets),
+      check: async () => ({ ok: true, detail: `${store.projects().length} projects` }),
+      stop: async () => undefined,
+    };
+  },
+} satisfies Product;
