@@ -2,6 +2,7 @@
 import type { Product } from "./kernel/product.ts";
 import { aiGateway } from "./products/ai-gateway/index.ts";
 import { analyticsEngine } from "./products/analytics-engine/index.ts";
+import { browserRendering } from "./products/browser-rendering/index.ts";
 import { cache } from "./products/cache/index.ts";
 import { d1 } from "./products/d1/index.ts";
 import { dashboard } from "./products/dashboard/index.ts";
@@ -26,6 +27,7 @@ import { zones } from "./products/zones/index.ts";
 export const products: readonly Product[] = [
   aiGateway,
   analyticsEngine,
+  browserRendering,
   cache,
   d1,
   dashboard,

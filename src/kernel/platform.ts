@@ -84,6 +84,10 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
       if (late.api === undefined) throw new Error("the API serves only after every product has started");
       return principal === undefined ? late.api.fetch(request) : late.api.fetchAs(principal, request);
     },
+    async openProxy(allow) {
+      if (late.openProxy === undefined) throw new Error("the proxy serves only after every product has started");
+      return late.openProxy(allow);
+    },
   });
   return openDoors(boot, { state, workerd, urls, running, late });
 }

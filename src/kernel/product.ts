@@ -91,10 +91,25 @@ export interface KernelSlice {
    * without one as the request's own credentials say. Serves once every product has started.
    */
   api(request: Request, principal?: Principal): Promise<Response>;
+  /**
+   * A proxy on the loopback interface for a program that works for users: it answers for the platform's names, as that of
+   * `exec` does, and reaches public addresses besides, and those of `allow` ("host" or "host:port"). Opens once every
+   * product has started.
+   */
+  openProxy(allow: readonly string[]): Promise<ProgramProxy>;
   /** Sends a request to this product's `entry` in the system workerd, claims included. Unix socket, keep-alive. */
   system(claims: Claims, request: SystemRequest): Promise<SystemResponse>;
   /** The capability another product offers; only keys in `needs`. */
   get<K extends keyof Capabilities>(key: K): Capabilities[K];
+}
+
+export interface ProgramProxy {
+  /** "http://127.0.0.1:41234". */
+  readonly url: string;
+  /** The key of the authority that signed the platform's names: SHA-256 of its SubjectPublicKeyInfo in base64. */
+  readonly trustedKey: string;
+  /** Ends every connection. Safe to call twice. */
+  close(): Promise<void>;
 }
 
 /** What a capability stands for; a product chooses the members. Small, JSON. */
@@ -154,6 +169,8 @@ export interface RunningProduct {
   readonly bindings?: Readonly<Record<string, BindingCompiler>>;
   /** Requests of Workers through `mint.node` services, and of our own trusted Workers. */
   readonly internal?: (claims: Claims, request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  /** The same for WebSockets. */
+  readonly internalUpgrade?: (claims: Claims, request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>;
   readonly offers?: Partial<Capabilities>;
   /** Datasets of the GraphQL Analytics API by name: "d1AnalyticsAdaptiveGroups". */
   readonly datasets?: Readonly<Record<string, Dataset>>;

@@ -3,7 +3,7 @@
  * the moment of connecting, so that the platform cannot be used to look around in its own network.
  */
 import { lookup as resolve } from "node:dns";
-import { BlockList, isIP } from "node:net";
+import { BlockList, connect as connectSocket, isIP, type LookupFunction, type Socket } from "node:net";
 import { Agent, buildConnector } from "undici";
 
 const blocked = new BlockList();
@@ -47,22 +47,32 @@ const refusal = (host: string): PrivateAddressError => new PrivateAddressError(`
 const CONNECT_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 30_000;
 
+/** Resolves a name for a connection that is about to be made; to public addresses alone. */
+const publicLookup: LookupFunction = (host, options, done) => {
+  resolve(host, { ...options, all: true }, (error, addresses) => {
+    if (error !== null) return done(error, "", 0);
+    // All of them: the caller may try one after another.
+    if (addresses.length === 0 || !addresses.every(({ address }) => isPublicAddress(address))) return done(refusal(host), "", 0);
+    const [first] = addresses;
+    if (options.all) (done as unknown as (error: null, addresses: unknown) => void)(null, addresses);
+    else done(null, first?.address as string, first?.family as number);
+  });
+};
+
+/** A TCP connection to a public address; fails with a `PrivateAddressError` where there is none. */
+export function connectPublic(host: string, port: number): Socket {
+  // Addresses are not looked up.
+  if (isIP(host) !== 0 && !isPublicAddress(host)) throw refusal(host);
+  return connectSocket({ host, port, lookup: publicLookup, allowHalfOpen: true, noDelay: true });
+}
+
 /** `allowPrivate` is the operator's word that every address may be reached. Redirects are not followed. */
 export function publicAgent(allowPrivate: boolean): Agent {
   const timeouts = { headersTimeout: ANSWER_TIMEOUT_MS, bodyTimeout: ANSWER_TIMEOUT_MS };
   if (allowPrivate) return new Agent({ ...timeouts, connect: { timeout: CONNECT_TIMEOUT_MS } });
   const connect = buildConnector({
     timeout: CONNECT_TIMEOUT_MS,
-    lookup(host, options, done) {
-      resolve(host, { ...options, all: true }, (error, addresses) => {
-        if (error !== null) return done(error, "", 0);
-        // All of them: the caller may try one after another.
-        if (addresses.length === 0 || !addresses.every(({ address }) => isPublicAddress(address))) return done(refusal(host), "", 0);
-        const [first] = addresses;
-        if (options.all) (done as unknown as (error: null, addresses: unknown) => void)(null, addresses);
-        else done(null, first?.address as string, first?.family as number);
-      });
-    },
+    lookup: publicLookup,
   });
   return new Agent({
     ...timeouts,

@@ -1,4 +1,5 @@
 /** Chromium for tests of pages: the system's own, driven by playwright-core, with nothing of the user's profile. */
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { type Browser, chromium } from "playwright-core";
 
@@ -8,6 +9,12 @@ const executable = process.env.CHROMIUM_PATH ?? candidates.find((path) => exists
 /** Why tests in a browser cannot run here, or false: for `test(…, { skip: noBrowser })`. */
 export const noBrowser: string | false =
   executable === undefined ? "no Chromium on this machine (Debian: apt-get install chromium; or set CHROMIUM_PATH)" : false;
+
+/** Whether Chromium's sandbox works here: containers often keep user namespaces from those who are not root. */
+const sandbox = spawnSync("unshare", ["--user", "true"], process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}).status === 0;
+
+/** Configuration of a platform whose Browser Rendering uses this machine's Chromium. */
+export const browserSettings = { "browser_rendering.chromium": executable ?? "", "browser_rendering.sandbox": sandbox };
 
 /** Starts a headless Chromium. It resolves *.localhost by itself, and connects to nothing but what pages ask for. */
 export async function launchBrowser(): Promise<Browser> {

@@ -1,14 +1,16 @@
 /** The last stage: the REST API of all products, the gateway's port and the proxy of `exec`. Whoever can connect is served. */
+import type { Socket } from "node:net";
 import { graphqlRoute } from "../analytics/graphql.ts";
 import { accountRoutes } from "../api/account-routes.ts";
 import { auditRoutes } from "../api/audit-routes.ts";
 import { type Api, createApi } from "../api/router.ts";
 import { s3Secret } from "../api/tokens.ts";
-import { startExecProxy } from "../gateway/exec-proxy.ts";
+import { connectAny, startExecProxy } from "../gateway/exec-proxy.ts";
 import { type Gateway, startGateway } from "../gateway/gateway.ts";
 import { openCertificateAuthority } from "../gateway/tls.ts";
 import type { PlatformAddress } from "../platform.ts";
-import type { PlatformUrls, Route, RunningProduct } from "../product.ts";
+import type { KernelSlice, PlatformUrls, Route, RunningProduct } from "../product.ts";
+import { connectPublic } from "../public-network.ts";
 import { type Boot, dataDirectory, urlHost } from "./boot.ts";
 import type { State } from "./state.ts";
 import type { Workerd } from "./workerd.ts";
@@ -29,6 +31,7 @@ interface DoorsOptions {
 export interface Late {
   api?: Api;
   gateway?: Gateway;
+  openProxy?: KernelSlice["openProxy"];
 }
 
 /** Opens the port, last of all; gives the address of everything. */
@@ -52,6 +55,12 @@ export async function openDoors(boot: Boot, options: DoorsOptions): Promise<Plat
   onStop(() => close(SHUTDOWN_GRACE_MS));
   const proxy = await startExecProxy({ ca, log: log.scope("proxy"), handles, request, upgrade, port: proxyPort ?? 0 });
   onStop(() => proxy.close(SHUTDOWN_GRACE_MS));
+  late.openProxy = async (allow) => {
+    const dial = (name: string, to: number): Socket =>
+      allow.includes(name) || allow.includes(`${name}:${to}`) ? connectAny(name, to) : connectPublic(name, to);
+    const { url, close } = await startExecProxy({ ca, log: log.scope("proxy"), handles, request, upgrade, dial });
+    return { url, trustedKey: ca.keyHash, close: () => close(0) };
+  };
   onStop(async () => {
     for (const product of running.values()) product.closing?.();
   });

@@ -12,11 +12,12 @@ interface ProductsOptions {
   readonly workerd: Workerd;
   readonly urls: PlatformUrls;
   readonly api: KernelSlice["api"];
+  readonly openProxy: KernelSlice["openProxy"];
   /** Gets each product as soon as it runs: the next ones may call it. */
   readonly running: Map<string, RunningProduct>;
 }
 
-export async function startProducts(boot: Boot, { state, workerd, urls, api, running }: ProductsOptions): Promise<void> {
+export async function startProducts(boot: Boot, { state, workerd, urls, api, openProxy, running }: ProductsOptions): Promise<void> {
   const { options, clock, order, onStop } = boot;
   const offered: Partial<Capabilities> = {};
   const compilers = new Map<string, BindingCompiler>();
@@ -41,6 +42,7 @@ export async function startProducts(boot: Boot, { state, workerd, urls, api, run
       runtime: workerd.runtime,
       bindings: registry(compilers),
       api,
+      openProxy,
       system: (claims, request) => workerd.system.request(name, claims, request),
       get: capabilitiesFor(product, offered),
     });

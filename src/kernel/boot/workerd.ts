@@ -22,11 +22,11 @@ export interface Workerd {
 export async function startWorkerdParts(boot: Boot, running: ReadonlyMap<string, RunningProduct>): Promise<Workerd> {
   const { options, clock, order, onStop } = boot;
   const { config, log } = options;
-  const runDirectory = await openRunDirectory(options.dataDirectory);
+  const runDirectory = await openRunDirectory(join(options.dataDirectory, "run-directory"));
   onStop(() => rm(runDirectory, { recursive: true, force: true }));
   const key = capabilityKey(randomBytes(32));
   const node = join(runDirectory, "node.sock");
-  const internal = await startInternalServer(node, key, (product) => running.get(product)?.internal, log.scope("internal"));
+  const internal = await startInternalServer(node, key, (product) => running.get(product), log.scope("internal"));
   onStop(() => closeServer(internal));
   const system = await startSystemWorkerd({
     runDirectory,

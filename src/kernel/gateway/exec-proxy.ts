@@ -10,6 +10,7 @@ import https from "node:https";
 import { type AddressInfo, connect, isIP, type Socket } from "node:net";
 import { type Duplex, pipeline } from "node:stream";
 import type { Log } from "../log.ts";
+import { PrivateAddressError } from "../public-network.ts";
 import { type AbsoluteTarget, type Authority, absoluteTarget, parseAuthority, toOriginForm } from "./request-target.ts";
 import { serverOptions } from "./server-options.ts";
 import type { CertificateAuthority } from "./tls.ts";
@@ -22,6 +23,8 @@ export interface ExecProxyOptions {
   /** The gateway's handlers. Requests come with their original Host, an origin-form URL and `x-forwarded-proto`. */
   request(request: IncomingMessage, response: ServerResponse): void;
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Connects to a name or address that is not the platform's; absent: to every one. May throw instead. */
+  dial?(host: string, port: number): Socket;
   /** 0 or absent: a free one. A port that is taken is replaced by a free one. */
   readonly port?: number;
   /** Connections at a time; further ones wait in the system's queue, then are refused. */
@@ -66,6 +69,9 @@ export async function startExecProxy(options: ExecProxyOptions): Promise<ExecPro
     socket.once("close", () => connections.delete(socket));
   };
 
+  const dialer = options.dial ?? connectAny;
+  const to: Outward = { dial: dialer, track };
+
   const serve = (proto: "http" | "https", request: IncomingMessage): IncomingMessage => {
     request.headers["x-forwarded-proto"] = proto;
     return request;
@@ -94,7 +100,7 @@ export async function startExecProxy(options: ExecProxyOptions): Promise<ExecPro
       return;
     }
     if (!handles(target.host)) {
-      forward(request, response, target);
+      forward(request, response, target, dialer);
       return;
     }
     toOriginForm(request, target);
@@ -105,7 +111,7 @@ export async function startExecProxy(options: ExecProxyOptions): Promise<ExecPro
   outer.on("upgrade", (request, socket, head) => {
     const target = absoluteTarget(request.url);
     if (target === undefined) endWith(socket, 400, "Bad Request");
-    else if (!handles(target.host)) forwardUpgrade(request, socket, head, target, track);
+    else if (!handles(target.host)) forwardUpgrade(request, socket, head, target, to);
     else {
       toOriginForm(request, target);
       options.upgrade(serve("http", request), socket, head);
@@ -114,7 +120,7 @@ export async function startExecProxy(options: ExecProxyOptions): Promise<ExecPro
   outer.on("connect", (request, socket: Duplex, head: Buffer) => {
     const target = parseAuthority(request.url ?? "", undefined);
     if (target === undefined) endWith(socket, 400, "Bad Request");
-    else if (!handles(target.host)) tunnel(socket, head, target, track);
+    else if (!handles(target.host)) tunnel(socket, head, target, to);
     else terminate(socket as Socket, head, { plain, secure });
   });
   outer.on("clientError", (_error, socket) => endWith(socket, 400, "Bad Request"));
@@ -186,22 +192,26 @@ function terminate(socket: Socket, head: Buffer, servers: { plain: http.Server; 
 
 // --- everything else ---------------------------------------------------------------------------------------
 
-function tunnel(client: Duplex, head: Buffer, target: Authority, track: (socket: Duplex) => void): void {
-  dial(client, target, track, (upstream) => {
+type Dialer = NonNullable<ExecProxyOptions["dial"]>;
+
+interface Outward {
+  readonly dial: Dialer;
+  track(socket: Duplex): void;
+}
+
+/** Names under .localhost are this machine (RFC 6761), whether or not its resolver knows them. */
+export const connectAny: Dialer = (host, port) => connect({ host: dialHost(host), port, allowHalfOpen: true, noDelay: true });
+
+function tunnel(client: Duplex, head: Buffer, target: Authority, to: Outward): void {
+  dial(client, target, to, (upstream) => {
     client.write("HTTP/1.1 200 Connection Established\r\n\r\n");
     if (head.length > 0) upstream.write(head);
     join(client, upstream);
   });
 }
 
-function forwardUpgrade(
-  request: IncomingMessage,
-  client: Duplex,
-  head: Buffer,
-  target: AbsoluteTarget,
-  track: (socket: Duplex) => void,
-): void {
-  dial(client, target, track, (upstream) => {
+function forwardUpgrade(request: IncomingMessage, client: Duplex, head: Buffer, target: AbsoluteTarget, to: Outward): void {
+  dial(client, target, to, (upstream) => {
     const lines = [`${request.method} ${target.path} HTTP/1.1`, `Host: ${target.authority}`];
     for (const [name, value] of headerPairs(request.rawHeaders)) {
       const lower = name.toLowerCase();
@@ -214,15 +224,23 @@ function forwardUpgrade(
 }
 
 /** Connects to a foreign host; a failure is answered as a gateway's. */
-function dial(client: Duplex, target: Authority, track: (socket: Duplex) => void, connected: (upstream: Socket) => void): void {
-  const upstream = connect({ host: dialHost(target.host), port: target.port, allowHalfOpen: true, noDelay: true });
-  track(upstream);
+function dial(client: Duplex, target: Authority, to: Outward, connected: (upstream: Socket) => void): void {
+  let upstream: Socket;
+  try {
+    upstream = to.dial(target.host, target.port);
+  } catch (error) {
+    endUnreached(client, target, error as Error);
+    return;
+  }
+  to.track(upstream);
+  // Also when nobody waits for it any more.
+  upstream.on("error", () => undefined);
   const abandon = (): void => {
     upstream.destroy();
   };
   const failed = (error: Error): void => {
     client.off("close", abandon);
-    endWith(client, 502, "Bad Gateway", `cannot reach ${target.host}:${target.port}: ${error.message}`);
+    endUnreached(client, target, error);
   };
   upstream.setTimeout(CONNECT_TIMEOUT_MS, () => upstream.destroy(new Error("timed out")));
   upstream.once("error", failed);
@@ -252,22 +270,29 @@ function join(client: Duplex, upstream: Duplex): void {
   }
 }
 
-function forward(request: IncomingMessage, response: ServerResponse, target: AbsoluteTarget): void {
+function forward(request: IncomingMessage, response: ServerResponse, target: AbsoluteTarget, dialer: Dialer): void {
+  let socket: Socket;
+  try {
+    socket = dialer(target.host, target.port);
+  } catch (error) {
+    refuseUnreached(response, target, error as Error);
+    return;
+  }
   const upstream = http.request({
-    host: dialHost(target.host),
-    port: target.port,
+    createConnection: () => socket,
     method: request.method,
     path: target.path,
     headers: endToEnd(request.rawHeaders, { host: target.authority, body: hasBody(request) }),
     setHost: false,
     timeout: CONNECT_TIMEOUT_MS,
-    agent: false,
   });
-  upstream.once("socket", (socket) => socket.once("connect", () => upstream.setTimeout(0)));
+  socket.once("connect", () => upstream.setTimeout(0));
+  // Also before the request has taken it over, and when it has been given up.
+  socket.on("error", (error) => upstream.destroy(error));
   upstream.on("timeout", () => upstream.destroy(new Error("timed out")));
   upstream.on("error", (error) => {
     if (response.headersSent) response.destroy();
-    else refuse(response, 502, `cannot reach ${target.host}:${target.port}: ${error.message}`);
+    else refuseUnreached(response, target, error);
   });
   upstream.on("response", (answer) => {
     response.writeHead(answer.statusCode as number, answer.statusMessage, endToEnd(answer.rawHeaders, { body: true }));
@@ -310,7 +335,32 @@ function* headerPairs(raw: readonly string[]): Iterable<[string, string]> {
 
 // --- refusals ----------------------------------------------------------------------------------
 
-/** Names under .localhost are this machine (RFC 6761), whether or not its resolver knows them. */
+/** A failed connection: 403 where the way there is closed, and the kind of failure as RFC 9209 names it. */
+function refuseUnreached(response: ServerResponse, target: Authority, error: Error): void {
+  response.setHeader("Proxy-Status", proxyStatus(error));
+  refuse(response, error instanceof PrivateAddressError ? 403 : 502, unreached(target, error));
+}
+
+function endUnreached(socket: Duplex, target: Authority, error: Error): void {
+  const prohibited = error instanceof PrivateAddressError;
+  endWith(socket, prohibited ? 403 : 502, prohibited ? "Forbidden" : "Bad Gateway", unreached(target, error));
+}
+
+const unreached = ({ host, port }: Authority, error: Error): string => `cannot reach ${host}:${port}: ${error.message}`;
+
+const FAILURES: Readonly<Record<string, string>> = {
+  ENOTFOUND: "dns_error",
+  EAI_AGAIN: "dns_error",
+  ECONNREFUSED: "connection_refused",
+  ETIMEDOUT: "connection_timeout",
+  ECONNRESET: "connection_terminated",
+};
+
+function proxyStatus(error: Error): string {
+  const kind = FAILURES[(error as NodeJS.ErrnoException).code ?? ""] ?? "destination_unavailable";
+  return `freehold; error=${error instanceof PrivateAddressError ? "destination_ip_prohibited" : kind}`;
+}
+
 const dialHost = (host: string): string => (host.endsWith(".localhost") ? "localhost" : host);
 
 function refuse(response: ServerResponse, status: number, text: string): void {
@@ -323,7 +373,7 @@ function endWith(socket: Duplex, status: number, reason: string, detail = reason
     socket.destroy();
     return;
   }
-  const body = `freehold exec proxy: ${detail}\n`;
+  const body = `freehold proxy: ${detail}\n`;
   socket.on("error", () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status} ${reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

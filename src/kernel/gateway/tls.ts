@@ -3,7 +3,7 @@
  * once per data directory; clients trust it because `freehold exec` and `freehold env` tell them to. It signs only for
  * names that the caller's predicate allows, so a client that trusts it cannot be led to another site through us.
  */
-import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, randomBytes, X509Certificate } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, generateKeyPair, type KeyObject, randomBytes, X509Certificate } from "node:crypto";
 import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
@@ -18,6 +18,8 @@ export interface CertificateAuthority {
   readonly file: string;
   /** The CA's certificate as PEM. */
   readonly certificate: string;
+  /** SHA-256 of the CA's SubjectPublicKeyInfo in base64, by which browsers are told to trust it. */
+  readonly keyHash: string;
   /** Certificate chain and key as PEM. Throws when the predicate does not allow the name. */
   certificateFor(host: string): LeafCertificate;
   /**
@@ -108,6 +110,9 @@ export async function openCertificateAuthority(options: CertificateAuthorityOpti
   return {
     file,
     certificate: authority.certificate,
+    keyHash: createHash("sha256")
+      .update(authority.publicKey.export({ type: "spki", format: "der" }))
+      .digest("base64"),
     certificateFor: leafFor,
     serverOptions(fallbackHosts) {
       const { cert, key } = issue(fallbackHosts);

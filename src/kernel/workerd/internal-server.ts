@@ -2,24 +2,26 @@
  * The unix socket on which Workers' bindings and our own trusted Workers reach the Node side. A request without a valid
  * capability is refused; one with a capability goes to the product that it names, with its claims.
  */
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Log } from "../log.ts";
 import type { RunningProduct } from "../product.ts";
 import { CAPABILITY_HEADER, type CapabilityKey } from "./capability.ts";
 
-export type InternalHandler = NonNullable<RunningProduct["internal"]>;
+/** What a product serves there. */
+export type InternalDoor = Pick<RunningProduct, "internal" | "internalUpgrade">;
 
-/** Listens on `socketPath`; `handlerOf` finds the product's handler. */
+/** Listens on `socketPath`; `doorOf` finds what the product serves. */
 export async function startInternalServer(
   socketPath: string,
   key: CapabilityKey,
-  handlerOf: (product: string) => InternalHandler | undefined,
+  doorOf: (product: string) => InternalDoor | undefined,
   log: Log,
 ): Promise<Server> {
+  const capabilityOf = ({ headers: { [CAPABILITY_HEADER]: header } }: IncomingMessage) =>
+    typeof header === "string" ? key.verify(header) : undefined;
   const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
-    const header = request.headers[CAPABILITY_HEADER];
-    const capability = typeof header === "string" ? key.verify(header) : undefined;
-    const handler = capability && handlerOf(capability.product);
+    const capability = capabilityOf(request);
+    const handler = capability && doorOf(capability.product)?.internal;
     if (capability === undefined || handler === undefined) {
       log.warn("internal.refused", { product: capability?.product, url: request.url });
       response.writeHead(403, { "content-type": "text/plain" }).end("This request carries no valid capability");
@@ -34,6 +36,20 @@ export async function startInternalServer(
       log.error("internal.failed", { product: capability.product, url: request.url, error });
       if (response.headersSent) response.destroy();
       else response.writeHead(500, { "content-type": "text/plain" }).end("Internal error");
+    });
+  });
+  server.on("upgrade", (request, socket, head) => {
+    const capability = capabilityOf(request);
+    const handler = capability && doorOf(capability.product)?.internalUpgrade;
+    socket.on("error", () => socket.destroy());
+    if (capability === undefined || handler === undefined) {
+      log.warn("internal.refused", { product: capability?.product, url: request.url });
+      socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+      return;
+    }
+    handler(capability.claims, request, socket, head).catch((error: unknown) => {
+      log.error("internal.failed", { product: capability.product, url: request.url, error });
+      socket.destroy();
     });
   });
   // A binding's call may stream for as long as the Worker likes.

@@ -7,9 +7,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Makes a new run directory; `dataDirectory` remembers its name for the next start. */
-export async function openRunDirectory(dataDirectory: string): Promise<string> {
-  const record = join(dataDirectory, "run-directory");
+/** Makes a new run directory; the file `record` remembers its name for the next start. */
+export async function openRunDirectory(record: string): Promise<string> {
   const previous = await readFile(record, "utf8").catch(ignoreMissing);
   if (previous !== undefined) {
     await killOrphans(previous);

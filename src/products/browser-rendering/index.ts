@@ -1,0 +1,28 @@
+/** Browser Rendering: headless Chromium for REST actions and for Workers. README.md has the surface and the guarantees. */
+import type { Product } from "../../kernel/product.ts";
+import { openDesk } from "./actions/desk.ts";
+import { actionRoutes } from "./actions/routes.ts";
+import { HOW_TO_GET } from "./chromium.ts";
+import { openLauncher } from "./launcher.ts";
+
+export const browserRendering = {
+  name: "browser-rendering",
+  status: "beta",
+  permissions: [
+    // Cloudflare's ids of these groups are not known.
+    { id: "b7c0a3f1d2e84c55a6f1900b7a1c0e01", name: "Browser Rendering Read", scopes: ["com.cloudflare.api.account"] },
+    { id: "b7c0a3f1d2e84c55a6f1900b7a1c0e02", name: "Browser Rendering Write", scopes: ["com.cloudflare.api.account"] },
+  ],
+  async start(kernel) {
+    const launcher = await openLauncher(kernel);
+    const desk = openDesk(kernel, launcher);
+    return {
+      routes: actionRoutes(kernel, desk),
+      check: async () => ({ ok: launcher.executable !== undefined, detail: launcher.executable ?? HOW_TO_GET }),
+      async stop() {
+        await desk.stop();
+        await launcher.stop();
+      },
+    };
+  },
+} satisfies Product;
