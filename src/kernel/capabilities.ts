@@ -8,7 +8,8 @@ import type { Principal } from "./api/tokens.ts";
 import type { BlobId } from "./blobs/blobs.ts";
 import type { InvocationRecord } from "./invocation-record.ts";
 import type { MetaTransaction } from "./meta/meta.ts";
-import type { BindingConfig, WorkerdParts } from "./product.ts";
+import type { ObjectSplit } from "./object-split.ts";
+import type { BindingConfig, WorkerdParts, WorkerRef } from "./product.ts";
 import type { DurableObjectNamespace, Module, Service as WorkerdService } from "./workerd/config.ts";
 
 export interface Capabilities {
@@ -451,14 +452,27 @@ export interface DurableObjects {
     lifecycle: ClassLifecycle,
     exportedClasses: readonly string[] | undefined,
   ): Promise<{ readonly sources: readonly string[]; readonly reconciliation?: unknown }>;
-  /** Every namespace that the script implements, as workerd configuration. `user` is the service that has the classes. */
-  namespaces(script: ScriptRef, user: string): Promise<WorkerdParts>;
+  /** The classes that the script implements. */
+  classes(script: ScriptRef): Promise<readonly { readonly className: string; readonly sqlite: boolean }[]>;
+  /**
+   * Every namespace that the script implements, as workerd configuration of a version's process. `user` is the service that
+   * has the classes. `split`: which version has which objects, undefined when one has all. Rejects when they are not
+   * arranged so.
+   */
+  parts(worker: WorkerRef, user: string, split: ObjectSplit | undefined): Promise<WorkerdParts>;
+  /** The exclusive groups of a version's process: no other may run on the same files. */
+  groups(script: ScriptRef, split: ObjectSplit | undefined, versionId: string): Promise<readonly string[]>;
+  /** What is to be done when the objects' files do not lie as the split wants them, while no process of the groups runs. */
+  misplaced(
+    script: ScriptRef,
+    split: ObjectSplit | undefined,
+  ): Promise<{ readonly groups: readonly string[]; arrange(): Promise<void> } | undefined>;
   /**
    * Modules to put before those of a Worker that implements Durable Objects, the first as the new main module: they give
    * its classes the documented limits that workerd does not enforce, and count what they use. Empty when it implements
    * none. They need AsyncLocalStorage.
    */
-  modules(script: ScriptRef, main: string, exported: readonly string[]): Promise<readonly Module[]>;
+  modules(worker: WorkerRef, main: string, exported: readonly string[], split: ObjectSplit | undefined): Promise<readonly Module[]>;
   /**
    * Ends what runs in the objects of a process that must let go of them, with the error that the real service gives when an
    * object's code was updated. `socket` gives the path of the process's sockets.
@@ -469,14 +483,14 @@ export interface DurableObjects {
    * thread ran since then.
    */
   meter(script: ScriptRef, socket: (name: string) => string, cpuMs: number): Promise<void>;
-  /** Registers who reaches the process that serves a script's objects, for what the platform itself does in them. */
-  reachedBy(lease: (script: string) => Promise<{ socket(name: string): string; release(): void }>): void;
+  /** Registers who reaches the process that serves a script's objects, or a version's, for what the platform itself does in them. */
+  reachedBy(lease: (script: string, versionId?: string) => Promise<{ socket(name: string): string; release(): void }>): void;
   /** Tag of the last migration that was applied. */
   migrationTag(script: ScriptRef): Promise<string | undefined>;
-  /** Directory service in which the objects live, for `durableObjectStorage`. */
-  readonly storage: { readonly service: string; readonly path: string };
-  /** The next due alarm of the script's objects in milliseconds since the epoch, or undefined. Reads files only. */
-  nextAlarm(script: ScriptRef): Promise<number | undefined>;
+  /** Name of the directory service in which the objects live, for `durableObjectStorage`. */
+  readonly storageService: string;
+  /** The next due alarm of the objects that a version has, in milliseconds since the epoch, or undefined. Reads files only. */
+  nextAlarm(script: ScriptRef, split: ObjectSplit | undefined, versionId: string): Promise<number | undefined>;
   /** The script goes in this transaction, and its namespaces with it. */
   removeScript(tx: MetaTransaction, script: ScriptRef): Promise<void>;
   /** Deletes the files of namespaces that are gone. Called after the commit, when no process uses them any more. */

@@ -323,6 +323,8 @@ export interface Destination {
   worker(): Promise<string>;
   /** One of the sockets that `WorkerdParts` gave the process. */
   readonly socket: string;
+  /** Which of the Worker's deployed versions; without it, or when it is not deployed any more, any of them. */
+  readonly version?: string;
 }
 
 /** What a binding adds to the Worker's workerd config. */

@@ -13,7 +13,6 @@ import type { Log } from "../log.ts";
 import { oneAtATime } from "../one-at-a-time.ts";
 import { applyDifference, writeDifference } from "./difference.ts";
 
-/** An object's database is `<objects>/<part>/<id>.sqlite`. */
 export interface ObjectRef {
   readonly part: string;
   /** 64 hex digits. */
@@ -21,9 +20,10 @@ export interface ObjectRef {
 }
 
 export interface HistoryOptions {
-  /** Of the copies, and of the objects' files. */
+  /** Of the copies. */
   readonly directory: string;
-  readonly objects: string;
+  /** An object's database. */
+  readonly fileOf: (object: ObjectRef) => string;
   readonly log: Log;
   readonly now: () => number;
   readonly ageMaxMs: number;
@@ -72,7 +72,7 @@ const KEPT_OF_FULL = 0.95;
 export type History = Awaited<ReturnType<typeof openHistory>>;
 
 export async function openHistory(options: HistoryOptions) {
-  const { directory, objects, log, now } = options;
+  const { directory, fileOf, log, now } = options;
   /** By object, each list in the order of its bookmarks. */
   const known = new Map<string, Copy[]>();
   const inTurn = oneAtATime();
@@ -83,7 +83,6 @@ export async function openHistory(options: HistoryOptions) {
   let bytes = 0;
   let prunedAt = 0;
 
-  const fileOf = (object: ObjectRef): string => join(objects, object.part, `${object.id}.sqlite`);
   const homeOf = (object: ObjectRef): string => join(directory, object.part, object.id);
   const pathOf = (copy: Copy): string => join(homeOf(copy), copy.file);
   const copiesOf = (object: ObjectRef): readonly Copy[] => known.get(nameOf(object)) ?? [];

@@ -6,7 +6,6 @@ import { existsSync, readFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Module } from "./config.ts";
 
 const cache = new Map<string, string>();
 
@@ -25,7 +24,7 @@ export function workerModule(callerUrl: string, path: string): string {
  * Worker modules that import each other by relative paths: each is named by its own path in the source tree, so that the
  * same specifier leads to the same file for the compiler and for workerd. The first is the main module.
  */
-export function workerModules(callerUrl: string, ...paths: readonly string[]): Module[] {
+export function workerModules(callerUrl: string, ...paths: readonly string[]): { readonly name: string; readonly esModule: string }[] {
   const tree = fileURLToPath(new URL("../..", import.meta.url));
   const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
   return paths.map((path) => ({

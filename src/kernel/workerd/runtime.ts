@@ -78,6 +78,8 @@ export interface Runtime {
   lease(id: string): Promise<Lease>;
   /** Retires the process and forgets the spec. Resolves when the process is gone. */
   remove(id: string): Promise<void>;
+  /** Runs `work` when no process of these exclusive groups runs, and starts none meanwhile. Takes its turn before it returns. */
+  alone<T>(groups: readonly string[], work: () => Promise<T>): Promise<T>;
   /** Starts a process, waits until it serves, and stops it again: for checking an upload. Throws `runtime.startFailed`. */
   probe(spec: ProcessSpec): Promise<void>;
   /** Resolves when all meters have read what was counted until now, but those that failed. */

@@ -354,6 +354,15 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
       const item = entry.current ?? starting;
       if (item !== undefined) await retire(item);
     },
+    async alone(names, work) {
+      const turns = names.map(joinGroup);
+      try {
+        await Promise.all(turns.map((turn) => turn.ready));
+        return await work();
+      } finally {
+        for (const turn of turns) turn.over();
+      }
+    },
     async probe(spec) {
       const item = await start({ ...spec, id: `probe-${spec.id}` });
       await stop(item);

@@ -59,7 +59,7 @@ export async function openTimeTravel(kernel: KernelSlice, databases: Databases, 
 
   const history: History = await openHistory({
     directory: join(kernel.directory, "history"),
-    objects: kernel.systemDirectory,
+    fileOf: ({ part, id }) => join(kernel.systemDirectory, part, `${id}.sqlite`),
     log,
     now: () => clock.now(),
     ageMaxMs: HISTORY_MS,

@@ -4,7 +4,6 @@
  */
 import type { BindingCompiler } from "../../kernel/product.ts";
 import { durableObjectsError } from "./errors.ts";
-import { namespaceBinding } from "./jurisdictions.ts";
 import { isForeign, type Namespaces } from "./namespaces.ts";
 import { remoteParts } from "./remote.ts";
 
@@ -33,9 +32,9 @@ export function objectBinding(namespaces: Namespaces): BindingCompiler {
       const row = id === undefined ? await namespaces.find(worker.scriptName, className) : await namespaces.byId(id);
       // Without a row it is a class of an upload that is being checked, or a namespace that was deleted.
       if (id === undefined && (row === undefined || row.script_id === worker.scriptId)) {
-        return namespaceBinding(b.name, className);
+        return namespaces.ownBinding(b.name, className, row?.id, worker);
       }
-      if (row?.script_id === worker.scriptId) return namespaceBinding(b.name, row.class_name);
+      if (row?.script_id === worker.scriptId) return namespaces.ownBinding(b.name, row.class_name, row.id, worker);
       const namespaceId = (row?.id ?? id) as string;
       return remoteParts(b.name, namespaceId, worker, async () => {
         const owner = await namespaces.byId(namespaceId);

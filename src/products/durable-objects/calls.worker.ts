@@ -9,6 +9,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { fetcherPrototype } from "./recovery.worker.ts";
 import { type LiveObject, QUERY_METHOD, RESET_HEADER, RESET_METHOD } from "./remote-protocol.worker.ts";
+import { isOwn, type OwnShare } from "./split.worker.ts";
 import { bodyBytes, countSubrequests, meter, type ObjectUsage } from "./usage.worker.ts";
 
 export interface LoadLimits {
@@ -24,12 +25,15 @@ export interface Part {
   readonly name: string;
   readonly uniqueKey: string;
   readonly sqlite: boolean;
+  /** Which of them are this version's, while another is deployed beside it. */
+  readonly own?: OwnShare;
 }
 
 type Constructor = new (ctx: DurableObjectState, env: unknown) => object;
 type Method = (...args: unknown[]) => unknown;
 
 const WINDOW_MS = 10_000;
+const NOT_HERE = "Another version of the Worker has this Durable Object: it is reached by a binding.";
 /** Called by workerd itself, and not by callers: never refused. */
 const EVENTS = new Set<PropertyKey>(["alarm", "webSocketMessage", "webSocketClose", "webSocketError"]);
 /** Called by the platform: no work of the object. */
@@ -129,6 +133,8 @@ export function sheddable(base: Constructor, part: Part, limits: LoadLimits): Co
   const { [base.name]: named } = {
     [base.name]: class extends base {
       constructor(ctx: DurableObjectState, env: unknown) {
+        // Whatever way led here: an object never runs in two versions.
+        if (part.own !== undefined && !isOwn(part.own, ctx.id.toString())) throw new Error(NOT_HERE);
         const usage = meter(ctx.storage, part.uniqueKey, part.sqlite);
         super(ctx, env);
         countSubrequests(fetcherPrototype, () => running.getStore());

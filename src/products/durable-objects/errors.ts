@@ -30,5 +30,11 @@ export const durableObjectsError = defineErrors("durableObjects", {
   tagMismatch: { status: 412, apiCode: 10079, message: "migration tag precondition failed" },
   invalidMigration: { status: 400, apiCode: 10021, message: "The migrations are invalid." },
   queryFailed: { status: 400, apiCode: 10001, message: "Query failed" },
+  misplaced: {
+    status: 503,
+    apiCode: 10013,
+    message: "The Durable Objects are not where this deployment needs them. Try again, or deploy again.",
+    retryable: true,
+  },
   namespaceNotFound: { status: 404, apiCode: 10066, message: "Durable Object namespace not found." },
 });

@@ -1,15 +1,17 @@
 /**
- * The files that workerd keeps for a namespace: `<directory>/<namespace id>/<object id>.sqlite`, and `metadata.sqlite` with
- * the pending alarms; the same again for each jurisdiction (`jurisdictions.ts`). Only read here, and deleted when the namespace is gone; workerd alone writes them.
+ * The files that workerd keeps for a part of a namespace: `<directory>/<part>/<object id>.sqlite`, and `metadata.sqlite` with
+ * the pending alarms. Only read here; workerd alone writes them, and `arrangement.ts` says which directories there are.
  */
-import { readdir, rm, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { partKeys } from "./jurisdictions.ts";
 
-/** The earliest pending alarm of a namespace in milliseconds since the epoch. */
-export async function earliestAlarm(directory: string, namespaceId: string): Promise<number | undefined> {
-  const alarms = await Promise.all(partKeys(namespaceId).map((key) => earliestOf(join(directory, key, "metadata.sqlite"))));
+/** The pending alarms of a part. */
+export const ALARMS_FILE = "metadata.sqlite";
+
+/** The earliest pending alarm in directories of parts, in milliseconds since the epoch. */
+export async function earliestAlarm(directories: readonly string[]): Promise<number | undefined> {
+  const alarms = await Promise.all(directories.map((directory) => earliestOf(join(directory, ALARMS_FILE))));
   const times = alarms.filter((at) => at !== undefined);
   return times.length === 0 ? undefined : Math.min(...times);
 }
@@ -30,18 +32,8 @@ async function earliestOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** Ids of the namespace's objects that have stored something, sorted. */
-export async function objectIds(directory: string, namespaceId: string): Promise<string[]> {
-  const lists = await Promise.all(partKeys(namespaceId).map((part) => objectIdsOf(directory, part)));
-  return lists.flat().sort();
-}
-
-/** The same of one part. */
-export async function objectIdsOf(directory: string, part: string): Promise<string[]> {
-  const names = await readdir(join(directory, part)).catch(() => [] as string[]);
-  return names.flatMap((name) => /^([0-9a-f]{64})\.sqlite$/.exec(name)?.[1] ?? []);
-}
-
-export async function deleteFiles(directory: string, namespaceId: string): Promise<void> {
-  for (const key of partKeys(namespaceId)) await rm(join(directory, key), { recursive: true, force: true });
+/** Ids of the objects in directories of parts that have stored something, sorted. */
+export async function objectIds(directories: readonly string[]): Promise<string[]> {
+  const lists = await Promise.all(directories.map((directory) => readdir(directory).catch(() => [] as string[])));
+  return lists.flatMap((names) => names.flatMap((name) => /^([0-9a-f]{64})\.sqlite$/.exec(name)?.[1] ?? [])).sort();
 }

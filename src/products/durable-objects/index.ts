@@ -7,9 +7,11 @@ import { join } from "node:path";
 import { z } from "zod";
 import { numberedPage, page } from "../../kernel/api/envelope.ts";
 import type { KernelSlice, Product, Route, RunningProduct } from "../../kernel/product.ts";
+import { type Arrangement, openArrangement } from "./arrangement.ts";
 import { objectBinding } from "./binding.ts";
 import { durableObjectsError } from "./errors.ts";
 import { objectIds } from "./files.ts";
+import { partKeys } from "./jurisdictions.ts";
 import { migrations } from "./migrations.ts";
 import { type NamespaceRow, openNamespaces } from "./namespaces.ts";
 import { queryRoute } from "./query-routes.ts";
@@ -28,15 +30,16 @@ export const durableObjects = {
 async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const directory = join(kernel.directory, "objects");
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const recovery = await openRecovery(kernel, directory);
+  const arrangement = await openArrangement(directory);
+  const recovery = await openRecovery(kernel, arrangement);
   const usage = openUsage(kernel);
-  const namespaces = await openNamespaces(kernel, directory, recovery, usage);
+  const namespaces = await openNamespaces(kernel, arrangement, recovery, usage);
   return {
-    routes: [...routes(kernel, directory), queryRoute(kernel, namespaces, `${NAMESPACES}/:id/query`)],
+    routes: [...routes(kernel, arrangement), queryRoute(kernel, namespaces, `${NAMESPACES}/:id/query`)],
     bindings: { durable_object_namespace: objectBinding(namespaces) },
     offers: { durableObjects: namespaces.capability },
     internal: recovery.serve,
-    datasets: { ...usage.datasets, durableObjectsStorageGroups: storageDataset(kernel.meta, kernel.clock, directory) },
+    datasets: { ...usage.datasets, durableObjectsStorageGroups: storageDataset(kernel.meta, kernel.clock, arrangement) },
     async stop() {
       await usage.stop();
       await recovery.stop();
@@ -48,7 +51,7 @@ const READ = ["Workers Scripts Read", "Workers Scripts Write"] as const;
 const NAMESPACES = "/accounts/:account/workers/durable_objects/namespaces";
 const OBJECTS_PER_PAGE = 1000;
 
-function routes(kernel: KernelSlice, directory: string): Route[] {
+function routes(kernel: KernelSlice, { directoriesOf }: Arrangement): Route[] {
   const { meta } = kernel;
   const view = (row: NamespaceRow) => ({
     id: row.id,
@@ -102,7 +105,7 @@ function routes(kernel: KernelSlice, directory: string): Route[] {
           .catch(OBJECTS_PER_PAGE)
           .parse(c.query.get("limit") ?? OBJECTS_PER_PAGE);
         const after = c.query.get("cursor") ?? "";
-        const ids = (await objectIds(directory, id)).filter((object) => object > after);
+        const ids = (await objectIds(partKeys(id).flatMap(directoriesOf))).filter((object) => object > after);
         const result = ids.slice(0, limit);
         const cursor = ids.length > limit ? (result.at(-1) as string) : "";
         return page(

@@ -2,14 +2,19 @@
  * Jurisdictions: each namespace has a namespace of its own for every one of them, so that ids differ, and an id of another
  * is no id of it. All lie on this machine; see docs/durable-objects/reference/data-location.
  */
+import { basename } from "node:path";
 import type { WorkerdParts } from "../../kernel/product.ts";
 import type { Binding, DurableObjectNamespace } from "../../kernel/workerd/config.ts";
-import { workerModule } from "../../kernel/workerd/module.ts";
-import type { Jurisdiction } from "./remote-protocol.worker.ts";
+import { workerModules } from "../../kernel/workerd/module.ts";
+import { ELSEWHERE, type Jurisdiction, OWN_SHARE } from "./remote-protocol.worker.ts";
+import type { OwnShare } from "./split.worker.ts";
 
 export const JURISDICTIONS = ["eu", "fedramp"] as const satisfies readonly Jurisdiction[];
 
-const MODULE = "freehold:durable-object-namespace";
+/** Modules of extensions import each other by the last part of their names alone. */
+const MODULES = workerModules(import.meta.url, "./namespace.worker.ts", "./remote-protocol.worker.ts", "./split.worker.ts").map(
+  ({ name, esModule }) => ({ name: basename(name), esModule, internal: true }),
+);
 
 /** The part of a namespace: key of its ids and name of its directory. The namespace itself has no jurisdiction. */
 export const partKey = (namespaceId: string, jurisdiction: string | undefined): string =>
@@ -29,15 +34,35 @@ export const namespaceParts = (key: string, className: string, sqlite: boolean):
     enableSql: sqlite,
   }));
 
-/** `name` in `env`: workerd's own namespace, whose `jurisdiction()` leads to its parts. */
-export function namespaceBinding(name: string, className: string, serviceName?: string): WorkerdParts {
-  const part = (partName: string, partClassName: string): Binding => ({
-    name: partName,
-    durableObjectNamespace: { className: partClassName, ...(serviceName !== undefined && { serviceName }) },
-  });
-  const innerBindings = [part("whole", className), ...JURISDICTIONS.map((one) => part(one, partClass(className, one)))];
+/** What has the objects of a namespace in a process: a class, of another service than the user's Worker where one is named. */
+export interface Implementation {
+  readonly className: string;
+  readonly serviceName?: string;
+}
+
+/**
+ * `name` in `env`: workerd's own namespace, whose `jurisdiction()` leads to its parts. `elsewhere` has the objects that are
+ * another version's.
+ */
+export function namespaceBinding(
+  name: string,
+  here: Implementation,
+  elsewhere?: { readonly standIns: Implementation; readonly own: OwnShare },
+): WorkerdParts {
+  const parts = (prefix: string, { className, serviceName }: Implementation): Binding[] =>
+    [undefined, ...JURISDICTIONS].map((one) => ({
+      name: `${prefix}${one ?? "whole"}`,
+      durableObjectNamespace: {
+        className: one === undefined ? className : partClass(className, one),
+        ...(serviceName !== undefined && { serviceName }),
+      },
+    }));
+  const innerBindings = parts("", here);
+  if (elsewhere !== undefined) {
+    innerBindings.push(...parts(ELSEWHERE, elsewhere.standIns), { name: OWN_SHARE, json: JSON.stringify(elsewhere.own) });
+  }
   return {
-    bindings: [{ name, wrapped: { moduleName: MODULE, innerBindings } }],
-    extensions: [{ name: MODULE, esModule: workerModule(import.meta.url, "./namespace.worker.ts"), internal: true }],
+    bindings: [{ name, wrapped: { moduleName: (MODULES[0] as { name: string }).name, innerBindings } }],
+    extensions: MODULES,
   };
 }

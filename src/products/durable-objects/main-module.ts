@@ -3,6 +3,7 @@ import type { Module } from "../../kernel/workerd/config.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
 import { namespaceParts } from "./jurisdictions.ts";
 import { ALIVE_ENTRYPOINT, type ObjectKey } from "./remote-protocol.worker.ts";
+import type { OwnShare } from "./split.worker.ts";
 
 export interface ObjectLimits {
   /** Bytes of an object's whole database. */
@@ -22,6 +23,7 @@ export function limitingModules(
   classes: readonly { readonly className: string; readonly sqlite: boolean; readonly id: string }[],
   limits: ObjectLimits,
   pending: readonly ObjectKey[],
+  share?: OwnShare,
 ): Module[] {
   const own = workerModules(
     import.meta.url,
@@ -32,6 +34,7 @@ export function limitingModules(
     "./recovery.worker.ts",
     "./usage.worker.ts",
     "./remote-protocol.worker.ts",
+    "./split.worker.ts",
   );
   const [limiting, resetting, querying, shedding, recovering] = own.map(({ name }) => JSON.stringify(`./${name}`));
   const specifier = JSON.stringify(`./${main}`);
@@ -55,7 +58,7 @@ export function limitingModules(
     for (const [i, { className: part, uniqueKey }] of namespaceParts(id, className, sqlite).entries()) {
       const name = JSON.stringify(part);
       const wrapped = `recoverable(resettable(queryable(limited(user.${className}, ${options}))), ${JSON.stringify(uniqueKey)}, ${sqlite})`;
-      const whole = `sheddable(${wrapped}, ${JSON.stringify({ name: part, uniqueKey, sqlite })}, ${load})`;
+      const whole = `sheddable(${wrapped}, ${JSON.stringify({ name: part, uniqueKey, sqlite, own: share })}, ${load})`;
       // A local export takes precedence over the star's. Names of parts are no identifiers.
       if (i === 0) lines.push(`export const ${className} = ${whole};`);
       else lines.push(`const ${className}_part${i} = ${whole};`, `export { ${className}_part${i} as ${name} };`);

@@ -1,8 +1,12 @@
 /**
  * `env.NAME` of a Durable Object binding: the namespace is workerd's own; its prototype gets what workerd does not
- * implement, jurisdictions. Each is a namespace of its own (`jurisdictions.ts`), so that workerd itself tells ids apart.
+ * implement. Jurisdictions: each is a namespace of its own (`jurisdictions.ts`), so that workerd itself tells ids apart.
+ * Gradual deployments: objects that another version has are reached by stand-ins, whose namespace has the same ids.
  * https://developers.cloudflare.com/durable-objects/reference/data-location/
  */
+import { ELSEWHERE, OWN_SHARE } from "./remote-protocol.worker.ts";
+import { isOwn, type OwnShare } from "./split.worker.ts";
+
 interface IdOptions {
   readonly jurisdiction?: string;
 }
@@ -14,6 +18,28 @@ const partsOf = new WeakMap<object, Parts>();
 /** The namespace that made an id. */
 const makerOf = new WeakMap<object, Namespace>();
 const patched = new WeakSet<object>();
+
+/** The stand-ins for objects of a namespace that another version has. */
+interface Elsewhere {
+  readonly namespace: Namespace;
+  readonly own: OwnShare;
+}
+const elsewhereOf = new Map<Namespace, Elsewhere>();
+
+/** Where an object of the namespace is. `ctx.exports` gives namespaces that no binding made: an id tells what they are. */
+function placeOf(namespace: Namespace, id: DurableObjectId): Namespace {
+  const known = elsewhereOf.get(namespace) ?? [...elsewhereOf.values()].find((one) => takes(one.namespace, id));
+  return known === undefined || isOwn(known.own, id.toString()) ? namespace : known.namespace;
+}
+
+function takes(namespace: Namespace, id: DurableObjectId): boolean {
+  try {
+    return namespace.idFromString(id.toString()) !== undefined;
+  } catch {
+    // An id of another namespace.
+    return false;
+  }
+}
 
 function patch(prototype: Record<string, unknown>): void {
   if (patched.has(prototype)) return;
@@ -66,7 +92,11 @@ function patch(prototype: Record<string, unknown>): void {
           : "The given Durable Object ID is not of this namespace.",
       );
     }
-    return call("get", maker ?? this, id, options);
+    const namespace = maker ?? this;
+    return call("get", elsewhereOf.size === 0 ? namespace : placeOf(namespace, id), id, options);
+  });
+  define("getByName", function (name: string, options?: unknown) {
+    return (this.get as (id: DurableObjectId, options?: unknown) => unknown)(this.idFromName(name), options);
   });
 }
 
@@ -75,8 +105,16 @@ function made(namespace: Namespace, id: object): object {
   return id;
 }
 
-export default ({ whole, ...parts }: Readonly<Record<string, Namespace>> & { readonly whole: Namespace }): Namespace => {
+/** `env`: the namespace as "whole" and its jurisdictions; those of the stand-ins, and which objects are the version's own. */
+export default ({ [OWN_SHARE]: own, ...namespaces }: Readonly<Record<string, Namespace | OwnShare>>): Namespace => {
+  const { whole, ...parts } = Object.fromEntries(Object.entries(namespaces).filter(([name]) => !name.startsWith(ELSEWHERE))) as Record<
+    string,
+    Namespace
+  > & { readonly whole: Namespace };
   patch(Object.getPrototypeOf(whole) as Record<string, unknown>);
   partsOf.set(whole, parts);
+  for (const [name, namespace] of own === undefined ? [] : Object.entries({ whole, ...parts })) {
+    elsewhereOf.set(namespace, { namespace: namespaces[`${ELSEWHERE}${name}`] as Namespace, own: own as OwnShare });
+  }
   return whole;
 };

@@ -4,17 +4,20 @@
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import type { ClassLifecycle, DurableObjects, ScriptRef } from "../../kernel/capabilities.ts";
 import type { MetaReader } from "../../kernel/meta/meta.ts";
-import type { KernelSlice } from "../../kernel/product.ts";
+import type { KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
+import type { Service } from "../../kernel/workerd/config.ts";
+import type { Arrangement } from "./arrangement.ts";
 import { migrationsOfExports, type Reconciliation } from "./class-exports.ts";
 import { applyMigrations, type ClassState, type MigrationResult, type OtherScripts, transferSources } from "./class-migrations.ts";
 import { durableObjectsError } from "./errors.ts";
-import { deleteFiles, earliestAlarm } from "./files.ts";
-import { namespaceParts, partKeys } from "./jurisdictions.ts";
+import { earliestAlarm } from "./files.ts";
+import { namespaceBinding, namespaceParts, partKeys } from "./jurisdictions.ts";
 import { limitingModules, type ObjectLimits } from "./main-module.ts";
 import type { Recovery } from "./recovery.ts";
-import { objectsParts, resetObjects } from "./remote.ts";
+import { objectsParts, resetObjects, STAND_IN, standInService, standIns } from "./remote.ts";
 import { RECOVERY_BINDING } from "./remote-protocol.worker.ts";
 import type { Usage } from "./usage.ts";
 
@@ -32,8 +35,13 @@ export interface Namespaces {
   /** The namespace of a class by its name in the script, or by a name that it had there before. */
   find(scriptName: string, className: string): Promise<NamespaceRow | undefined>;
   byId(id: string): Promise<NamespaceRow | undefined>;
-  /** Runs `work` with the sockets of the process that has the namespace's objects, started if needed. */
-  inside<T>(row: NamespaceRow, work: (socket: (name: string) => string) => Promise<T>): Promise<T>;
+  /** The binding of a class of the Worker itself; `namespaceId` is undefined for one that an upload would make. */
+  ownBinding(name: string, className: string, namespaceId: string | undefined, worker: WorkerRef): WorkerdParts;
+  /**
+   * Runs `work` with the sockets of the process that has the namespace's objects, started if needed; of several until it
+   * resolves with something.
+   */
+  inside<T>(row: NamespaceRow, work: (socket: (name: string) => string) => Promise<T | undefined>): Promise<T>;
 }
 
 /** Name of the disk service that holds the objects, in every process that has some. */
@@ -42,7 +50,7 @@ const RESET_TIMEOUT_MS = 2000;
 
 export async function openNamespaces(
   kernel: KernelSlice,
-  directory: string,
+  arrangement: Arrangement,
   recovery: Recovery,
   usage: Pick<Usage, "collect">,
 ): Promise<Namespaces> {
@@ -112,7 +120,7 @@ export async function openNamespaces(
     );
     for (const { id } of gone) {
       // Files first: the row is what remembers that they must go.
-      await deleteFiles(directory, id);
+      await arrangement.remove(id);
       await recovery.removeNamespace(id);
       await meta.run("DELETE FROM durable_objects_moved WHERE namespace_id = ?", id);
       await meta.run("DELETE FROM durable_objects_namespaces WHERE id = ?", id);
@@ -125,7 +133,7 @@ export async function openNamespaces(
   await sweepWhere("1 = 1");
 
   const capability: DurableObjects = {
-    storage: { service: STORAGE_SERVICE, path: directory },
+    storageService: STORAGE_SERVICE,
     previewNamespaces: (classes) => classes.flatMap(({ className, sqlite }) => namespaceParts(`preview-${className}`, className, sqlite)),
     async preview(script, lifecycle, bindings) {
       const { classes, deleted } = await applied(meta, script, lifecycle);
@@ -206,29 +214,53 @@ export async function openNamespaces(
       }
       return { sources: [...new Set(moved.flatMap(({ fromScript }) => fromScript ?? []))], ...(reconciliation && { reconciliation }) };
     },
-    async namespaces(script, user) {
+    async groups(script, split, versionId) {
+      const rows = await rowsOf(meta, script);
+      return groupsOf(
+        rows.map(({ id }) => id),
+        arrangement.diskOf(split, versionId),
+      );
+    },
+    async misplaced(script, split) {
+      const ids = (await rowsOf(meta, script)).map(({ id }) => id);
+      const misplaced = arrangement.misplaced(ids, split);
+      if (misplaced.length === 0) return undefined;
+      return {
+        groups: arrangement.disks.flatMap((disk) => groupsOf(misplaced, disk)),
+        arrange: () => arrangement.arrange(misplaced, split),
+      };
+    },
+    async parts(worker, user, split) {
+      const script = { id: worker.scriptId, name: worker.scriptName };
       const rows = await rowsOf(meta, script);
       if (rows.length === 0) return { bindings: [] };
+      const ids = rows.map(({ id }) => id);
+      if (arrangement.misplaced(ids, split).length > 0) throw durableObjectsError("misplaced");
       const { services, sockets } = objectsParts(
         rows.map((row) => ({ id: row.id, className: row.class_name })),
         user,
+        split && { split, versionId: worker.versionId },
       );
+      const other = split?.shares.find((share) => share.versionId !== worker.versionId)?.versionId;
+      const elsewhere = split === undefined ? [] : ids.map((id) => standIns(id, worker, async () => worker.scriptName, other));
+      const disk: Service = { name: STORAGE_SERVICE, disk: { path: arrangement.diskOf(split, worker.versionId), writable: true } };
       return {
         bindings: [{ name: RECOVERY_BINDING, service: recovery.serviceName }],
-        services: [{ name: STORAGE_SERVICE, disk: { path: directory, writable: true } }, recovery.service(script.id), ...services],
+        services: [disk, recovery.service(script.id), ...(await Promise.all(elsewhere)).flat(), ...services],
         sockets,
         durableObjectNamespaces: rows.flatMap((row) => namespaceParts(row.id, row.class_name, row.sqlite === 1)),
       };
     },
-    async modules(script, main, exported) {
-      const rows = await rowsOf(meta, script);
+    classes: async (script) => (await rowsOf(meta, script)).map((row) => ({ className: row.class_name, sqlite: row.sqlite === 1 })),
+    async modules(worker, main, exported, split) {
+      const rows = await rowsOf(meta, { id: worker.scriptId, name: worker.scriptName });
       if (rows.length === 0) return [];
       const classes = rows.map((row) => ({ className: row.class_name, sqlite: row.sqlite === 1, id: row.id }));
       const pending = await recovery.pending(
         meta,
         rows.flatMap(({ id }) => partKeys(id)),
       );
-      return limitingModules(main, exported, classes, limits, pending);
+      return limitingModules(main, exported, classes, limits, pending, split && { split, versionId: worker.versionId });
     },
     reset: (socket) => resetObjects(socket, RESET_TIMEOUT_MS),
     meter: (script, socket, cpuMs) => usage.collect(script.name, socket, cpuMs),
@@ -236,10 +268,10 @@ export async function openNamespaces(
       reach = lease;
     },
     migrationTag: (script) => tagOf(meta, script),
-    async nextAlarm(script) {
-      const alarms = await Promise.all((await rowsOf(meta, script)).map((row) => earliestAlarm(directory, row.id)));
-      const times = alarms.filter((at) => at !== undefined);
-      return times.length === 0 ? undefined : Math.min(...times);
+    async nextAlarm(script, split, versionId) {
+      const disk = arrangement.diskOf(split, versionId);
+      const parts = (await rowsOf(meta, script)).flatMap((row) => partKeys(row.id));
+      return earliestAlarm(parts.map((part) => join(disk, part)));
     },
     async removeScript(tx, script) {
       await tx.run(
@@ -256,17 +288,37 @@ export async function openNamespaces(
     find,
     byId: (id) =>
       meta.get<NamespaceRow & Record<string, never>>("SELECT * FROM durable_objects_namespaces WHERE id = ? AND deleted_on IS NULL", id),
+    ownBinding(name, className, namespaceId, worker) {
+      const split = namespaceId === undefined ? undefined : arrangement.splitOf(namespaceId);
+      // An upload that is being checked is none of the versions that share the objects.
+      if (namespaceId === undefined || !split?.shares.some(({ versionId }) => versionId === worker.versionId))
+        return namespaceBinding(name, { className });
+      const elsewhere = { className: STAND_IN, serviceName: standInService(namespaceId) };
+      return namespaceBinding(name, { className }, { standIns: elsewhere, own: { split, versionId: worker.versionId } });
+    },
     async inside(row, work) {
       assert(reach !== undefined, "requests come when every product has started");
-      const lease = await reach(row.script_name);
-      try {
-        return await work(lease.socket);
-      } finally {
-        lease.release();
+      for (const { versionId } of arrangement.splitOf(row.id)?.shares ?? [{ versionId: undefined }]) {
+        const lease = await reach(row.script_name, versionId);
+        try {
+          const result = await work(lease.socket);
+          if (result !== undefined) return result;
+        } finally {
+          lease.release();
+        }
       }
+      // A new deployment came in between.
+      throw durableObjectsError("misplaced");
     },
   };
 }
+
+/** Processes that keep objects of a namespace on the same disk exclude each other. */
+const groupsOf = (namespaceIds: readonly string[], disk: string): string[] =>
+  namespaceIds
+    .flatMap(partKeys)
+    .map((part) => join(disk, part))
+    .sort();
 
 /** Whether a binding's `script_name` means another Worker than the one that has the binding. */
 export const isForeign = (scriptName: unknown, script: { readonly name: string }): boolean =>

@@ -5,11 +5,13 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import {
+  ELSEWHERE,
   isOwnName,
   type LiveObject,
   OBJECT_HEADER,
   type ObjectName,
   type ObjectQuery,
+  OWN_SHARE,
   QUERY_METHOD,
   RESET_HEADER,
   RESET_METHOD,
@@ -17,14 +19,24 @@ import {
   type StatementResult,
 } from "./remote-protocol.worker.ts";
 import type { Alive } from "./reset.worker.ts";
+import { isOwn, type OwnShare } from "./split.worker.ts";
 
 type Stub = DurableObjectStub & Record<string, (...args: unknown[]) => unknown>;
+type Env = Readonly<Record<string, DurableObjectNamespace>> & { readonly [OWN_SHARE]?: OwnShare };
 
-export class Objects extends WorkerEntrypoint<Record<string, DurableObjectNamespace>, { readonly binding: string }> {
+/** Whether this process has the object, and not that of another version of the Worker. */
+const isHere = ({ [OWN_SHARE]: own }: Env, id: DurableObjectId): boolean => own === undefined || isOwn(own, id.toString());
+
+export class Objects extends WorkerEntrypoint<Env, { readonly binding: string }> {
   #stub({ id, name, jurisdiction }: ObjectName): Stub {
     const { binding } = this.ctx.props;
-    const namespace = this.env[jurisdiction === undefined ? binding : `${binding}-${jurisdiction}`] as DurableObjectNamespace;
-    return namespace.get(name === undefined ? namespace.idFromString(id) : namespace.idFromName(name)) as Stub;
+    const part = jurisdiction === undefined ? binding : `${binding}-${jurisdiction}`;
+    const idOf = (of: DurableObjectNamespace): DurableObjectId => (name === undefined ? of.idFromString(id) : of.idFromName(name));
+    const here = this.env[part] as DurableObjectNamespace;
+    const hereId = idOf(here);
+    if (isHere(this.env, hereId)) return here.get(hereId) as Stub;
+    const elsewhere = this.env[`${ELSEWHERE}${part}`] as DurableObjectNamespace;
+    return elsewhere.get(idOf(elsewhere)) as Stub;
   }
 
   call(object: ObjectName, method: string, args: unknown[]): unknown {
@@ -47,14 +59,15 @@ export class Objects extends WorkerEntrypoint<Record<string, DurableObjectNamesp
 }
 
 /** Runs SQL in one object. Asked by the platform, on a socket of its own. */
-export class Queries extends WorkerEntrypoint<Record<string, DurableObjectNamespace>> {
+export class Queries extends WorkerEntrypoint<Env> {
   override async fetch(request: Request): Promise<Response> {
     const query = (await request.json()) as ObjectQuery;
     try {
       const object = this.#find(query);
+      if (!isHere(this.env, object.id)) return Response.json({});
       const stub = object.namespace.get(object.id) as Stub;
       const run = stub[QUERY_METHOD] as unknown as (statements: readonly Statement[]) => Promise<StatementResult[]>;
-      return Response.json({ id: object.id.toString(), results: await run(query.queries) });
+      return Response.json({ results: await run(query.queries) });
     } catch (error) {
       return Response.json({ error: error instanceof Error ? error.message : String(error) }, { status: 400 });
     }

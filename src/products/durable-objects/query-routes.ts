@@ -52,7 +52,7 @@ export function queryRoute(kernel: KernelSlice, namespaces: Namespaces, path: st
       let success = false;
       try {
         const query = { parts: partKeys(row.id), id, name, queries: input.queries };
-        const { results } = await namespaces.inside(row, (socket) => queryObject(socket, query, TIMEOUT_MS));
+        const results = await namespaces.inside(row, (socket) => queryObject(socket, query, TIMEOUT_MS));
         success = true;
         return results;
       } finally {

@@ -12,7 +12,8 @@ import { startRounds } from "../../kernel/history/rounds.ts";
 import type { MetaReader } from "../../kernel/meta/meta.ts";
 import type { Claims, KernelSlice } from "../../kernel/product.ts";
 import type { Service } from "../../kernel/workerd/config.ts";
-import { objectIdsOf } from "./files.ts";
+import type { Arrangement } from "./arrangement.ts";
+import { objectIds } from "./files.ts";
 import { partKeys } from "./jurisdictions.ts";
 
 const SERVICE = "durable-objects:recovery";
@@ -40,11 +41,11 @@ interface PendingRow {
 
 export type Recovery = Awaited<ReturnType<typeof openRecovery>>;
 
-export async function openRecovery(kernel: KernelSlice, objectsDirectory: string) {
+export async function openRecovery(kernel: KernelSlice, { directoriesOf, fileOf, isMoving }: Arrangement) {
   const { meta, clock, config, log } = kernel;
   const history = await openHistory({
     directory: join(kernel.directory, "history"),
-    objects: objectsDirectory,
+    fileOf,
     log,
     now: () => clock.now(),
     ageMaxMs: HISTORY_MS,
@@ -114,8 +115,8 @@ export async function openRecovery(kernel: KernelSlice, objectsDirectory: string
         "SELECT id FROM durable_objects_namespaces WHERE sqlite = 1 AND deleted_on IS NULL LIMIT 100000",
       );
       const objects: ObjectRef[] = [];
-      for (const part of rows.flatMap(({ id }) => partKeys(id)))
-        for (const id of await objectIdsOf(objectsDirectory, part)) objects.push({ part, id });
+      for (const part of rows.flatMap(({ id }) => partKeys(id)).filter((one) => !isMoving(one)))
+        for (const id of await objectIds(directoriesOf(part))) objects.push({ part, id });
       return objects;
     },
   });

@@ -29,6 +29,10 @@ export interface ObjectKey {
 /** Name in `env` of the way to the platform for point-in-time recovery; user code does not get to see it. */
 export const RECOVERY_BINDING = "@recovery";
 
+/** Of a process whose Worker has another version deployed beside it: prefix of the namespaces of that one's objects, and which are its own. */
+export const ELSEWHERE = "elsewhere:";
+export const OWN_SHARE = "@share";
+
 /** Entrypoint of the user's Worker that lists live objects, and what resets one; no user can write them as names in a class. */
 export const ALIVE_ENTRYPOINT = "@alive";
 export const RESET_METHOD = "@reset";

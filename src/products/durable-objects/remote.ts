@@ -9,7 +9,15 @@ import type { Service } from "../../kernel/workerd/config.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
 import { durableObjectsError } from "./errors.ts";
 import { namespaceBinding, namespaceParts } from "./jurisdictions.ts";
-import { ALIVE_ENTRYPOINT, type ObjectQuery, type PartUsage, type StatementResult } from "./remote-protocol.worker.ts";
+import {
+  ALIVE_ENTRYPOINT,
+  ELSEWHERE,
+  type ObjectQuery,
+  OWN_SHARE,
+  type PartUsage,
+  type StatementResult,
+} from "./remote-protocol.worker.ts";
+import type { OwnShare } from "./split.worker.ts";
 
 const COMPATIBILITY_DATE = "2026-01-01";
 const RESET_SOCKET = "reset-objects";
@@ -23,17 +31,25 @@ const socketOf = (namespaceId: string): string => `o${createHash("sha256").updat
 export function objectsParts(
   namespaces: readonly { readonly id: string; readonly className: string }[],
   user: string,
+  own?: OwnShare,
 ): Required<Pick<WorkerdParts, "services" | "sockets">> {
   const parts = namespaces.flatMap(({ id, className }) => namespaceParts(id, className, false));
+  const elsewhere = namespaces.flatMap(({ id }) =>
+    namespaceParts(id, STAND_IN, false).map(({ uniqueKey, className }) => ({
+      name: `${ELSEWHERE}${uniqueKey}`,
+      durableObjectNamespace: { className, serviceName: standInService(id) },
+    })),
+  );
   const service: Service = {
     name: OBJECTS_SERVICE,
     worker: {
-      modules: workerModules(import.meta.url, "./objects.worker.ts", "./remote-protocol.worker.ts"),
+      modules: workerModules(import.meta.url, "./objects.worker.ts", "./remote-protocol.worker.ts", "./split.worker.ts"),
       compatibilityDate: COMPATIBILITY_DATE,
       bindings: [
         { name: "ALIVE", service: { name: user, entrypoint: ALIVE_ENTRYPOINT } },
         { name: "PARTS", json: JSON.stringify(Object.fromEntries(parts.map((part) => [part.className, part.uniqueKey]))) },
         ...parts.map(({ className, uniqueKey }) => ({ name: uniqueKey, durableObjectNamespace: { className, serviceName: user } })),
+        ...(own === undefined ? [] : [...elsewhere, { name: OWN_SHARE, json: JSON.stringify(own) }]),
       ],
     },
   };
@@ -60,15 +76,18 @@ export async function resetObjects(socket: (name: string) => string, timeoutMs: 
 export const takeUsage = async (socket: (name: string) => string, timeoutMs: number): Promise<PartUsage[]> =>
   (await ask(socket(USAGE_SOCKET), timeoutMs)) as PartUsage[];
 
-/** Runs SQL in an object of the process. Rejects with `durableObjects.queryFailed` and SQLite's words. */
+/**
+ * Runs SQL in an object of the process; undefined when another version has it. Rejects with `durableObjects.queryFailed`
+ * and SQLite's words.
+ */
 export async function queryObject(
   socket: (name: string) => string,
   query: ObjectQuery,
   timeoutMs: number,
-): Promise<{ readonly id: string; readonly results: readonly StatementResult[] }> {
-  const body = (await ask(socket(QUERIES_SOCKET), timeoutMs, query)) as { error?: string; id: string; results: readonly StatementResult[] };
+): Promise<readonly StatementResult[] | undefined> {
+  const body = (await ask(socket(QUERIES_SOCKET), timeoutMs, query)) as { error?: string; results?: readonly StatementResult[] };
   if (body.error !== undefined) throw durableObjectsError("queryFailed", body.error);
-  return body;
+  return body.results;
 }
 
 /** The JSON that `objects.worker.ts` answers. */
@@ -83,31 +102,44 @@ async function ask(socketPath: string, timeoutMs: number, question?: unknown): P
   }
 }
 
-/** For a process that binds objects of another Worker; `owner` names that Worker at the time of a call. */
+/** The class of stand-ins for objects that another process has, and the service that has it. */
+export const STAND_IN = "RemoteObject";
+export const standInService = (namespaceId: string): string => `durable-objects:remote:${namespaceId}`;
+
+/** The services of stand-ins. `owner` names the Worker that has the objects at the time of a call; `version`: of its versions. */
+export async function standIns(
+  namespaceId: string,
+  worker: WorkerRef,
+  owner: () => Promise<string>,
+  version?: string,
+): Promise<readonly Service[]> {
+  const key = `durable-objects:${namespaceId}${version === undefined ? "" : `:${version}`}`;
+  const destination: Destination = { key, worker: owner, socket: socketOf(namespaceId), ...(version !== undefined && { version }) };
+  const link = await worker.reach(`durable-objects:link:${namespaceId}`, destination);
+  return [
+    link,
+    {
+      name: standInService(namespaceId),
+      worker: {
+        modules: workerModules(import.meta.url, "./remote-object.worker.ts", "./remote-protocol.worker.ts"),
+        compatibilityDate: COMPATIBILITY_DATE,
+        bindings: [{ name: "OBJECTS", service: link.name }],
+        durableObjectNamespaces: namespaceParts(namespaceId, STAND_IN, false),
+        durableObjectStorage: { inMemory: true },
+      },
+    },
+  ];
+}
+
+/** For a process that binds objects of another Worker. */
 export async function remoteParts(
   bindingName: string,
   namespaceId: string,
   worker: WorkerRef,
   owner: () => Promise<string>,
 ): Promise<WorkerdParts> {
-  const destination: Destination = { key: `durable-objects:${namespaceId}`, worker: owner, socket: socketOf(namespaceId) };
-  const link = await worker.reach(`durable-objects:link:${namespaceId}`, destination);
-  const service = `durable-objects:remote:${namespaceId}`;
-  const className = "RemoteObject";
   return {
-    ...namespaceBinding(bindingName, className, service),
-    services: [
-      link,
-      {
-        name: service,
-        worker: {
-          modules: workerModules(import.meta.url, "./remote-object.worker.ts", "./remote-protocol.worker.ts"),
-          compatibilityDate: COMPATIBILITY_DATE,
-          bindings: [{ name: "OBJECTS", service: link.name }],
-          durableObjectNamespaces: namespaceParts(namespaceId, className, false),
-          durableObjectStorage: { inMemory: true },
-        },
-      },
-    ],
+    ...namespaceBinding(bindingName, { className: STAND_IN, serviceName: standInService(namespaceId) }),
+    services: await standIns(namespaceId, worker, owner),
   };
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaReader } from "../../kernel/meta/meta.ts";
 import type { Dataset } from "../../kernel/product.ts";
+import type { Arrangement } from "./arrangement.ts";
 import { partKeys } from "./jurisdictions.ts";
 
 const HOUR_MS = 3_600_000;
@@ -14,7 +15,7 @@ const NAMESPACES_MAX = 100_000;
 /** Files that are looked at together. */
 const TOGETHER = 64;
 
-export function storageDataset(meta: MetaReader, clock: Clock, directory: string): Dataset {
+export function storageDataset(meta: MetaReader, clock: Clock, { directoriesOf }: Arrangement): Dataset {
   /** Queries that ask meanwhile share it. */
   let reading: Promise<number> | undefined;
 
@@ -23,7 +24,7 @@ export function storageDataset(meta: MetaReader, clock: Clock, directory: string
       `SELECT id FROM durable_objects_namespaces WHERE deleted_on IS NULL LIMIT ${NAMESPACES_MAX}`,
     );
     let sum = 0;
-    for (const { id } of rows) for (const part of partKeys(id)) sum += await bytesIn(join(directory, part));
+    for (const { id } of rows) for (const one of partKeys(id).flatMap(directoriesOf)) sum += await bytesIn(one);
     return sum;
   }
 

@@ -4,7 +4,7 @@
  */
 import type { DurableObjects } from "../../kernel/capabilities.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
-import { processId, type Serving } from "./serving.ts";
+import { processId, type Serving, splitOf } from "./serving.ts";
 import type { ScriptStore } from "./store.ts";
 
 /** How long before it is due an alarm's process is started: more than a start takes. */
@@ -22,35 +22,37 @@ export function wakeForAlarms(deps: { kernel: KernelSlice; store: ScriptStore; s
   let busy = false;
   let stopped = false;
 
-  /** Next alarms of Workers that do not run: nothing changes them meanwhile. */
+  /** Next alarms of versions that do not run: nothing changes them meanwhile. */
   const known = new Map<string, number | undefined>();
 
   async function tick(): Promise<void> {
     const running = new Set(kernel.runtime.list().map((info) => info.id));
     const seen = new Set<string>();
-    for (const { script, versions } of store.all()) {
-      seen.add(script.id);
-      if (stopped || waking.has(script.id)) continue;
-      if (versions.some((version) => running.has(processId(version)))) {
-        known.delete(script.id);
-        continue;
+    for (const live of store.all()) {
+      for (const version of live.versions) {
+        seen.add(version.id);
+        if (stopped || waking.has(version.id)) continue;
+        if (running.has(processId(version))) {
+          known.delete(version.id);
+          continue;
+        }
+        if (!known.has(version.id)) known.set(version.id, await durableObjects.nextAlarm(live.script, splitOf(live), version.id));
+        const due = known.get(version.id);
+        if (due === undefined || due > clock.now() + LEAD_MS) continue;
+        waking.add(version.id);
+        wake(live.script.name, version.id)
+          .catch((error: unknown) => log.error("alarm.wake_failed", { worker: live.script.name, error }))
+          .finally(() => {
+            waking.delete(version.id);
+            known.delete(version.id);
+          });
       }
-      if (!known.has(script.id)) known.set(script.id, await durableObjects.nextAlarm(script));
-      const due = known.get(script.id);
-      if (due === undefined || due > clock.now() + LEAD_MS) continue;
-      waking.add(script.id);
-      wake(script.name)
-        .catch((error: unknown) => log.error("alarm.wake_failed", { worker: script.name, error }))
-        .finally(() => {
-          waking.delete(script.id);
-          known.delete(script.id);
-        });
     }
     for (const id of known.keys()) if (!seen.has(id)) known.delete(id);
   }
 
-  async function wake(name: string): Promise<void> {
-    const lease = await serving.lease(name);
+  async function wake(name: string, version: string): Promise<void> {
+    const lease = await serving.lease(name, { version });
     await new Promise((resolve) => setTimeout(resolve, HOLD_MS).unref());
     lease.release();
   }

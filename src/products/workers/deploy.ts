@@ -11,7 +11,7 @@ import type { BindingConfig, WorkerRef } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import type { Annotations, DeploymentContent, ScriptSettings, StoredModule, Version, VersionContent } from "./model.ts";
 import { probe } from "./probe.ts";
-import { type PlanContext, USER, workerRef } from "./process.ts";
+import { type PlanContext, workerRef } from "./process.ts";
 import type { Routing } from "./routing.ts";
 import type { Serving } from "./serving.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
@@ -217,9 +217,8 @@ export function createDeployer(
 
   /** A version without a deployment changes no classes. */
   async function checkUnchanged(script: Prepared["script"], classes: Prepared["classes"]): Promise<void> {
-    const { durableObjectNamespaces = [] } = await durableObjects.namespaces(script, USER);
-    const now = new Set(durableObjectNamespaces.map(({ className }) => className));
-    const after = durableObjects.previewNamespaces(classes).map(({ className }) => className);
+    const now = new Set((await durableObjects.classes(script)).map(({ className }) => className));
+    const after = classes.map(({ className }) => className);
     if (after.length !== now.size || !after.every((name) => now.has(name))) throw workersError("versionUploadMigrations");
   }
 
@@ -352,13 +351,6 @@ export function createDeployer(
         const distinct = new Set(versions.map((v) => v.version_id)).size === versions.length;
         if (versions.length < 1 || versions.length > 2 || sum !== 100 || !distinct || versions.some((v) => v.percentage < 0)) {
           throw workersError("invalidDeployment");
-        }
-        const objects = await durableObjects.namespaces(live.script, USER);
-        if (versions.length > 1 && (objects.durableObjectNamespaces ?? []).length > 0) {
-          throw platformError(
-            "notImplemented",
-            "Gradual deployments of Workers with Durable Objects are not implemented by this version of Freehold",
-          );
         }
         for (const { version_id } of versions) {
           if ((await store.version(live.script.id, version_id)) === undefined) {

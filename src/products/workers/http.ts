@@ -171,7 +171,7 @@ export function workerFront(deps: {
       const version = wanted === undefined ? undefined : live.versions.find(({ id }) => id === wanted);
       if (version !== undefined && live.versions.length > 1) return serving.leaseVersion(live, version);
       const key = request.headers["cloudflare-workers-version-key"];
-      return serving.lease(name, typeof key === "string" ? key : undefined);
+      return serving.lease(name, typeof key === "string" ? { key } : {});
     }
     const version = await store.previewedVersion(live.script.id, preview);
     if (version === undefined || !hasPreview(version)) return undefined;

@@ -83,8 +83,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     (scriptId) => routing.zonesOf(scriptId),
     meter,
   );
-  const links = await openLinks({ pool, log: kernel.log, lease: (target) => serving.lease(target), invocations });
-  durableObjects.reachedBy((script) => serving.lease(script));
+  const links = await openLinks({ pool, log: kernel.log, lease: (target, version) => serving.lease(target, { version }), invocations });
+  durableObjects.reachedBy((script, version) => serving.lease(script, { version }));
+  await serving.arrangeObjects();
   const zones = kernel.get("zones");
   const routing = await openRouting(kernel.meta, kernel.clock, zones, serving.rerouted);
   const origins = openOrigins(kernel, zones, account.subdomain.get);

@@ -43,7 +43,7 @@ export interface LinksOptions {
   readonly pool: ConnectionPool;
   readonly log: Log;
   /** A lease on a process that serves the Worker; throws when there is no such Worker or it does not start. */
-  lease(target: string): Promise<VersionLease>;
+  lease(target: string, version?: string): Promise<VersionLease>;
   readonly invocations: Pick<Invocations, "begin" | "end">;
 }
 
@@ -78,7 +78,7 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
   async function leased(target: Destination): Promise<Leased | undefined> {
     try {
       const worker = await target.worker();
-      return { ...(await options.lease(worker)), worker };
+      return { ...(await options.lease(worker, target.version)), worker };
     } catch (error) {
       log.warn("service_binding.unreachable", { destination: target.key, error });
       return undefined;

@@ -6,6 +6,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { BlobId, ContentCache, DurableObjects, ProcessWorker, Telemetry, TelemetryRates } from "../../kernel/capabilities.ts";
+import type { ObjectSplit } from "../../kernel/object-split.ts";
 import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Module, Service, Socket, TlsOptions, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
 import { workerModule, workerModules } from "../../kernel/workerd/module.ts";
@@ -65,6 +66,8 @@ export interface PlanOptions {
   readonly version: Version;
   /** Entries besides the exported entrypoints without props. */
   readonly entries: readonly Entry[];
+  /** How its Durable Objects are shared with another version. */
+  readonly split: ObjectSplit | undefined;
   /** Whether live tails want the traces of invocations. */
   readonly tailed: boolean;
   /** Names of the zones that it has routes in: its fetch() reaches their origins. */
@@ -110,7 +113,8 @@ export function exportedEntries(version: Version): Entry[] {
 export async function planProcess(context: PlanContext, options: PlanOptions, socket: (name: string) => string): Promise<ProcessPlan> {
   const { kernel } = context;
   const { script, version } = options;
-  const objects = await context.durableObjects.namespaces(script, USER);
+  const worker = workerRef(context, script, version.id);
+  const objects = await context.durableObjects.parts(worker, USER, options.split);
   const parts = mergeParts([await compileBindings(context, options), objects, ...extensionsOf(context, options)]);
   const hasObjects = (objects.durableObjectNamespaces ?? []).length > 0;
   const services: Service[] = [internet(kernel), ...(parts.services ?? [])];
@@ -136,7 +140,8 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
     const exported = version.exports.map((e) => e.name);
     const counting = countingModules(version, kernel.bindings);
     const objectModules =
-      version.syntax === "modules" && (await context.durableObjects.modules(script, counting?.main ?? version.main, exported));
+      version.syntax === "modules" &&
+      (await context.durableObjects.modules(worker, counting?.main ?? version.main, exported, options.split));
     const before = [...(objectModules || []), ...(counting?.modules ?? [])];
     services.push({
       name: USER,
@@ -149,7 +154,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
         ...(goesOut(options) && { globalOutbound: { name: DISPATCHER, entrypoint: "Outbound" } }),
         ...(hasObjects && {
           durableObjectNamespaces: parts.durableObjectNamespaces ?? [],
-          durableObjectStorage: context.durableObjects.storage.service,
+          durableObjectStorage: context.durableObjects.storageService,
         }),
         tails,
         ...(streamingTails.length > 0 && { streamingTails }),

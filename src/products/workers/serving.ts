@@ -5,19 +5,20 @@
 import { isDeepStrictEqual } from "node:util";
 import type { TelemetryRates } from "../../kernel/capabilities.ts";
 import { PlatformError } from "../../kernel/errors.ts";
+import type { ObjectSplit } from "../../kernel/object-split.ts";
 import type { Lease, ProcessSpec } from "../../kernel/workerd/runtime.ts";
 import type { CpuMeter } from "./cpu-meter.ts";
 import { workersError } from "./errors.ts";
 import { cpuMsOf } from "./limits.ts";
 import { EXCLUSIVE_DRAIN_MS, type Links } from "./links.ts";
 import type { Version } from "./model.ts";
-import { type Entry, EVENTS, entryName, entryOfWorker, type PlanContext, planProcess, USER } from "./process.ts";
+import { type Entry, EVENTS, entryName, entryOfWorker, type PlanContext, planProcess } from "./process.ts";
 import { entryOf, serviceBindingsOf } from "./service-bindings.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 
 export interface Serving {
-  /** A lease on a process of the script's current deployment; `versionKey` always picks the same version. */
-  lease(scriptName: string, versionKey?: string): Promise<VersionLease>;
+  /** A lease on a process of the script's current deployment. */
+  lease(scriptName: string, choice?: Choice): Promise<VersionLease>;
   /** A lease on one version, deployed or not. */
   leaseVersion(live: LiveScript, version: Version): Promise<VersionLease>;
   /**
@@ -25,12 +26,22 @@ export interface Serving {
    * the old state was at work, the new processes serve before the switch.
    */
   follow(name: string): Promise<LiveScript | undefined>;
+  /** What a stop may have left undone; before any process starts. */
+  arrangeObjects(): Promise<void>;
   /** Replaces the script's processes, with or without traces. */
   setTailed(scriptId: string, tailed: boolean): Promise<void>;
   /** Replaces the script's processes if its routes have moved to other zones. */
   rerouted(scriptId: string): Promise<void>;
   /** Whether user code of the process can be seen by live tails now. */
   tailed(scriptId: string): boolean;
+}
+
+/** Of several deployed versions. */
+export interface Choice {
+  /** Always picks the same one. */
+  readonly key?: string | undefined;
+  /** Its id, if it is deployed. */
+  readonly version?: string | undefined;
 }
 
 export interface VersionLease extends Lease {
@@ -45,8 +56,9 @@ interface Defined {
   readonly settings: {
     readonly tailed: boolean;
     readonly entries: readonly string[];
-    /** Durable Object namespaces whose files the process owns. */
+    /** Groups of Durable Objects whose files the process owns. */
     readonly exclusive: readonly string[];
+    readonly split: ObjectSplit | undefined;
     readonly consumers: readonly string[];
     readonly streamConsumers: readonly string[];
     readonly zones: readonly string[];
@@ -90,15 +102,15 @@ export function createServing(
     const id = processId(version);
     const { script } = live;
     const entries = entriesOf(script.name, upcoming);
-    const objects = (await durableObjects.namespaces(script, USER)).durableObjectNamespaces ?? [];
-    const exclusive = objects.map((namespace) => namespace.uniqueKey).sort();
+    const split = splitOf(live);
+    const exclusive = await durableObjects.groups(script, split, version.id);
     // A Worker with Durable Objects is tailed from the start: replacing its process for a tail would drop its WebSockets.
     const tailed = tailedScripts.has(script.id) || exclusive.length > 0;
     const consumers = script.settings.tail_consumers.map((consumer) => consumer.service).sort();
     const streamConsumers = script.settings.streaming_tail_consumers.map((consumer) => consumer.service).sort();
     const zones = zonesOf(script.id);
     const telemetry = context.telemetry.plan(script.settings.observability);
-    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, consumers, streamConsumers, zones, telemetry };
+    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, split, consumers, streamConsumers, zones, telemetry };
     const known = defined.get(id);
     if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return id;
     const spec: ProcessSpec = {
@@ -108,12 +120,12 @@ export function createServing(
         const reached = (names: readonly string[]) =>
           Promise.all(names.map(async (name) => ({ name, path: await context.link(entryOfWorker(name, {})) })));
         const tailWorkers = { consumers: await reached(consumers), streamConsumers: await reached(streamConsumers) };
-        return planProcess(context, { script, version, entries, tailed, zones, telemetry, ...tailWorkers }, socket);
+        return planProcess(context, { script, version, entries, split, tailed, zones, telemetry, ...tailWorkers }, socket);
       },
       ...(version.syntax !== "none" && { limits: { cpuMs: cpuMsOf(version, kernel.config), aliveSocket: EVENTS } }),
       ...(exclusive.length > 0 && {
         exclusive,
-        busyUntil: () => durableObjects.nextAlarm(script),
+        busyUntil: () => durableObjects.nextAlarm(script, split, version.id),
         meter: { everyMs: METER_MS, run: (socket) => durableObjects.meter(script, socket, cpu.since(id, "objects")) },
         // A little before requests are cut, so that their answers can still say why.
         wrapUp: { afterMs: EXCLUSIVE_DRAIN_MS - WRAP_UP_MS, run: (socket) => durableObjects.reset(socket) },
@@ -158,10 +170,10 @@ export function createServing(
   }
 
   const serving: Serving = {
-    async lease(scriptName, versionKey) {
+    async lease(scriptName, choice = {}) {
       for (let attempt = 0; ; attempt++) {
         const live = store.live(scriptName);
-        const version = live && pick(live, versionKey);
+        const version = live && pick(live, choice);
         if (live === undefined || version === undefined) throw workersError("notFound");
         try {
           return await leaseOf(live, version);
@@ -180,6 +192,10 @@ export function createServing(
       const gone = (before?.versions ?? []).filter((version) => !kept.has(version.id));
       const running = new Set(runtime.list().map((info) => info.id));
       const atWork = gone.some((version) => running.has(processId(version)));
+      const misplaced = after && (await durableObjects.misplaced(after.script, splitOf(after)));
+      // Its turn comes before that of any process which is defined from here on; those that are retired end before it.
+      const arranged = misplaced && runtime.alone(misplaced.groups, misplaced.arrange);
+      arranged?.catch(() => undefined);
       if (after !== undefined) {
         await defineTargets(after);
         for (const version of after.versions) {
@@ -194,7 +210,11 @@ export function createServing(
       // A deploy need not wait: they end when their requests have. The files of a deleted Worker are wanted back.
       if (after === undefined) await Promise.all(retired);
       else for (const end of retired) end.catch((error: unknown) => log.error("worker.retire_failed", { worker: name, error }));
+      await arranged;
       return after;
+    },
+    async arrangeObjects() {
+      for (const live of store.all()) await (await durableObjects.misplaced(live.script, splitOf(live)))?.arrange();
     },
     async setTailed(scriptId, tailed) {
       if (tailedScripts.has(scriptId) === tailed) return;
@@ -218,10 +238,22 @@ export function createServing(
   return serving;
 }
 
-/** The version that serves a request: by percentage, or by a key that always gives the same. */
-function pick(live: LiveScript, key: string | undefined): Version | undefined {
+/** How a gradual deployment shares the script's Durable Objects. Those of the older version stay where all of them were. */
+export function splitOf({ deployment, versions }: LiveScript): ObjectSplit | undefined {
+  const [first, second] = versions;
+  if (deployment === undefined || first === undefined || second === undefined) return undefined;
+  return {
+    shares: deployment.versions.map(({ version_id: versionId, percentage }) => ({ versionId, percentage })),
+    home: first.number < second.number ? first.id : second.id,
+  };
+}
+
+/** The version that serves a request: the chosen one, or one by percentage. */
+function pick(live: LiveScript, { key, version: wanted }: Choice): Version | undefined {
   const { deployment, versions } = live;
   if (versions.length <= 1 || deployment === undefined) return versions[0];
+  const named = wanted === undefined ? undefined : versions.find(({ id }) => id === wanted);
+  if (named !== undefined) return named;
   let point = (key === undefined ? Math.random() : hashOf(key)) * 100;
   for (const { version_id, percentage } of deployment.versions) {
     point -= percentage;
