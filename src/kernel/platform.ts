@@ -9,6 +9,7 @@ import { openState } from "./boot/state.ts";
 import { startWorkerdParts } from "./boot/workerd.ts";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import type { Gateway } from "./gateway/gateway.ts";
 import type { Log } from "./log.ts";
 import type { PlatformUrls, Product, RunningProduct } from "./product.ts";
 import { startOrder } from "./product-order.ts";
@@ -93,13 +94,13 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
 }
 
 function platformUrls({ host, config }: PlatformOptions, late: Late): PlatformUrls {
-  const port = (): number => {
+  const ports = (): Gateway => {
     if (late.gateway === undefined) throw new Error("the gateway's address is known only after every product has started");
-    return late.gateway.port;
+    return late.gateway;
   };
   return {
     domain: config.domain,
-    gateway: () => `http://${urlHost(host)}:${port()}`,
-    host: (name) => `http://${name}.${config.domain}:${port()}`,
+    gateway: (scheme = "http") => `${scheme}://${urlHost(host)}:${scheme === "https" ? ports().tlsPort : ports().port}`,
+    host: (name) => `http://${name}.${config.domain}:${ports().port}`,
   };
 }

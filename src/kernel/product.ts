@@ -148,7 +148,7 @@ export interface PlatformUrls {
   /** "freehold.localhost". */
   readonly domain: string;
   /** Base of the gateway without host routing: "http://127.0.0.1:8787". Known once the gateway listens; read it late. */
-  gateway(): string;
+  gateway(scheme?: "http" | "https"): string;
   /** URL of a platform host: `host("abc.ingest")` gives "http://abc.ingest.freehold.localhost:8787". */
   host(name: string): string;
 }

@@ -11,7 +11,7 @@ import { openCertificateAuthority } from "../gateway/tls.ts";
 import type { PlatformAddress } from "../platform.ts";
 import type { KernelSlice, PlatformUrls, Route, RunningProduct } from "../product.ts";
 import { connectPublic } from "../public-network.ts";
-import { type Boot, dataDirectory, urlHost } from "./boot.ts";
+import { type Boot, dataDirectory } from "./boot.ts";
 import type { State } from "./state.ts";
 import type { Workerd } from "./workerd.ts";
 
@@ -67,7 +67,7 @@ export async function openDoors(boot: Boot, options: DoorsOptions): Promise<Plat
   return {
     domain: config.domain,
     gateway: urls.gateway(),
-    gatewayTls: `https://${urlHost(host)}:${gateway.tlsPort}`,
+    gatewayTls: urls.gateway("https"),
     api: `${urls.gateway()}/client/v4`,
     accountId: state.who.accountId,
     apiToken: state.root.value,

@@ -4,6 +4,8 @@
  * that no Worker answers. A Worker's fetch() to the account's Workers ends here, too, with the documented error or, where
  * its flags say so, at the gateway like a stranger's. It reaches public addresses only, unless `runtime.outbound_allow` says otherwise.
  */
+
+import { lookup } from "node:dns";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import { pipeline } from "node:stream/promises";
@@ -41,8 +43,13 @@ export function openOrigins(kernel: KernelSlice, zones: Zones, subdomain: () => 
   const allowed = kernel.config["runtime.outbound_allow"];
   const agent = publicAgent(allowed.includes("private") && allowed.includes("local"));
 
-  /** The gateway is on this machine, where `agent` would not go. */
-  const gateway = new Agent();
+  /** Goes to the gateway whatever the name: it is on this machine, where `agent` would not go, and nobody else answers there. */
+  const gateway = new Agent({
+    connect: {
+      rejectUnauthorized: false,
+      lookup: (_name, options, done) => lookup(new URL(kernel.urls.gateway()).hostname.replace(/[[\]]/g, ""), options, done),
+    },
+  });
 
   async function ask(request: IncomingMessage, origin: string, left: number, by: Dispatcher = agent): Promise<Dispatcher.ResponseData> {
     const headers: string[] = [];
@@ -74,7 +81,7 @@ export function openOrigins(kernel: KernelSlice, zones: Zones, subdomain: () => 
     return rest === `${subdomain()}.workers.${kernel.urls.domain}` || rest === `${subdomain()}.workers.dev` ? worker : undefined;
   }
 
-  async function pass(request: IncomingMessage, response: ServerResponse, scheme: "http" | "https", door?: string): Promise<void> {
+  async function pass(request: IncomingMessage, response: ServerResponse, scheme: "http" | "https", gatewayPort?: string): Promise<void> {
     const refuse = (page: ErrorPage): void => sendErrorPage(request, response, page);
     const url = URL.parse(`${scheme}://${request.headers.host}`);
     if (url === null) return refuse(originPages.dns);
@@ -84,7 +91,10 @@ export function openOrigins(kernel: KernelSlice, zones: Zones, subdomain: () => 
     try {
       // Without a record here, whatever the public DNS says.
       const origin = zones.origin(url.hostname) ?? { address: url.hostname };
-      answer = door === undefined ? await ask(request, originOf(origin, url), left) : await ask(request, door, left, gateway);
+      answer =
+        gatewayPort === undefined
+          ? await ask(request, originOf(origin, url), left)
+          : await ask(request, `${scheme}://${url.hostname}:${gatewayPort}`, left, gateway);
     } catch (error) {
       if (request.destroyed && !request.complete) return;
       kernel.log.warn("origin.unreachable", { host: url.host, error });
@@ -100,7 +110,7 @@ export function openOrigins(kernel: KernelSlice, zones: Zones, subdomain: () => 
     has: (host) => zones.origin(host) !== undefined,
     pass,
     async passOut(from, request, response, scheme) {
-      if (from.strict) return pass(request, response, scheme, kernel.urls.gateway());
+      if (from.strict) return pass(request, response, scheme, new URL(kernel.urls.gateway(scheme)).port);
       const worker = workerOf((request.headers.host ?? "").toLowerCase().replace(/:\d+$/, ""));
       if (worker === undefined) return pass(request, response, scheme);
       // What passThroughOnException() does where there is no origin: the exception stays one.
