@@ -18,6 +18,7 @@ export interface Capabilities {
   readonly dispatch: Dispatch;
   readonly durableObjects: DurableObjects;
   readonly contentCache: ContentCache;
+  readonly imageTransforms: ImageTransforms;
   readonly queueSender: QueueSender;
   readonly telemetry: Telemetry;
   readonly zones: Zones;
@@ -110,6 +111,30 @@ export type ManagedRecord = Pick<ZoneRecord, "name" | "content" | "priority"> & 
 export interface ContentCache {
   /** A workerd service of that name for `cacheApiOutbound`. Workers with another scope have other caches. */
   service(name: string, scope: string): WorkerdService;
+  /** Copies that a product keeps under keys of its own. Nothing is durable, and what was used longest ago goes first. */
+  open(scope: string): ContentStore;
+}
+
+export interface ContentStore {
+  find(key: string): Promise<ContentCopy | undefined>;
+  /** Keeps the copy for that many milliseconds. It goes when its URL is purged; one that is too large is not kept. */
+  put(key: string, copy: ContentCopy, keep: { readonly url?: string; readonly forMs: number }): Promise<void>;
+  /** Milliseconds for which a response may be kept as its status and headers (lower case) say; undefined: it must not be. */
+  lifetimeMs(status: number, headers: ReadonlyMap<string, string>): number | undefined;
+}
+
+export interface ContentCopy {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly bytes: Buffer;
+}
+
+/** Images that a Worker's fetch() asks to be transformed (`cf.image`). */
+export interface ImageTransforms {
+  /**
+   * A workerd service of that name for a Worker with routes in these zones: answers a request that asks for a
+   * transformation, or 204 where it is to be sent on as any other, since no zone has transformations.
+   */
+  service(name: string, zones: readonly string[]): WorkerdService;
 }
 
 /** Object storage for other products: buckets of the account, without credentials of their own. */

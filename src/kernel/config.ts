@@ -240,6 +240,12 @@ export const configKeys = {
   "vectorize.backlog_max_bytes": key(4 * 1024 ** 3, "Changes that wait to take effect; past it more are refused with 429", positive),
   "vectorize.cursor_ttl_s": key(3600, "Life of a list's cursor, and of deleted ids for lists that began before", positive),
   "images.transforms_at_once": key(2, "Pictures that are worked on at a time; others wait", positive),
+  "images.transforms_waiting_max": key(200, "Pictures that may wait for their turn before error 9522", positive),
+  "images.transformations_per_month": key(
+    0,
+    "Unique transformations of a month before error 9422; the real service's free plan has 5,000, 0 = unlimited",
+  ),
+  "images.hosted_max": key(100_000, "Hosted images of the account, drafts included", positive),
   "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
   "workers.cpu_ms": key(30_000, "CPU time of one invocation of a Worker that sets no `limits.cpu_ms`; 0 = unlimited"),
   "workers.daily_requests": key(0, "Requests that Workers may have in a day (UTC) before the page 1027; 0 = unlimited"),

@@ -277,7 +277,7 @@ export interface RequestContext {
 export interface HostRoute {
   /** Name in the ready file's `hosts`: "r2", "ingest". */
   readonly name: string;
-  /** Under the platform's domain, one label per placeholder: "{bucket}.{account}.r2", "{stream}.ingest". */
+  /** Under the platform's domain, one label per placeholder: "{bucket}.{account}.r2", "{stream}.ingest"; none for a route that only has `paths`. */
   readonly patterns: readonly string[];
   /** The real service's host names that lead here too: "{account}.r2.cloudflarestorage.com". */
   readonly publicHosts?: readonly string[];
@@ -287,6 +287,11 @@ export interface HostRoute {
   readonly signed?: true;
   /** Every path of these hosts belongs to the route, also /client/v4. */
   readonly wholeHost?: true;
+  /**
+   * Prefixes of paths that are the route's on host names that users have connected, whichever route has the names
+   * otherwise: "/cdn-cgi/image/". `resolve` is asked for these paths before any other route's, and for no other path.
+   */
+  readonly paths?: readonly string[];
   /**
    * Host names that users have connected (custom domains, routes): the params for a lower-case name without port that no
    * pattern fits, or undefined. Asked for every such request, so it answers from memory. Without a target the question is

@@ -13,6 +13,7 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { after, before, test } from "node:test";
 import { DeleteObjectCommand, GetObjectCommand, ListBucketsCommand, PutObjectCommand, type S3ServiceException } from "@aws-sdk/client-s3";
+import { FormData } from "undici";
 import { type Envelope, startPlatform, type Token } from "../harness/platform.ts";
 import { bearer, NAME, type Operation, openSurface } from "./surface.ts";
 
@@ -350,6 +351,42 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
       assert.deepEqual([answer.status, success, error[0]?.code], [401, false, 2009]);
     }
     await platform.rest("DELETE", `/accounts/${account}/tokens/${weak.id}`);
+  },
+  // Public by its nature; only an image's own path leads anywhere.
+  imagedelivery: () => nothingAt(`${platform.host("imagedelivery")}/${NAME}/public`),
+  // The URL of an upload is made for one draft.
+  async imagedelivery_upload() {
+    for (const headers of [{}, bearer(garbage.value), bearer(root)]) {
+      const body = new FormData();
+      body.set("file", new Blob(["x"]), "x.png");
+      const answer = await platform.fetch(`${platform.host("imagedelivery_upload")}/${NAME}`, { method: "POST", headers, body });
+      const { success, errors } = (await answer.json()) as Envelope;
+      assert.deepEqual([answer.status, success, errors[0]?.code], [404, false, 5404]);
+    }
+  },
+  // A token of its own, which stands for the API token that asked for it: also that one's refusals.
+  async imagedelivery_batch() {
+    const url = `${platform.host("imagedelivery_batch")}/v2`;
+    const error = (code: number, message: string) => ({ success: false, errors: [{ code, message }], messages: [], result: null });
+    const strangers = error(1000, "Invalid API Token");
+    await refusals([{ what: "batch", method: "GET", url, needs: ["Images Read", "Images Write"] }], {
+      none: [401, error(10000, "Authentication error")],
+      garbage: [401, strangers],
+      weak: [401, strangers],
+    });
+    const reader = await platform.token(["Images Read"]);
+    const issued = await platform.rest("GET", `/accounts/${account}/images/v1/batch_token`, undefined, reader.value);
+    const headers = bearer(issued.body.result.token);
+    const ask = (method: string, path: string) => platform.fetch(`${platform.host("imagedelivery_batch")}${path}`, { method, headers });
+    assert.equal((await ask("GET", "/v2")).status, 200);
+    assert.equal((await ask("DELETE", `/v1/${NAME}`)).status, 403);
+    // Only what is documented for it, and nothing else of the API.
+    for (const path of ["/v1/keys", "/v1/batch_token", "/v1/../../storage/kv/namespaces", "/v1/variants"])
+      assert.equal((await ask("GET", path)).status, 404, path);
+    const tampered = bearer(`${issued.body.result.token.slice(0, -2)}xx`);
+    assert.equal((await platform.fetch(url, { headers: tampered })).status, 401);
+    await platform.rest("DELETE", `/accounts/${account}/tokens/${reader.id}`);
+    assert.equal((await ask("GET", "/v2")).status, 401);
   },
   // A live tail's id is its secret.
   async tail() {

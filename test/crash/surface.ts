@@ -37,7 +37,7 @@ export const bearer = (token: string): Record<string, string> => ({ authorizatio
 
 /** Operations whose answer changes without anybody's doing, or is new each time: a preview session's token. */
 const MOVING =
-  /^(freehold\.|(user|accounts)\.tokens\.(list|get|verify)|d1\.timeTravel|.*\.metrics|pages\.projects\.uploadToken|pipelines\.streams\.tail|workers\.schedules\.runs|workers\.previews\.)/;
+  /^(freehold\.|(user|accounts)\.tokens\.(list|get|verify)|d1\.timeTravel|.*\.metrics|pages\.projects\.uploadToken|pipelines\.streams\.tail|images\.v1\.batchToken|workers\.schedules\.runs|workers\.previews\.)/;
 
 const WORKER = `import { DurableObject } from "cloudflare:workers";
 export class Guarded extends DurableObject {}

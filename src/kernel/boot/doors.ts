@@ -41,7 +41,11 @@ export async function openDoors(boot: Boot, options: DoorsOptions): Promise<Plat
   const { clock, onStop } = boot;
   const routes = [...running.values()].flatMap((product) => product.hosts ?? []);
   const hosts = (): Record<string, string> =>
-    Object.fromEntries(routes.map((route) => [route.name, `${urls.host(String(route.patterns.at(-1)))}${route.template ?? ""}`]));
+    Object.fromEntries(
+      routes
+        .filter(({ patterns }) => patterns.length > 0)
+        .map((route) => [route.name, `${urls.host(String(route.patterns.at(-1)))}${route.template ?? ""}`]),
+    );
   const api = openApi(boot, options, hosts);
   late.api = api;
   const ca = await openCertificateAuthority({

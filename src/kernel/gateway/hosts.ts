@@ -30,7 +30,8 @@ export function hostTable(domain: string, routes: readonly HostRoute[], reserved
     .flatMap((route) => [...route.patterns.map((p) => `${p}.${domain}`), ...(route.publicHosts ?? [])].map((text) => parse(text, route)))
     .sort((a, b) => b.literals - a.literals);
   const cache = new Map<string, HostMatch | undefined>();
-  const resolvers = routes.filter((route) => route.resolve !== undefined);
+  const resolvers = routes.filter((route) => route.resolve !== undefined && route.paths === undefined);
+  const pathRoutes = routes.filter((route) => route.paths !== undefined);
   const isOurs = (host: string) => reserved.has(host) || host === domain || host.endsWith(`.${domain}`) || /(^|\.)localhost$/.test(host);
 
   function matchPattern(host: string): HostMatch | undefined {
@@ -47,7 +48,8 @@ export function hostTable(domain: string, routes: readonly HostRoute[], reserved
       const found = matchPattern(host);
       // A name that a user has added later never takes the place of one of ours. Not cached: users change them.
       if (found !== undefined || isOurs(host)) return found;
-      for (const route of resolvers) {
+      const onPath = target === undefined ? [] : pathRoutes.filter(({ paths }) => paths?.some((prefix) => target.startsWith(prefix)));
+      for (const route of [...onPath, ...resolvers]) {
         const params = route.resolve?.(host, target, scheme);
         if (params !== undefined) return { route, params };
       }

@@ -6,12 +6,14 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { readBody } from "../../kernel/api/body.ts";
 import type { BindingCompiler, KernelSlice } from "../../kernel/product.ts";
+import { encoded, type File } from "./encode.ts";
 import { ImageError } from "./errors.ts";
+import { infoOf } from "./formats.ts";
+import { REMOTE_MAX_BYTES } from "./limits.ts";
 import { stepsOf } from "./options.ts";
-import { decode, encoded, infoOf, overlaid, type Picture, transformed } from "./picture.ts";
+import { decode, overlaid, type Picture, transformed } from "./picture.ts";
+import type { Turns } from "./turns.ts";
 
-/** Documented largest image from elsewhere; a form has several. */
-const IMAGE_MAX_BYTES = 70 * 1024 * 1024;
 const SERVICE = "images:binding";
 
 export const imagesBinding = ({ mint }: KernelSlice): BindingCompiler => ({
@@ -22,30 +24,9 @@ export const imagesBinding = ({ mint }: KernelSlice): BindingCompiler => ({
   }),
 });
 
-interface Answer {
-  readonly type: string;
-  readonly bytes: Buffer;
-}
-
-export function imagesServer({ config, log }: KernelSlice) {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-
-  /** Pictures are large: only so many are worked on at a time. */
-  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-    if (running >= config["images.transforms_at_once"]) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running++;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next();
-    }
-  }
-
-  async function answer(request: IncomingMessage): Promise<Answer> {
-    const limits = { maxBytes: 2 * IMAGE_MAX_BYTES, idleTimeoutMs: config["gateway.body_idle_timeout_ms"] };
+export function imagesServer({ config, log }: KernelSlice, turns: Turns) {
+  async function answer(request: IncomingMessage): Promise<File> {
+    const limits = { maxBytes: 2 * REMOTE_MAX_BYTES, idleTimeoutMs: config["gateway.body_idle_timeout_ms"] };
     const body = await readBody(request, limits);
     const headers = { "content-type": request.headers["content-type"] ?? "" };
     const form = await new Response(new Uint8Array(body), { headers }).formData().catch((cause: unknown) => {
@@ -59,7 +40,7 @@ export function imagesServer({ config, log }: KernelSlice) {
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     try {
-      const { type, bytes } = await inTurn(() => answer(request));
+      const { type, bytes } = await turns.take(() => answer(request));
       response.writeHead(200, { "content-type": type, "content-length": bytes.byteLength }).end(bytes);
     } catch (error) {
       request.resume();
@@ -69,17 +50,17 @@ export function imagesServer({ config, log }: KernelSlice) {
         return;
       }
       const head = { "content-type": "text/plain; charset=utf-8", "cf-images-binding": `err=${error.number}` };
-      response.writeHead(error.status, head).end(`ERROR ${error.number}: ${error.message}`);
+      response.writeHead(error.status, head).end(error.text);
     }
   };
 }
 
 async function infoView(form: FormData): Promise<object> {
-  const { format, fileSize, width, height } = await infoOf(await imageOf(form.get("image")));
-  return format === "image/svg+xml" ? { format } : { format, file_size: fileSize, width, height };
+  const { type, fileSize, width, height } = await infoOf(await imageOf(form.get("image")));
+  return type === "image/svg+xml" ? { format: type } : { format: type, file_size: fileSize, width, height };
 }
 
-async function transform(form: FormData): Promise<Answer> {
+async function transform(form: FormData): Promise<File> {
   const text = (name: string): string | undefined => {
     const value = form.get(name);
     return typeof value === "string" ? value : undefined;
@@ -90,9 +71,11 @@ async function transform(form: FormData): Promise<Answer> {
   if (quality !== undefined && !/^([1-9]\d?|100)$/.test(quality)) throw new ImageError(9401, "quality: a whole number from 1 to 100");
   const background = text("background");
   const output = { format: text("output_format") ?? "", ...(quality && { quality: Number(quality) }), ...(background && { background }) };
+  const anim = text("anim") !== "false" && /gif|webp/.test(output.format);
   // The canvas is number 0; overlays follow in the order of their parts.
   const pictures: Picture[] = [];
-  for (const value of [form.get("image"), ...form.getAll("draw_image")]) pictures.push(await decode(await imageOf(value)));
+  pictures.push(await decode(await imageOf(form.get("image")), { anim }));
+  for (const value of form.getAll("draw_image")) pictures.push(await decode(await imageOf(value)));
   const picture = (index: number): Picture => {
     const found = pictures[index];
     if (found === undefined) throw new ImageError(9401, `there is no image ${index}`);
@@ -106,10 +89,10 @@ async function transform(form: FormData): Promise<Answer> {
   return encoded(picture(0), output);
 }
 
-async function imageOf(value: File | string | null): Promise<Buffer> {
+async function imageOf(value: globalThis.File | string | null): Promise<Buffer> {
   const bytes = typeof value === "string" ? Buffer.from(value) : value === null ? Buffer.alloc(0) : Buffer.from(await value.arrayBuffer());
-  if (bytes.byteLength > IMAGE_MAX_BYTES) throw new ImageError(9402, "the image is larger than 70 MB");
+  if (bytes.byteLength > REMOTE_MAX_BYTES) throw new ImageError(9402, "the image is larger than 70 MB");
   return bytes;
 }
 
-const json = (value: object): Answer => ({ type: "application/json", bytes: Buffer.from(JSON.stringify(value)) });
+const json = (value: object): File => ({ type: "application/json", bytes: Buffer.from(JSON.stringify(value)) });

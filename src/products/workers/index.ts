@@ -40,7 +40,7 @@ import { createTails } from "./tails.ts";
 export const workers = {
   name: "workers",
   status: "beta",
-  needs: ["contentCache", "durableObjects", "telemetry", "zones"],
+  needs: ["contentCache", "durableObjects", "imageTransforms", "telemetry", "zones"],
   provides: ["dispatch", "ownedWorkers"],
   migrations,
   permissions: [
@@ -72,6 +72,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     assets,
     durableObjects,
     cache: kernel.get("contentCache"),
+    images: kernel.get("imageTransforms"),
     telemetry: kernel.get("telemetry"),
     subdomain: account.subdomain.get,
     link: (destination) => links.open(destination),

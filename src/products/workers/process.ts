@@ -5,7 +5,15 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { BlobId, ContentCache, DurableObjects, ProcessWorker, Telemetry, TelemetryRates } from "../../kernel/capabilities.ts";
+import type {
+  BlobId,
+  ContentCache,
+  DurableObjects,
+  ImageTransforms,
+  ProcessWorker,
+  Telemetry,
+  TelemetryRates,
+} from "../../kernel/capabilities.ts";
 import type { ObjectSplit } from "../../kernel/object-split.ts";
 import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Module, Service, Socket, TlsOptions, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
@@ -86,6 +94,7 @@ export interface PlanContext {
   readonly assets: Assets;
   readonly durableObjects: DurableObjects;
   readonly cache: ContentCache;
+  readonly images: ImageTransforms;
   /** The account's own part of its Workers' public host names. */
   readonly subdomain: () => string;
   readonly telemetry: Telemetry;
@@ -296,12 +305,13 @@ const isStrict = ({ compatibilityFlags }: Version): boolean => compatibilityFlag
 const goesOut = ({ zones, version }: PlanOptions): boolean => zones.length > 0 || isStrict(version);
 
 /** The trusted Worker beside the user's: events come in by it, and fetch() goes out. */
-function dispatcher({ kernel, subdomain }: PlanContext, { script, version, zones }: PlanOptions): Service[] {
+function dispatcher({ kernel, subdomain, images }: PlanContext, { script, version, zones }: PlanOptions): Service[] {
   const strict = isStrict(version);
   const own = [...zones, `workers.${kernel.urls.domain}`, `${subdomain()}.workers.dev`];
   return [
     kernel.mint.node("freehold-email-actions", { kind: "email" }),
     kernel.mint.node("freehold-own-hosts", { kind: "own-host", script: script.name, strict }, { forwardedProtoHeader: PROTO_HEADER }),
+    images.service("freehold-image-transforms", zones),
     {
       name: DISPATCHER,
       worker: {
@@ -312,6 +322,7 @@ function dispatcher({ kernel, subdomain }: PlanContext, { script, version, zones
           { name: "USER", service: USER },
           { name: "ACTIONS", service: "freehold-email-actions" },
           { name: "PLATFORM", service: "freehold-own-hosts" },
+          { name: "IMAGES", service: "freehold-image-transforms" },
           { name: "OWN", json: JSON.stringify(own) },
         ],
       },

@@ -1,0 +1,26 @@
+/** Pictures are large: only so many are worked on at a time, others wait in line, and past its length they are refused. */
+import { ImageError } from "./errors.ts";
+
+export interface Turns {
+  take<T>(work: () => Promise<T>): Promise<T>;
+}
+
+export function openTurns(max: number, waitingMax: number): Turns {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return {
+    async take(work) {
+      if (running >= max) {
+        if (waiting.length >= waitingMax) throw new ImageError(9522, "too many images wait to be processed");
+        await new Promise<void>((resolve) => waiting.push(resolve));
+      } else running++;
+      try {
+        return await work();
+      } finally {
+        const next = waiting.shift();
+        if (next === undefined) running--;
+        else next();
+      }
+    },
+  };
+}

@@ -1,0 +1,84 @@
+/** Small pictures for tests of images, and what is seen in a file. */
+import { once } from "node:events";
+import http from "node:http";
+import { buffer } from "node:stream/consumers";
+import sharp, { type Color } from "sharp";
+import type { TestPlatform } from "../harness/platform.ts";
+
+export const plain = (width: number, height: number, background: Color) => sharp({ create: { width, height, channels: 4, background } });
+
+/** Red on the left, blue on the right: PNG without an alpha channel. */
+export async function halves(width: number, height: number): Promise<Buffer> {
+  const input = await plain(width / 2, height, "blue")
+    .png()
+    .toBuffer();
+  return plain(width, height, "red")
+    .composite([{ input, left: width / 2, top: 0 }])
+    .removeAlpha()
+    .png()
+    .toBuffer();
+}
+
+/** Colours in this order, each a frame that stays for so many milliseconds. */
+export async function animation(
+  format: "gif" | "webp",
+  width: number,
+  height: number,
+  colours: readonly Color[],
+  delay = 100,
+): Promise<Buffer> {
+  const frames = await Promise.all(colours.map((colour) => plain(width, height, colour).raw().toBuffer()));
+  const raw = { width, height: height * colours.length, channels: 4, pageHeight: height } as const;
+  return sharp(Buffer.concat(frames), { raw })
+    [format]({ delay: colours.map(() => delay), loop: 0 })
+    .toBuffer();
+}
+
+export interface Seen {
+  /** Of one frame. */
+  readonly size: readonly number[];
+  readonly format: string | undefined;
+  readonly frames: number;
+  /** Red, green, blue, each to the nearest quarter, so that compression does not show. */
+  at(x: number, y: number): number[];
+  /** The pixel as it is, with its opacity. */
+  pixel(x: number, y: number): number[];
+  /** Mean of red, green and blue. */
+  readonly mean: number;
+  /** How much the pixels differ from each other. */
+  readonly deviation: number;
+}
+
+/** What is in a file's first frame. */
+export async function seen(bytes: Buffer): Promise<Seen> {
+  const { format, pages = 1 } = await sharp(bytes).metadata();
+  const { data, info } = await sharp(bytes).ensureAlpha().raw().toBuffer({ resolveWithObject: true });
+  const pixel = (x: number, y: number): number[] => [...data.subarray((y * info.width + x) * 4, (y * info.width + x) * 4 + 4)];
+  const { channels } = await sharp(bytes).removeAlpha().stats();
+  const average = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  return {
+    size: [info.width, info.height],
+    format,
+    frames: pages,
+    pixel,
+    at: (x, y) =>
+      pixel(x, y)
+        .slice(0, 3)
+        .map((value) => Math.round(value / 64)),
+    mean: average(channels.map((channel) => channel.mean)),
+    deviation: average(channels.map((channel) => channel.stdev)),
+  };
+}
+
+export const RED = [4, 0, 0];
+export const BLUE = [0, 0, 4];
+export const WHITE = [4, 4, 4];
+
+/** A request to a host name that this machine's resolver does not know, as its headers say. Redirects are not followed. */
+export async function atHost(platform: TestPlatform, host: string, path: string, headers: Record<string, string> = {}) {
+  const { hostname, port } = new URL(platform.ready.gateway);
+  const request = http.request({ host: hostname, port, path, headers: { host: `${host}:${port}`, ...headers } });
+  request.end();
+  const [response] = (await once(request, "response")) as [http.IncomingMessage];
+  return { status: response.statusCode, headers: response.headers, bytes: await buffer(response) };
+}
