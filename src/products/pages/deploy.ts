@@ -9,7 +9,7 @@ import { PlatformError } from "../../kernel/errors.ts";
 import { oneAtATime } from "../../kernel/one-at-a-time.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import type { Assets } from "./assets.ts";
-import { configured, type DeploymentConfig } from "./deployment-config.ts";
+import type { DeploymentConfig } from "./deployment-config.ts";
 import type { DeploymentForm } from "./deployment-form.ts";
 import { pagesError } from "./errors.ts";
 import { createFunctions, OWNER, workerName } from "./functions.ts";
@@ -69,9 +69,7 @@ export function createDeployer(kernel: KernelSlice, store: PagesStore, assets: A
     if (form.configHash !== undefined) config = { ...config, wrangler_config_hash: form.configHash };
     if (form.code !== undefined) {
       try {
-        config = await createFunctions(kernel, workers, name, form.code, (metadata) =>
-          Array.isArray(metadata.bindings) ? configured(config, metadata, form.configHash) : config,
-        );
+        config = await createFunctions(kernel, workers, name, form.code, config);
         say("Uploaded Functions");
       } catch (error) {
         if (!(error instanceof PlatformError) || error.spec.status >= 500) throw error;

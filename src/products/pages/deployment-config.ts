@@ -117,29 +117,34 @@ export const variablesView = ({ env_vars }: DeploymentConfig): Record<string, un
   Object.fromEntries(Object.entries(env_vars).map(([name, v]) => [name, v.type === "plain_text" ? v : { type: v.type, value: "" }]));
 
 /** Bindings for the upload of a Worker, with the values of secrets. */
-export function bindingsOf(config: DeploymentConfig, { secrets }: Pick<KernelSlice, "secrets">): BindingConfig[] {
+export function bindingsOf(config: DeploymentConfig, kernel: Pick<KernelSlice, "secrets">): BindingConfig[] {
   const resources = (Object.keys(RESOURCES) as ResourceMember[]).flatMap((member) => {
     const { type, fields } = RESOURCES[member];
     return Object.entries(config[member] ?? {}).map(([name, resource]) => ({ ...renamed(resource, fields), type, name }));
   });
-  const variables = Object.entries(config.env_vars).map(([name, v]) =>
-    v.type === "plain_text" ? { type: v.type, name, text: v.value } : { type: v.type, name, text: secrets.open(v.sealed, PURPOSE) },
+  const plain = Object.entries(config.env_vars).flatMap(([name, v]) =>
+    v.type === "plain_text" ? { type: v.type, name, text: v.value } : [],
   );
-  return [...variables, ...resources];
+  return [...plain, ...secretsOf(config, kernel), ...resources];
 }
+
+/** Those that are secrets. */
+export const secretsOf = ({ env_vars }: DeploymentConfig, { secrets }: Pick<KernelSlice, "secrets">): BindingConfig[] =>
+  Object.entries(env_vars).flatMap(([name, v]) =>
+    v.type === "secret_text" ? { type: v.type, name, text: secrets.open(v.sealed, PURPOSE) } : [],
+  );
 
 function renamed(from: Resource, fields: Readonly<Record<string, string>>): Record<string, unknown> {
   const entries = Object.entries(fields).map(([here, there]) => [there, from[here]] as const);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined && value !== null && value !== ""));
 }
 
-/** What the metadata of a deployment with a configuration file makes of the environment's configuration. Secrets stay. */
+/** What a configuration file, by the metadata and bindings of a deployment, makes of the environment's configuration. Secrets stay. */
 export function configured(
   config: DeploymentConfig,
   metadata: Readonly<Record<string, unknown>>,
-  hash: string | undefined,
+  bindings: readonly BindingConfig[],
 ): DeploymentConfig {
-  const bindings = metadata.bindings as readonly BindingConfig[];
   const secrets = Object.entries(config.env_vars).filter(([, { type }]) => type === "secret_text");
   const plain = bindings.flatMap((b) => {
     if (b.type === "json") return [[b.name, { type: "plain_text", value: JSON.stringify(b.json) }] as const];
@@ -158,7 +163,7 @@ export function configured(
     fail_open: config.fail_open,
     limits: metadata.limits,
     placement: metadata.placement,
-    wrangler_config_hash: hash,
+    wrangler_config_hash: config.wrangler_config_hash,
     ...Object.fromEntries(found),
     env_vars: Object.fromEntries([...plain, ...secrets]),
   };

@@ -4,8 +4,8 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { OwnedWorkers } from "../../kernel/capabilities.ts";
-import type { BindingCompiler, Claims, KernelSlice } from "../../kernel/product.ts";
-import { bindingsOf, type DeploymentConfig } from "./deployment-config.ts";
+import type { BindingCompiler, BindingConfig, Claims, KernelSlice } from "../../kernel/product.ts";
+import { bindingsOf, configured, type DeploymentConfig, secretsOf } from "./deployment-config.ts";
 import { pagesError } from "./errors.ts";
 
 /** What Pages' Workers are called begins with this. */
@@ -19,23 +19,23 @@ const deploymentIn = (name: string): string | undefined => (name.startsWith(OWNE
 /** The code of a deployment, as the form carries it. */
 export type FunctionsCode = { readonly bundle: Uint8Array } | { readonly script: string };
 
-/**
- * Makes the Worker; throws the errors of uploads. Resolves with the configuration that it has, which `configOf` gives for the
- * bundle's metadata.
- */
+/** Makes the Worker; throws the errors of uploads. Resolves with the configuration that it has. */
 export async function createFunctions(
   kernel: KernelSlice,
   workers: OwnedWorkers,
   name: string,
   code: FunctionsCode,
-  configOf: (metadata: Readonly<Record<string, unknown>>) => DeploymentConfig,
+  environment: DeploymentConfig,
 ): Promise<DeploymentConfig> {
-  let config: DeploymentConfig | undefined;
+  let config = environment;
   await workers.create(name, "bundle" in code ? code.bundle : formOf(code.script), (metadata) => {
-    config = configOf(metadata);
+    // A configuration file in the project is the source of truth: its bindings are in the metadata.
+    const given = Array.isArray(metadata.bindings) ? (metadata.bindings as BindingConfig[]) : undefined;
+    if (given !== undefined) config = configured(environment, metadata, given);
+    const bindings = given === undefined ? bindingsOf(config, kernel) : [...given, ...secretsOf(config, kernel)];
     return {
       main_module: metadata.main_module,
-      bindings: [...bindingsOf(config, kernel), { type: ASSETS_TYPE, name: "ASSETS" }],
+      bindings: [...bindings, { type: ASSETS_TYPE, name: "ASSETS" }],
       compatibility_date: config.always_use_latest_compatibility_date
         ? new Date(kernel.clock.now()).toISOString().slice(0, 10)
         : config.compatibility_date,
@@ -44,7 +44,7 @@ export async function createFunctions(
       ...(config.placement !== undefined && { placement: config.placement }),
     };
   });
-  return config as DeploymentConfig;
+  return config;
 }
 
 /** `_worker.js` alone, as clients of old send it. */

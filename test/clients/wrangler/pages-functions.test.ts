@@ -1,0 +1,319 @@
+/**
+ * Functions of Pages, deployed by wrangler: one project whose Functions use every binding and rule, deployed once for
+ * production and once for a branch, and one in advanced mode.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { projectRoot, startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
+import { COMPATIBILITY_DATE, deployWorker } from "../../harness/worker-project.ts";
+
+const platform = await startPlatform({ after });
+const { account_id: account, domain } = platform.ready;
+const sdk = platform.sdk();
+const port = new URL(platform.ready.gateway).port;
+const project = "full-stack";
+
+const at = (label: string, path = "/"): string => `http://${label}.pages.${domain}:${port}${path}`;
+const site = (path: string): string => at(project, path);
+const preview = (path: string): string => at(`feature.${project}`, path);
+
+interface Got {
+  readonly status: number;
+  readonly body: string;
+  header(name: string): string | null;
+}
+
+async function get(url: string, init: Parameters<typeof platform.fetch>[1] = {}): Promise<Got> {
+  const response = await platform.fetch(url, init);
+  return { status: response.status, body: await response.text(), header: (name) => response.headers.get(name) };
+}
+
+async function directory(files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
+  const dir = await temporaryDirectory("freehold-functions-");
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(dir, path)), { recursive: true });
+    await writeFile(join(dir, path), content);
+  }
+  return dir;
+}
+
+const text = (expression: string): string => `export const onRequest = (context) => new Response(${expression});`;
+
+/** `(a, b) => a + b` as WebAssembly. */
+const add = Buffer.from("0061736d0100000001070160027f7f017f030201000707010361646400000a09010700200020016a0b", "hex");
+
+const functions: Readonly<Record<string, string | Uint8Array>> = {
+  "date.js": text('"date"'),
+  "users/special.js": text('"special"'),
+  "users/[user].js": text('"user " + context.params.user'),
+  "users/[[catchall]].js": text("JSON.stringify(context.params.catchall)"),
+  "fruits/index.js": text('"fruits"'),
+  "verbs.js": `export const onRequestGet = () => new Response("get");
+    export const onRequestPost = async ({ request }) => new Response("post " + await request.text());
+    export const onRequest = ({ request }) => new Response("any " + request.method);`,
+  "_middleware.js": `export async function onRequest({ next, data, request }) {
+      data.seen = ["root"];
+      const response = await next();
+      response.headers.set("x-timing", "1");
+      return response;
+    }`,
+  "guarded/_middleware.js": `
+    async function errorHandling(context) {
+      context.data.seen.push("errorHandling");
+      try { return await context.next(); } catch (error) { return new Response("caught " + error.message, { status: 500 }); }
+    }
+    function authentication(context) {
+      context.data.seen.push("authentication");
+      if (context.request.headers.get("x-email") != "admin@example.com") return new Response("Unauthorized", { status: 403 });
+      return context.next();
+    }
+    export const onRequest = [errorHandling, authentication];`,
+  "guarded/index.js": text("context.data.seen.join()"),
+  "guarded/fails.js": 'export const onRequest = () => { throw new Error("on purpose"); };',
+  "throws.ts": `interface Wanted { readonly never: string }
+
+export const onRequest: PagesFunction = ({ request }) => {
+  console.log("about to fail", new URL(request.url).pathname);
+  const wanted = undefined as unknown as Wanted;
+  throw new TypeError("no " + String(wanted));
+};`,
+  "open.js": `export const onRequest = ({ passThroughOnException }) => { passThroughOnException(); throw new Error("but open"); };`,
+  "nothing.js": "export const onRequest = () => 1;",
+  "assets.js": `export const onRequest = async ({ env, request }) => {
+      const page = await env.ASSETS.fetch(new URL("/page", request.url));
+      return new Response(page.status + " " + page.headers.get("x-page") + " " + await page.text());
+    };`,
+  "bind/kv.js": `export const onRequest = async ({ env }) => { await env.KV.put("k", "from kv"); return new Response(await env.KV.get("k")); };`,
+  "bind/d1.js": `export const onRequest = async ({ env }) => Response.json(await env.DB.prepare("SELECT 1 + 1 AS two").first());`,
+  "bind/r2.js": `export const onRequest = async ({ env }) => { await env.BUCKET.put("o", "from r2"); return new Response((await env.BUCKET.get("o")).body); };`,
+  "bind/do.js": `export const onRequest = ({ env, request }) => env.COUNTER.get(env.COUNTER.idFromName("one")).fetch(request);`,
+  "bind/service.js": `export const onRequest = async ({ env, request }) => new Response(await env.BACKEND.greet("Pages") + ", " + await (await env.BACKEND.fetch(request)).text());`,
+  "bind/queue.js": `export const onRequest = async ({ env }) => { await env.QUEUE.send({ from: "pages" }); return new Response("sent"); };`,
+  "bind/vars.js": `export const onRequest = ({ env }) => Response.json({ text: env.TEXT, json: env.JSON, secret: env.SECRET, bulk: env.BULK, gone: env.GONE ?? null });`,
+  "bind/vectorize.js": `export const onRequest = async ({ env }) => Response.json(await env.INDEX.describe());`,
+  "bind/analytics.js": `export const onRequest = ({ env }) => { env.EVENTS.writeDataPoint({ blobs: ["pages"] }); return new Response("written"); };`,
+  "typed.ts": `import { add } from "../lib/adder";
+    import data from "../lib/data.bin";
+    import page from "../lib/page.html";
+    interface Env { TEXT: string; KV: KVNamespace }
+    export const onRequest: PagesFunction<Env, "id", { seen: string[] }> = async ({ env, data: shared }) =>
+      Response.json({ text: env.TEXT, sum: await add(20, 1), page, bytes: [...new Uint8Array(data)], seen: shared.seen });`,
+};
+
+const bindings = (text: string) => ({
+  vars: { TEXT: text, JSON: { a: [1] } },
+  kv_namespaces: [{ binding: "KV", id: "" }],
+  d1_databases: [{ binding: "DB", database_name: "pages-db", database_id: "" }],
+  r2_buckets: [{ binding: "BUCKET", bucket_name: "pages-bucket" }],
+  durable_objects: { bindings: [{ name: "COUNTER", class_name: "Counter", script_name: "backend" }] },
+  services: [{ binding: "BACKEND", service: "backend" }],
+  queues: { producers: [{ binding: "QUEUE", queue: "pages-queue" }] },
+  vectorize: [{ binding: "INDEX", index_name: "pages-index" }],
+  analytics_engine_datasets: [{ binding: "EVENTS", dataset: "pages_events" }],
+});
+
+let dir: string;
+const wrangler = (args: readonly string[], options: { code?: number; input?: string } = {}) =>
+  platform.wrangler(["pages", ...args], { cwd: dir, ...options });
+
+async function create(path: string, body: unknown): Promise<Record<string, string>> {
+  const answer = await platform.rest("POST", `/accounts/${account}${path}`, body);
+  assert.ok(answer.status < 300, JSON.stringify(answer.body));
+  return answer.body.result;
+}
+
+before(async () => {
+  const ids = {
+    kv: (await create("/storage/kv/namespaces", { title: "pages" })).id,
+    db: (await create("/d1/database", { name: "pages-db" })).uuid,
+  };
+  await create("/r2/buckets", { name: "pages-bucket" });
+  await create("/queues", { queue_name: "pages-queue" });
+  await create("/vectorize/v2/indexes", { name: "pages-index", config: { dimensions: 3, metric: "cosine" } });
+  await create("/pages/projects", { name: project, production_branch: "main" });
+  await deployWorker(platform, {
+    files: {
+      "index.js": `import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
+        export class Counter extends DurableObject {
+          async fetch() { const n = ((await this.ctx.storage.get("n")) ?? 0) + 1; await this.ctx.storage.put("n", n); return new Response("count " + n); }
+        }
+        export default class extends WorkerEntrypoint { greet(who) { return "hello " + who; } fetch() { return new Response("backend"); } }`,
+    },
+    config: {
+      name: "backend",
+      durable_objects: { bindings: [{ name: "SELF", class_name: "Counter" }] },
+      migrations: [{ tag: "v1", new_sqlite_classes: ["Counter"] }],
+    },
+  });
+  const filled = (value: string) => {
+    const all = bindings(value);
+    (all.kv_namespaces[0] as { id: string }).id = ids.kv as string;
+    (all.d1_databases[0] as { database_id: string }).database_id = ids.db as string;
+    return all;
+  };
+  const config = {
+    name: project,
+    pages_build_output_dir: "dist",
+    compatibility_date: COMPATIBILITY_DATE,
+    upload_source_maps: true,
+    ...filled("in production"),
+    env: { preview: filled("in preview") },
+  };
+  dir = await directory({
+    ...Object.fromEntries(Object.entries(functions).map(([path, content]) => [`functions/${path}`, content])),
+    "lib/adder.ts": `import module from "./add.wasm";
+      export async function add(a: number, b: number): Promise<number> {
+        const instance = await WebAssembly.instantiate(module);
+        return (instance.exports.add as (a: number, b: number) => number)(a, b);
+      }`,
+    "lib/add.wasm": add,
+    "lib/data.bin": Uint8Array.of(1, 2, 255),
+    "lib/page.html": "<p>from a module</p>",
+    "lib/modules.d.ts": `declare module "*.wasm" { const module: WebAssembly.Module; export default module; }
+      declare module "*.bin" { const data: ArrayBuffer; export default data; }
+      declare module "*.html" { const text: string; export default text; }`,
+    "dist/index.html": "home",
+    "dist/page.html": "a page",
+    "dist/open.txt": "unused",
+    "dist/build/app.js": "app()",
+    "dist/foo": "static foo",
+    "dist/404.html": "not here",
+    "dist/_headers": "/page\n  x-page: by _headers\n/date\n  x-page: not for Functions\n",
+    "dist/_redirects": "/date /elsewhere 301\n",
+    "dist/_routes.json": JSON.stringify({ version: 1, include: ["/*"], exclude: ["/build/*"] }),
+    "wrangler.json": JSON.stringify(config, null, 2),
+  });
+});
+
+test("[pages-20] secrets are put, listed and deleted, and reach the next deployment", async () => {
+  await wrangler(["secret", "put", "SECRET", "--project-name", project], { input: "s3cret" });
+  await writeFile(join(dir, "secrets.json"), JSON.stringify({ BULK: "from a file", GONE: "x" }));
+  await wrangler(["secret", "bulk", "secrets.json", "--project-name", project]);
+  await wrangler(["secret", "delete", "GONE", "--project-name", project]);
+  const { stdout } = await wrangler(["secret", "list", "--project-name", project]);
+  assert.match(stdout, /SECRET: Value Encrypted/);
+  assert.match(stdout, /BULK: Value Encrypted/);
+  assert.doesNotMatch(stdout, /GONE|s3cret/);
+  const shown = JSON.stringify(await sdk.pages.projects.get(project, { account_id: account }));
+  assert.doesNotMatch(shown, /s3cret|from a file/);
+
+  const deployed = await wrangler(["deploy", "--branch", "main", "--commit-dirty"]);
+  assert.match(deployed.stdout, /Uploading Functions bundle[\s\S]*Deployment complete/);
+  const { text: plain, ...rest } = JSON.parse((await get(site("/bind/vars"))).body);
+  assert.deepEqual([plain, rest], ["in production", { json: { a: [1] }, secret: "s3cret", bulk: "from a file", gone: null }]);
+});
+
+test("[pages-12] files of functions are routes, by names, parameters, rests and verbs", async () => {
+  const expected: [string, string][] = [
+    ["/foo", "static foo"],
+    ["/date", "date"],
+    ["/date/", "date"],
+    ["/users/daniel", "user daniel"],
+    ["/users/nevi", "user nevi"],
+    ["/users/special", "special"],
+    ["/users/daniel/xyz/123", '["daniel","xyz","123"]'],
+    ["/fruits", "fruits"],
+    ["/fruits/", "fruits"],
+    ["/verbs", "get"],
+    ["/page", "a page"],
+  ];
+  for (const [path, body] of expected) assert.equal((await get(site(path))).body, body, path);
+  assert.equal((await get(site("/verbs"), { method: "POST", body: "x" })).body, "post x");
+  assert.equal((await get(site("/verbs"), { method: "DELETE" })).body, "any DELETE");
+  for (const path of ["/profile/nevi", "/nevi"])
+    assert.deepEqual([(await get(site(path))).status, (await get(site(path))).body], [404, "not here"]);
+  // Neither file of rules concerns what a Function answers.
+  assert.equal((await get(site("/date"))).header("x-page"), null);
+  assert.equal((await get(site("/page"))).header("x-page"), "by _headers");
+});
+
+test("[pages-13] middleware runs from the root to the handler, refuses, adds, and catches", async () => {
+  assert.equal((await get(site("/page"))).header("x-timing"), "1");
+  const refused = await get(site("/guarded"));
+  assert.deepEqual([refused.status, refused.body, refused.header("x-timing")], [403, "Unauthorized", "1"]);
+  const admin = { headers: { "x-email": "admin@example.com" } };
+  assert.equal((await get(site("/guarded"), admin)).body, "root,errorHandling,authentication");
+  const caught = await get(site("/guarded/fails"), admin);
+  assert.deepEqual([caught.status, caught.body], [500, "caught on purpose"]);
+});
+
+test("[pages-15] an excluded path does not invoke the Functions", async () => {
+  const excluded = await get(site("/build/app.js"));
+  assert.deepEqual([excluded.status, excluded.body, excluded.header("x-timing")], [200, "app()", null]);
+  assert.equal((await get(site("/foo"))).header("x-timing"), "1");
+});
+
+test("[pages-16, vectorize-25, kv-16] one Function for each binding", async () => {
+  const expected: [string, string][] = [
+    ["kv", "from kv"],
+    ["d1", '{"two":2}'],
+    ["r2", "from r2"],
+    ["do", "count 1"],
+    ["service", "hello Pages, backend"],
+    ["queue", "sent"],
+    ["analytics", "written"],
+  ];
+  for (const [name, body] of expected) {
+    const answer = await get(site(`/bind/${name}`));
+    assert.deepEqual([answer.status, answer.body], [200, body], name);
+  }
+  assert.equal(JSON.parse((await get(site("/bind/vectorize"))).body).dimensions, 3);
+  const [queue] = (await platform.rest("GET", `/accounts/${account}/queues?name=pages-queue`)).body.result as { queue_id: string }[];
+  await create(`/queues/${queue?.queue_id}/consumers`, { type: "http_pull" });
+  const { messages } = (await create(`/queues/${queue?.queue_id}/messages/pull`, {})) as unknown as { messages: { body: string }[] };
+  assert.deepEqual(
+    messages.map(({ body }) => JSON.parse(Buffer.from(body, "base64").toString())),
+    [{ from: "pages" }],
+  );
+});
+
+test("[pages-22] types compile, and modules of WebAssembly, text and bytes are there after the deployment", async () => {
+  const answer = JSON.parse((await get(site("/typed"))).body);
+  assert.deepEqual(answer, { text: "in production", sum: 21, page: "<p>from a module</p>", bytes: [1, 2, 255], seen: ["root"] });
+  const types = join(projectRoot, "node_modules/@cloudflare/workers-types/index.d.ts");
+  const tsconfig = {
+    compilerOptions: {
+      strict: true,
+      noEmit: true,
+      skipLibCheck: true,
+      target: "es2024",
+      module: "esnext",
+      moduleResolution: "bundler",
+      lib: ["es2024"],
+      types: [],
+    },
+    files: [types, "lib/modules.d.ts", "functions/typed.ts", "functions/throws.ts"],
+  };
+  await writeFile(join(dir, "tsconfig.json"), JSON.stringify(tsconfig));
+  const tsc = spawn(process.execPath, [join(projectRoot, "node_modules/typescript/bin/tsc"), "-p", dir], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  tsc.stdout.on("data", (chunk) => (said += String(chunk)));
+  const [code] = (await once(tsc, "close")) as [number];
+  assert.deepEqual([code, said], [0, ""]);
+});
+
+test("ASSETS answers by the rules of files, and what a Function does wrong is said", async () => {
+  assert.equal((await get(site("/assets"))).body, "200 by _headers a page");
+  const [threw, open, nothing] = [await get(site("/throws")), await get(site("/open")), await get(site("/nothing"))];
+  assert.match(threw.body, /Error 1101/);
+  assert.deepEqual([threw.status, nothing.status], [500, 500]);
+  // As passThroughOnException asks, the files answer instead.
+  assert.deepEqual([open.status, open.body], [404, "not here"]);
+});
+
+test("[pages-18] a branch has the preview's configuration, production its own", async () => {
+  await wrangler(["deploy", "--branch", "feature", "--commit-dirty"]);
+  const seen = async (url: string) => {
+    const { text, secret } = JSON.parse((await get(url)).body);
+    return [text, secret];
+  };
+  assert.deepEqual(await seen(preview("/bind/vars")), ["in preview", undefined]);
+  assert.deepEqual(await seen(site("/bind/vars")), ["in production", "s3cret"]);
+});
