@@ -2,15 +2,23 @@
  * The binding `durable_object_namespace`: to a class of the Worker itself, or with `script_name` to one of another Worker.
  * What it leads to is the namespace, not the name: renames and transfers of the class leave the binding intact.
  */
-import type { BindingCompiler } from "../../kernel/product.ts";
+import type { BindingCompiler, BindingConfig } from "../../kernel/product.ts";
 import { durableObjectsError } from "./errors.ts";
 import { isForeign, type Namespaces } from "./namespaces.ts";
 import { remoteParts } from "./remote.ts";
 
 export function objectBinding(namespaces: Namespaces): BindingCompiler {
+  /** A namespace that is named by its id alone, as the settings of Pages do. */
+  async function byNamespace({ type, name }: BindingConfig, id: string): Promise<BindingConfig> {
+    const row = await namespaces.byId(id);
+    if (row === undefined) throw durableObjectsError("namespaceNotFound");
+    return { type, name, class_name: row.class_name, script_name: row.script_name, namespace_id: row.id };
+  }
+
   return {
     async validate(b, worker) {
       const { class_name: className, script_name: scriptName, environment } = b;
+      if (className === undefined && typeof b.namespace_id === "string") return byNamespace(b, b.namespace_id);
       if (typeof className !== "string" || className === "") {
         throw durableObjectsError("invalidMigration", `Binding "${b.name}" must have a \`class_name\`.`);
       }

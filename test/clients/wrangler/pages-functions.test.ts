@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { projectRoot, startPlatform } from "../../harness/platform.ts";
@@ -316,4 +316,141 @@ test("[pages-18] a branch has the preview's configuration, production its own", 
   };
   assert.deepEqual(await seen(preview("/bind/vars")), ["in preview", undefined]);
   assert.deepEqual(await seen(site("/bind/vars")), ["in production", "s3cret"]);
+});
+
+/** Runs `wrangler pages deployment tail` until the test ends it; what it has printed, which throws once it has ended. */
+function openTail(t: { after(fn: () => Promise<void>): void }, args: readonly string[]): () => string {
+  const command = ["exec", "--data", platform.dir, "--", "wrangler", "pages", "deployment", "tail", ...args];
+  const child = spawn(process.execPath, [join(projectRoot, "bin", "freehold.mjs"), ...command], {
+    cwd: dir,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill("SIGINT");
+    const timer = setTimeout(() => child.kill("SIGKILL"), 5000);
+    await gone;
+    clearTimeout(timer);
+  });
+  return () => {
+    assert.equal(child.exitCode, null, output);
+    return output;
+  };
+}
+
+interface TailEvent {
+  readonly outcome: string;
+  readonly event: { readonly request: { readonly url: string } };
+  readonly logs: readonly { readonly level: string; readonly message: readonly unknown[] }[];
+  readonly exceptions: readonly { readonly name: string; readonly message: string; readonly stack?: string }[];
+}
+
+test("[pages-40, pages-41] a live tail tells logs and exceptions as JSON, by the lines that were written", async (t) => {
+  const { canonical_deployment: live } = await sdk.pages.projects.get(project, { account_id: account });
+  const printed = openTail(t, [String(live?.id), "--project-name", project, "--format", "json"]);
+  let events: TailEvent[] = [];
+  const deadline = Date.now() + 60_000;
+  // Nothing says when the client listens: it is visited until it has heard of a visit.
+  while (events.length === 0) {
+    assert.ok(Date.now() < deadline, `no event in time: ${printed()}`);
+    await get(site("/throws"));
+    events = [...printed().matchAll(/^\{[\s\S]*?^\}/gm)].map((match) => JSON.parse(match[0]) as TailEvent);
+  }
+  const [{ outcome, event, logs, exceptions }] = events as [TailEvent];
+  assert.equal(outcome, "exception");
+  assert.match(event.request.url, /\/throws$/);
+  assert.deepEqual(
+    logs.map(({ level, message }) => [level, message]),
+    [["log", ["about to fail", "/throws"]]],
+  );
+  assert.deepEqual([exceptions[0]?.name, exceptions[0]?.message], ["TypeError", "no undefined"]);
+  assert.match(exceptions[0]?.stack ?? "", /at onRequest \((\S*\/)?throws\.ts:6:9\)/);
+});
+
+const advanced = "advanced";
+
+test("[pages-14] one Worker, as a file or as a directory, stands in front of the files", async () => {
+  const production = { compatibility_date: COMPATIBILITY_DATE, env_vars: { WHERE: { type: "plain_text", value: "dashboard" } } };
+  await create("/pages/projects", { name: advanced, production_branch: "main", deployment_configs: { production, preview: production } });
+  const worker = (name: string) => `export default { async fetch(request, env) {
+    const url = new URL(request.url);
+    if (url.pathname.startsWith("/api/")) return new Response("${name} " + env.WHERE);
+    return env.ASSETS.fetch(request);
+  } };`;
+  const apps = await directory({
+    "file/_worker.js": worker("file"),
+    "file/index.html": "file home",
+    "folder/_worker.js/index.js": `import { name } from "./name.js";\n${worker('" + name + "')}`,
+    "folder/_worker.js/name.js": 'export const name = "directory";',
+    "folder/index.html": "directory home",
+    // Ignored in advanced mode.
+    "functions/api/x.js": text('"a Function"'),
+  });
+  for (const [folder, branch, at] of [
+    ["file", "main", advanced],
+    ["folder", "other", `other.${advanced}`],
+  ] as const) {
+    const args = ["pages", "deploy", folder, "--project-name", advanced, "--branch", branch, "--commit-dirty"];
+    await platform.wrangler(args, { cwd: apps });
+    const name = folder === "file" ? "file" : "directory";
+    const host = `http://${at}.pages.${domain}:${port}`;
+    assert.equal((await get(`${host}/api/x`)).body, `${name} dashboard`);
+    assert.equal((await get(`${host}/`)).body, `${name} home`);
+    assert.equal((await get(`${host}/_worker.js`)).body, `${name} home`);
+  }
+});
+
+test("settings of a project land in a configuration file, which deploys what they said", async () => {
+  const ids = JSON.parse(await readFile(join(dir, "wrangler.json"), "utf8")) as {
+    kv_namespaces: { id: string }[];
+    d1_databases: { database_id: string }[];
+  };
+  const { result: namespaces } = (await platform.rest("GET", `/accounts/${account}/workers/durable_objects/namespaces`)).body;
+  const settings = {
+    kv_namespaces: { KV: { namespace_id: ids.kv_namespaces[0]?.id } },
+    d1_databases: { DB: { id: ids.d1_databases[0]?.database_id } },
+    r2_buckets: { BUCKET: { name: "pages-bucket" } },
+    durable_object_namespaces: { COUNTER: { namespace_id: namespaces[0].id } },
+    services: { BACKEND: { service: "backend", environment: "production" } },
+    queue_producers: { QUEUE: { name: "pages-queue" } },
+    analytics_engine_datasets: { EVENTS: { dataset: "pages_events" } },
+    env_vars: { PLAIN: { type: "plain_text", value: "text" }, HIDDEN: { type: "secret_text", value: "hidden" }, WHERE: null },
+  };
+  const patched = await platform.rest("PATCH", `/accounts/${account}/pages/projects/${advanced}`, {
+    deployment_configs: { production: settings },
+    build_config: { destination_dir: "dist" },
+  });
+  assert.equal(patched.status, 200, JSON.stringify(patched.body));
+  const home = await directory({
+    "dist/_worker.js": `export default { async fetch(request, env) {
+      await env.KV.put("a", "1");
+      return Response.json({ kv: await env.KV.get("a"), object: await (await env.COUNTER.get(env.COUNTER.idFromName("x")).fetch(request)).text(),
+        plain: env.PLAIN, hidden: env.HIDDEN, where: env.WHERE ?? null, hello: await env.BACKEND.greet("you") });
+    } };`,
+  });
+  await platform.wrangler(["pages", "download", "config", advanced], { cwd: home });
+  const written = await readFile(join(home, "wrangler.toml"), "utf8");
+  for (const line of [
+    /^name = "advanced"$/m,
+    /^pages_build_output_dir = "dist"$/m,
+    new RegExp(`\\[\\[env\\.production\\.kv_namespaces\\]\\]\\s+id = "${ids.kv_namespaces[0]?.id}"\\s+binding = "KV"`),
+    new RegExp(`database_id = "${ids.d1_databases[0]?.database_id}"\\s+binding = "DB"`),
+    /bucket_name = "pages-bucket"\s+binding = "BUCKET"/,
+    /name = "COUNTER"\s+class_name = "Counter"\s+script_name = "backend"/,
+    /binding = "BACKEND"\s+service = "backend"/,
+    /binding = "QUEUE"\s+queue = "pages-queue"/,
+    /binding = "EVENTS"\s+dataset = "pages_events"/,
+    /PLAIN = "text"/,
+  ])
+    assert.match(written, line);
+  assert.doesNotMatch(written, /hidden/);
+
+  // What was downloaded deploys, and is what the settings said.
+  await platform.wrangler(["pages", "deploy", "--branch", "main", "--commit-dirty"], { cwd: home });
+  const seen = JSON.parse((await get(at(advanced))).body);
+  assert.deepEqual(seen, { kv: "1", object: "count 1", plain: "text", hidden: "hidden", where: null, hello: "hello you" });
 });
