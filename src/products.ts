@@ -13,6 +13,7 @@ import { kv } from "./products/kv/index.ts";
 import { observability } from "./products/observability/index.ts";
 import { pages } from "./products/pages/index.ts";
 import { pipelines } from "./products/pipelines/index.ts";
+import { privacyGateway } from "./products/privacy-gateway/index.ts";
 import { queues } from "./products/queues/index.ts";
 import { r2 } from "./products/r2/index.ts";
 import { r2DataCatalog } from "./products/r2-data-catalog/index.ts";
@@ -38,6 +39,7 @@ export const products: readonly Product[] = [
   observability,
   pages,
   pipelines,
+  privacyGateway,
   queues,
   r2,
   r2DataCatalog,

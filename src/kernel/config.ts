@@ -178,6 +178,17 @@ export const configKeys = {
   "pipelines.roll_timeout_s": key(300, "SQL may take this long for the events of one file before it is given up and tried later", positive),
   "pipelines.roll_file_max_bytes": key(8 * 1024 ** 3, "Largest file that SQL may make of the events of one roll", positive),
   "pipelines.roll_min_s": key(1, "Shortest roll interval of a sink; the real service documents 10", positive),
+  "privacy_gateway.applications": key(
+    [] as readonly string[],
+    "Applications that are reached through the OHTTP relay, as lines application=URL of its gateway; these may be private: news=http://127.0.0.1:8080/gateway",
+    (lines) => {
+      for (const line of lines)
+        if (!/^[a-z0-9][a-z0-9-]*=https?:\/\/\S+$/.test(line)) throw new Error(`must have lines application=URL, not "${line}"`);
+    },
+  ),
+  "privacy_gateway.body_max_bytes": key(16 * 1024 * 1024, "Largest encapsulated request", positive),
+  "privacy_gateway.timeout_ms": key(60_000, "Time in which an application's gateway must answer", positive),
+  "privacy_gateway.retention_days": key(124, "Metrics of relayed requests are deleted after this many days", positive),
   "r2_data_catalog.credential_ttl_s": key(
     12 * 3600,
     "Life of the S3 keys that engines get with a table; they never outlive a revoked token",

@@ -339,6 +339,8 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
   r2_public: () => nothingAt(platform.host("r2_public", { public: `pub-${"0".repeat(32)}` })),
   workers: () => nothingAt(platform.host("workers", { worker: "nobody", subdomain: "nowhere" })),
   pages: () => nothingAt(platform.host("pages", { project: "nothing" })),
+  // Open to clients that must stay unknown; leads to what the operator has named and nowhere else.
+  privacy_gateway: () => nothingAt(platform.host("privacy_gateway", { application: "nobody" })),
   // Unguessable names.
   preview: () => nothingAt(platform.host("preview", { preview: "0".repeat(48) }), 400),
   async ai_gateway() {
