@@ -8,6 +8,7 @@ import { d1 } from "./products/d1/index.ts";
 import { dashboard } from "./products/dashboard/index.ts";
 import { durableObjects } from "./products/durable-objects/index.ts";
 import { emailRouting } from "./products/email-routing/index.ts";
+import { hyperdrive } from "./products/hyperdrive/index.ts";
 import { images } from "./products/images/index.ts";
 import { kv } from "./products/kv/index.ts";
 import { observability } from "./products/observability/index.ts";
@@ -34,6 +35,7 @@ export const products: readonly Product[] = [
   dashboard,
   durableObjects,
   emailRouting,
+  hyperdrive,
   images,
   kv,
   observability,

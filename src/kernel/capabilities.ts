@@ -24,6 +24,7 @@ export interface Capabilities {
   readonly zones: Zones;
   readonly models: Models;
   readonly ownedWorkers: OwnedWorkers;
+  readonly certificates: Certificates;
 }
 
 /** Models of Workers AI. */
@@ -58,6 +59,14 @@ export interface ModelAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Readable;
+}
+
+/** Certificates that the account has uploaded for connections to servers of others, in PEM. */
+export interface Certificates {
+  /** The certificate of an authority, or undefined. */
+  authority(id: string): Promise<string | undefined>;
+  /** A client certificate with its key, or undefined. */
+  client(id: string): Promise<{ readonly certificates: string; readonly privateKey: string } | undefined>;
 }
 
 /** A domain of the account. */

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
-import { chmod, chown, writeFile } from "node:fs/promises";
+import { chmod, chown, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runProcess } from "./platform.ts";
 import { freePort } from "./port.ts";
@@ -29,8 +29,18 @@ export interface Postgres {
   readonly database: string;
 }
 
+export interface PostgresOptions {
+  /** PEM. With an authority the server asks clients for certificates, and refuses those that are not its own. */
+  readonly tls?: { readonly certificate: string; readonly key: string; readonly authority?: string };
+  /** Lines of pg_hba.conf that come before those of the cluster. */
+  readonly access?: readonly string[];
+}
+
 /** Starts a server that ends with the test. */
-export async function startPostgres(t: { after(fn: () => Promise<void>): void }): Promise<Postgres> {
+export async function startPostgres(
+  t: { after(fn: () => Promise<void>): void },
+  { tls, access = [] }: PostgresOptions = {},
+): Promise<Postgres> {
   const bin = programs() as string;
   const directory = await temporaryDirectory("freehold-postgres-");
   const password = "test-password";
@@ -58,7 +68,24 @@ export async function startPostgres(t: { after(fn: () => Promise<void>): void })
   ];
   await runProcess(command as string, [...before, ...initdb], { cwd: directory, timeoutMs: 60_000 });
   const port = await freePort();
-  const settings = { listen_addresses: "127.0.0.1", port: String(port), unix_socket_directories: directory, fsync: "off" };
+  const settings: Record<string, string> = {
+    listen_addresses: "127.0.0.1",
+    port: String(port),
+    unix_socket_directories: directory,
+    fsync: "off",
+  };
+  if (tls !== undefined) {
+    const files = { ssl_cert_file: tls.certificate, ssl_key_file: tls.key, ...(tls.authority && { ssl_ca_file: tls.authority }) };
+    const owner = await stat(data);
+    for (const [setting, content] of Object.entries(files)) {
+      settings[setting] = join(data, `${setting}.pem`);
+      await writeFile(settings[setting], content, { mode: 0o600 });
+      await chown(settings[setting], owner.uid, owner.gid);
+    }
+    settings.ssl = "on";
+  }
+  const accessFile = join(data, "pg_hba.conf");
+  await writeFile(accessFile, [...access, await readFile(accessFile, "utf8")].join("\n"));
   const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
   const server = spawn(command as string, [...before, join(bin, "postgres"), "-D", data, ...flags], {
     cwd: directory,

@@ -55,7 +55,18 @@ export type BindingValue =
   | { readonly queue: ServiceDesignator }
   | { readonly wrapped: { readonly moduleName: string; readonly entrypoint?: string; readonly innerBindings: readonly Binding[] } }
   | { readonly fromEnvironment: string }
+  | { readonly hyperdrive: Hyperdrive }
   | { readonly cryptoKeyHmacHex: string };
+
+/** What a Worker's driver is told of its database; its connections go to `designator`, a service that speaks TCP. */
+export interface Hyperdrive {
+  readonly designator: ServiceDesignator;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** "postgres", "postgresql" or "mysql", which also gives the port. */
+  readonly scheme: string;
+}
 
 export type Binding = { readonly name: string } & BindingValue;
 
@@ -92,7 +103,8 @@ export interface TlsOptions {
 
 export type Service = { readonly name: string } & (
   | { readonly worker: WorkerService }
-  | { readonly external: { readonly address: string; readonly http: HttpOptions } }
+  /** Without HTTP options it is spoken to in raw bytes. */
+  | { readonly external: { readonly address: string; readonly http?: HttpOptions } }
   | { readonly network: { readonly allow: readonly string[]; readonly deny?: readonly string[]; readonly tls?: TlsOptions } }
   | { readonly disk: { readonly path: string; readonly writable: boolean; readonly allowDotfiles?: boolean } }
   | {
@@ -229,6 +241,13 @@ function bindingValue(binding: Binding): Field {
   if ("r2Bucket" in binding) return ["r2Bucket", designator(binding.r2Bucket)];
   if ("queue" in binding) return ["queue", designator(binding.queue)];
   if ("fromEnvironment" in binding) return ["fromEnvironment", text(binding.fromEnvironment)];
+  if ("hyperdrive" in binding) {
+    const { designator: service, ...told } = binding.hyperdrive;
+    return [
+      "hyperdrive",
+      struct([["designator", designator(service)], ...Object.entries(told).map(([name, value]): Field => [name, text(value)])]),
+    ];
+  }
   if ("cryptoKeyHmacHex" in binding) {
     const algorithm = struct([["json", text(JSON.stringify({ name: "HMAC", hash: "SHA-256" }))]]);
     return [
@@ -309,7 +328,7 @@ function service(value: Service): string {
         "external",
         struct([
           ["address", text(value.external.address)],
-          ["http", http(value.external.http)],
+          value.external.http === undefined ? ["tcp", "()"] : ["http", http(value.external.http)],
         ]),
       ],
     ]);

@@ -5,6 +5,7 @@
 import { createPrivateKey, randomUUID, X509Certificate } from "node:crypto";
 import { z } from "zod";
 import { numberedPage } from "../../kernel/api/envelope.ts";
+import type { Certificates } from "../../kernel/capabilities.ts";
 import type { BindingCompiler, KernelSlice, RequestContext, Route } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import { network } from "./process.ts";
@@ -23,6 +24,8 @@ interface CertificateRow {
 export interface ClientCertificates {
   readonly routes: readonly Route[];
   readonly binding: BindingCompiler;
+  /** For connections that others make. */
+  readonly certificates: Certificates;
 }
 
 const PATH = "/accounts/:account/mtls_certificates";
@@ -178,6 +181,17 @@ export function clientCertificates(kernel: KernelSlice, store: ScriptStore): Cli
 
   return {
     routes,
+    certificates: {
+      async authority(id) {
+        const row = await find(id);
+        return row?.ca === 1 ? row.certificates : undefined;
+      },
+      async client(id) {
+        const row = await find(id);
+        if (row === undefined || row.private_key === null) return undefined;
+        return { certificates: row.certificates, privateKey: secrets.open(row.private_key, KEY_PURPOSE) };
+      },
+    },
     binding: {
       async validate(b) {
         const row = await find(String(b.certificate_id));

@@ -41,7 +41,7 @@ export const workers = {
   name: "workers",
   status: "beta",
   needs: ["contentCache", "durableObjects", "imageTransforms", "telemetry", "zones"],
-  provides: ["dispatch", "ownedWorkers"],
+  provides: ["certificates", "dispatch", "ownedWorkers"],
   migrations,
   permissions: [
     { id: "e086da7e2179491d91ee5f35b3ca210a", name: "Workers Scripts Write", scopes: ["com.cloudflare.api.account"] },
@@ -151,6 +151,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     },
     datasets: { workersInvocationsAdaptive: invocations.dataset },
     offers: {
+      certificates: certificates.certificates,
       dispatch: {
         ...events,
         has: (script) => store.listed(script) !== undefined,

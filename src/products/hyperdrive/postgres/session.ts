@@ -1,0 +1,595 @@
+/**
+ * A Worker's connection, as a PostgreSQL server would serve it, once it has signed in (`greeting.ts`): it gets a server
+ * connection for each transaction or query. Cycles are handled one after another; what a driver sends ahead waits in its
+ * socket. Messages that lead up to a Sync or Flush are gathered first, so that a cached result can answer them.
+ */
+import type { Socket } from "node:net";
+import { type Backend, CACHED_QUERY_MAX_BYTES, type CacheStatus } from "../backend.ts";
+import { OriginError } from "../origin-error.ts";
+import { PoolExhausted } from "../pool.ts";
+import { type Capture, keyOf } from "../query-cache.ts";
+import { inspector } from "../sql.ts";
+import { boundTo, cacheStatusOf, keyParts, namesOfBind, type Step, sendCycle, sendSteps, stepOf } from "./batch.ts";
+import { Client, errorResponse, messageScanner, ProtocolError, readyForQuery, sync, textAt } from "./messages.ts";
+import type { PostgresOrigin, Sink, Statement } from "./origin.ts";
+import { statementOf } from "./statements.ts";
+
+export type PostgresBackend = Backend<PostgresOrigin>;
+
+/** A message of the client's, or a part of one that is too large to be held. */
+type Incoming =
+  | { readonly kind: "whole"; readonly type: number; readonly bytes: Buffer }
+  | { readonly kind: "head"; readonly type: number; readonly size: number; readonly bytes: Buffer }
+  | { readonly kind: "part"; readonly bytes: Buffer };
+
+/** What is asked of the server now. */
+interface Running {
+  status: CacheStatus;
+  readonly key: string | undefined;
+  readonly capture: Capture | undefined;
+  readonly queryBytes: number;
+  readonly begun: number;
+  readonly connectionMs: number;
+  readonly timer: NodeJS.Timeout;
+  resultBytes: number;
+  failed: boolean;
+}
+
+/** How long a server may take to stop a query before its connection is cut. */
+const CANCEL_GRACE_MS = 5_000;
+/** Text of all statements that one session prepares. */
+const STATEMENTS_MAX_BYTES = 16 * 1024 * 1024;
+const COPY_MESSAGES: ReadonlySet<number> = new Set([Client.copyDone, Client.copyFail, Client.sync, Client.flush]);
+
+const inspect = inspector("postgres");
+
+export class PostgresSession implements Sink {
+  readonly #client: Socket;
+  readonly #backend: PostgresBackend;
+  /** Settings that the client began with: SQL that makes them, or empty. */
+  readonly #settings: string;
+  readonly #gone = new AbortController();
+  readonly #inbox: Incoming[] = [];
+  readonly #statements = new Map<string, Statement>();
+  #statementBytes = 0;
+  #steps: Step[] = [];
+  #stepBytes = 0;
+  /** Of the cycle that is being gathered: a part of it was too large to be held. */
+  #oversized = false;
+  /** Bytes that are still to come of a large message. */
+  #passing = 0;
+  /** They are not sent on. */
+  #dropping = false;
+  /** After an error of ours: the rest of the cycle is ignored. */
+  #skipping = false;
+  #origin: PostgresOrigin | undefined;
+  #leavesState = false;
+  #transaction = "I";
+  #running: Running | undefined;
+  #copying = false;
+  #busy = false;
+  /** The server does not take more for now. */
+  #blocked = false;
+  #paused = false;
+  #connectionMs = 0;
+
+  constructor(client: Socket, backend: PostgresBackend, settings: string, early: Buffer) {
+    this.#client = client;
+    this.#backend = backend;
+    this.#settings = settings;
+    const scan = messageScanner(
+      {
+        wholeMax: (type) => (type === Client.copyData ? 0 : CACHED_QUERY_MAX_BYTES),
+        onMessage: (type, bytes) => void this.#inbox.push({ kind: "whole", type, bytes }),
+        onBytes: (bytes) => void this.#inbox.push({ kind: "part", bytes }),
+        onPassing: (type, size, bytes) => this.#inbox.push({ kind: "head", type, size, bytes }) && bytes.length,
+      },
+      (type) => type !== Client.copyData,
+    );
+    const take = (chunk: Buffer): void => {
+      try {
+        scan(chunk);
+        this.#pump();
+      } catch (error) {
+        this.#fail(error);
+      }
+    };
+    client.on("data", take);
+    client.on("close", () => this.#end());
+    if (early.length > 0) take(early);
+    client.resume();
+  }
+
+  /** As a client's request to cancel asks for. */
+  cancel(): void {
+    if (this.#running !== undefined) this.#cancelOrigin();
+  }
+
+  // --- the client's messages ---
+
+  /** Handles what has arrived as far as it can, and reads on when all of it is handled. */
+  #pump(): void {
+    while (this.#inbox.length > 0 && !this.#busy) {
+      const next = this.#inbox[0] as Incoming;
+      if (this.#running !== undefined && this.#passing === 0 && !this.#belongsToCopy(next)) break;
+      this.#inbox.shift();
+      this.#handle(next);
+    }
+    const pause = this.#inbox.length > 0 || this.#busy || this.#blocked;
+    if (pause !== this.#paused) {
+      this.#paused = pause;
+      if (pause) this.#client.pause();
+      else this.#client.resume();
+    }
+  }
+
+  #belongsToCopy(incoming: Incoming): boolean {
+    return this.#copying && (incoming.kind === "part" || COPY_MESSAGES.has(incoming.type));
+  }
+
+  /** Does something that takes time; what the client sends meanwhile waits. */
+  #take(work: () => Promise<unknown>): void {
+    this.#busy = true;
+    work()
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#busy = false;
+        this.#pumpNow();
+      });
+  }
+
+  #pumpNow(): void {
+    if (this.#gone.signal.aborted) return;
+    try {
+      this.#pump();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Not now, in the middle of the server's messages. */
+  #pumpLater(): void {
+    setImmediate(() => this.#pumpNow());
+  }
+
+  #handle(incoming: Incoming): void {
+    if (incoming.kind === "part") this.#handlePart(incoming.bytes);
+    else if (incoming.kind === "head") this.#handleHead(incoming.type, incoming.size, incoming.bytes);
+    else if (this.#running !== undefined && incoming.type !== Client.terminate) this.#flow(this.#origin?.writeCopy(incoming.bytes));
+    else this.#handleWhole(incoming.type, incoming.bytes);
+  }
+
+  #handleWhole(type: number, bytes: Buffer): void {
+    if (type === Client.query) this.#take(() => this.#query(bytes));
+    else if (type === Client.sync) this.#take(() => this.#sync());
+    else if (type === Client.flush) this.#take(() => this.#flush());
+    else if (type === Client.terminate) this.#client.end();
+    else if (type === Client.functionCall) this.#take(() => this.#functionCall(bytes));
+    // As a server does outside of a COPY.
+    else if (type === Client.copyDone || type === Client.copyFail) return;
+    else if (!this.#skipping) this.#gather(type, bytes);
+  }
+
+  #handlePart(bytes: Buffer): void {
+    if (this.#copying) {
+      this.#flow(this.#origin?.writeCopy(bytes));
+      return;
+    }
+    if (this.#passing === 0) return; // Data of a COPY that has failed.
+    if (bytes.length > this.#passing) throw new ProtocolError("more bytes than the message has");
+    this.#passing -= bytes.length;
+    if (!this.#dropping) this.#flow(this.#origin?.write(bytes));
+    if (this.#passing === 0 && !this.#dropping && this.#running !== undefined) this.#origin?.finish(undefined);
+  }
+
+  async #query(bytes: Buffer): Promise<void> {
+    if (this.#steps.length > 0) await this.#forward();
+    if (this.#skipping) return;
+    const sql = bytes.toString("utf8", 5, bytes.length - 1);
+    const { verdict, unsupported, leavesState } = inspect(sql);
+    if (unsupported !== undefined) return this.#refuse(unsupported, true);
+    const status = this.#cacheStatus(verdict);
+    const key = status === "miss" ? this.#key(["query", sql]) : undefined;
+    const send = (origin: PostgresOrigin): boolean => origin.finish(bytes);
+    if (key !== undefined && this.#serveCached(key, bytes.length, send)) return void this.#client.write(readyForQuery("I"));
+    if (!(await this.#link(true))) return;
+    this.#leavesState ||= leavesState;
+    this.#run(status, key, bytes.length);
+    this.#flow(send(this.#origin as PostgresOrigin));
+  }
+
+  async #functionCall(bytes: Buffer): Promise<void> {
+    if (!(await this.#link(true))) return;
+    this.#leavesState = true;
+    this.#run("notaquery", undefined, bytes.length);
+    this.#flow(this.#origin?.finish(bytes));
+  }
+
+  #gather(type: number, bytes: Buffer): void {
+    if (type !== Client.parse) this.#steps.push(stepOf(type, bytes, (name) => this.#statements.get(name)));
+    else {
+      const { given, statement } = statementOf(bytes);
+      const { unsupported, leavesState } = inspect(statement.sql);
+      if (unsupported !== undefined) {
+        this.#refuse(unsupported, false);
+        return;
+      }
+      this.#leavesState ||= leavesState;
+      if (!this.#keepStatement(given, statement)) return;
+      this.#steps.push({ kind: "parse", statement, raw: bytes });
+    }
+    const step = this.#steps.at(-1) as Step;
+    if (step.kind === "close" && step.what === "S") this.#forgetStatement(textAt(bytes, 6)[0]);
+    this.#stepBytes += bytes.length;
+    if (this.#stepBytes > CACHED_QUERY_MAX_BYTES) {
+      this.#oversized = true;
+      this.#take(() => this.#forward());
+    }
+  }
+
+  #keepStatement(given: string, statement: Statement): boolean {
+    this.#forgetStatement(given);
+    this.#statementBytes += statement.sql.length + statement.types.length;
+    if (this.#statementBytes > STATEMENTS_MAX_BYTES) {
+      this.#refuse("so many prepared statements in one connection", false);
+      return false;
+    }
+    this.#statements.set(given, statement);
+    return true;
+  }
+
+  #forgetStatement(given: string): void {
+    const statement = this.#statements.get(given);
+    if (statement === undefined) return;
+    this.#statementBytes -= statement.sql.length + statement.types.length;
+    this.#statements.delete(given);
+  }
+
+  /** Sends the gathered steps although their cycle goes on. */
+  async #forward(): Promise<boolean> {
+    const steps = this.#takeSteps();
+    if (this.#skipping || !(await this.#link(false))) return false;
+    this.#flow(sendSteps(this.#origin as PostgresOrigin, steps));
+    return true;
+  }
+
+  async #flush(): Promise<void> {
+    if (await this.#forward()) this.#origin?.write(FLUSH);
+  }
+
+  async #sync(): Promise<void> {
+    if (this.#skipping) return this.#endSkipped();
+    const bytes = this.#stepBytes;
+    const oversized = this.#oversized;
+    this.#oversized = false;
+    const steps = this.#takeSteps();
+    const found = cacheStatusOf(steps, inspect);
+    const status = oversized ? "oversizedquery" : this.#cacheStatus(found ?? "notaquery");
+    const key = status === "miss" ? this.#key(keyParts(steps)) : undefined;
+    const send = (origin: PostgresOrigin): boolean => sendCycle(origin, steps);
+    if (key !== undefined && this.#serveCached(key, bytes, send)) {
+      // The server waits for the end of a cycle that a Flush began.
+      if (this.#origin === undefined) return void this.#client.write(readyForQuery("I"));
+      this.#run(undefined, undefined, 0);
+      return void this.#origin.finish(sync);
+    }
+    if (steps.length === 0 && this.#origin === undefined) return void this.#client.write(readyForQuery("I"));
+    if (!(await this.#link(true))) return;
+    this.#run(found === undefined && !oversized ? undefined : status, key, bytes);
+    this.#flow(send(this.#origin as PostgresOrigin));
+  }
+
+  /** The begin of a message that is too large to be held: it is sent on as it comes. */
+  #handleHead(type: number, size: number, head: Buffer): void {
+    this.#passing = size - head.length;
+    this.#dropping = true;
+    if (this.#skipping) return;
+    if (type === Client.query) this.#take(() => this.#largeQuery(size, head));
+    else if (type === Client.parse) this.#take(() => this.#largeParse(head));
+    else if (type === Client.bind) this.#take(() => this.#largeBind(size, head));
+    else throw new ProtocolError(`a message of type ${type} has ${size} bytes`);
+  }
+
+  async #largeQuery(size: number, head: Buffer): Promise<void> {
+    const { unsupported } = inspect(head.toString("utf8", 5));
+    if (unsupported !== undefined) return this.#refuse(unsupported, true);
+    if (!(await this.#link(true))) return;
+    this.#dropping = false;
+    this.#leavesState = true;
+    this.#run("oversizedquery", undefined, size);
+    this.#flow(this.#origin?.write(head));
+  }
+
+  async #largeParse(head: Buffer): Promise<void> {
+    const [given] = textAt(head, 5);
+    if (given !== "") return this.#refuse(`named statements of more than ${CACHED_QUERY_MAX_BYTES} bytes`, false);
+    const { unsupported } = inspect(head.toString("utf8", 6));
+    if (unsupported !== undefined) return this.#refuse(unsupported, false);
+    this.#oversized = true;
+    this.#leavesState = true;
+    if (!(await this.#forward())) return;
+    this.#dropping = false;
+    this.#forgetStatement("");
+    this.#origin?.parseInParts();
+    this.#flow(this.#origin?.write(head));
+  }
+
+  async #largeBind(size: number, head: Buffer): Promise<void> {
+    this.#oversized = true;
+    if (!(await this.#forward())) return;
+    this.#dropping = false;
+    const { portal, statement: given, restAt } = namesOfBind(head);
+    const statement = this.#statements.get(given);
+    const origin = this.#origin as PostgresOrigin;
+    if (statement !== undefined) origin.ensure(statement);
+    this.#flow(origin.write(statement === undefined ? head : boundTo(statement, portal, head, restAt, size)));
+  }
+
+  #takeSteps(): Step[] {
+    const steps = this.#steps;
+    this.#steps = [];
+    this.#stepBytes = 0;
+    return steps;
+  }
+
+  // --- the cache ---
+
+  /** What the metrics call a query whose text may be cached or not. "miss": it may be asked for in the cache. */
+  #cacheStatus(verdict: CacheStatus | "cacheable"): CacheStatus {
+    if (this.#backend.cacheRules() === undefined) return "disabled";
+    if (this.#transaction !== "I") return "transaction";
+    return verdict === "cacheable" ? "miss" : verdict;
+  }
+
+  #key(parts: readonly (string | Uint8Array)[]): string {
+    return keyOf(this.#backend.configId, [this.#settings, ...parts]);
+  }
+
+  /** Answers from the cache, if it can; one of those who are served a stale result fetches it anew. */
+  #serveCached(key: string, queryBytes: number, send: (origin: PostgresOrigin) => boolean): boolean {
+    const { cache, count } = this.#backend;
+    const rules = this.#backend.cacheRules();
+    const found = rules && cache.find(key, rules);
+    if (found === undefined) return false;
+    this.#client.write(found.bytes);
+    count({ cacheStatus: "hit", failed: false, queryBytes, resultBytes: found.bytes.length, queryMs: 0, connectionMs: 0 });
+    if (found.revalidate) void revalidate(this.#backend, key, this.#settings, send);
+    return true;
+  }
+
+  // --- the server connection ---
+
+  /** Gets a server connection, if the session has none. When there is none to be had the client is told, and it is false. */
+  async #link(atEnd: boolean): Promise<boolean> {
+    if (this.#origin !== undefined) return true;
+    try {
+      const origin = await this.#backend.pool.acquire(this.#gone.signal);
+      if (this.#gone.signal.aborted) {
+        this.#backend.pool.release(origin);
+        return false;
+      }
+      this.#origin = origin;
+      this.#connectionMs = origin.connectMs;
+      origin.connectMs = 0;
+      origin.lend(this);
+      if (this.#settings !== "") origin.runInternally(this.#settings);
+      return true;
+    } catch (error) {
+      if (!this.#gone.signal.aborted) this.#respond(errorOf(error, this.#backend), atEnd);
+      return false;
+    }
+  }
+
+  #unlink(): void {
+    const origin = this.#origin as PostgresOrigin;
+    this.#origin = undefined;
+    origin.takeBack();
+    origin.reset(this.#leavesState);
+    this.#leavesState = false;
+    this.#backend.pool.release(origin);
+  }
+
+  /** `status` undefined: nothing that counts as a query. */
+  #run(status: CacheStatus | undefined, key: string | undefined, queryBytes: number): void {
+    const { clock, cache, queryTimeoutMs } = this.#backend;
+    this.#running = {
+      status: status ?? "notaquery",
+      key,
+      capture: key === undefined ? undefined : cache.capture(),
+      queryBytes: status === undefined ? -1 : queryBytes,
+      begun: clock.now(),
+      connectionMs: this.#connectionMs,
+      timer: setTimeout(() => this.#cancelOrigin(), queryTimeoutMs).unref(),
+      resultBytes: 0,
+      failed: false,
+    };
+    this.#connectionMs = 0;
+  }
+
+  #cancelOrigin(): void {
+    const { log } = this.#backend;
+    const [origin, running] = [this.#origin, this.#running];
+    if (origin === undefined || running === undefined) return;
+    origin.cancel().catch((error: unknown) => log.warn("hyperdrive.cancel_failed", { config: this.#backend.configId, error }));
+    setTimeout(() => {
+      if (this.#running === running) this.onLost();
+    }, CANCEL_GRACE_MS).unref();
+  }
+
+  /** Waits for the server when it does not take more for now. */
+  #flow(flowing: boolean | undefined): void {
+    const origin = this.#origin;
+    if (flowing !== false || origin === undefined || this.#blocked) return;
+    this.#blocked = true;
+    origin.onceDrained(() => {
+      this.#blocked = false;
+      this.#pumpLater();
+    });
+  }
+
+  onBytes(bytes: Buffer): void {
+    const running = this.#running;
+    if (running !== undefined) {
+      running.resultBytes += bytes.length;
+      running.capture?.add(bytes);
+    }
+    this.#toClient(bytes);
+  }
+
+  onCopyIn(): void {
+    this.#copying = true;
+    // Its data may have come ahead.
+    this.#pumpLater();
+  }
+
+  onError(): void {
+    if (this.#running !== undefined) this.#running.failed = true;
+  }
+
+  onReady(status: string, whole: Buffer): void {
+    this.#transaction = status;
+    this.#copying = false;
+    this.#finishRunning();
+    this.#toClient(whole);
+    if (status === "I") this.#unlink();
+    this.#pumpLater();
+  }
+
+  onLost(): void {
+    const origin = this.#origin;
+    this.#origin = undefined;
+    if (origin !== undefined) this.#backend.pool.discard(origin);
+    if (this.#running !== undefined) this.#running.failed = true;
+    this.#finishRunning();
+    this.#client.end(errorResponse("The connection to the database was lost", "08006", "FATAL"));
+  }
+
+  #finishRunning(): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    this.#running = undefined;
+    clearTimeout(running.timer);
+    const { capture, key, failed, queryBytes, resultBytes, connectionMs } = running;
+    if (capture?.overflown) running.status = "oversizedresult";
+    if (key !== undefined && !failed) capture?.keep(key);
+    else capture?.drop();
+    if (queryBytes < 0) return;
+    const queryMs = this.#backend.clock.now() - running.begun;
+    this.#backend.count({ cacheStatus: running.status, failed, queryBytes, resultBytes, queryMs, connectionMs });
+  }
+
+  #toClient(bytes: Buffer): void {
+    const origin = this.#origin;
+    if (this.#client.write(bytes) || origin === undefined) return;
+    origin.pause();
+    this.#client.once("drain", () => origin.resume());
+  }
+
+  // --- errors of ours ---
+
+  #refuse(what: string, atEnd: boolean): void {
+    this.#respond(errorResponse(`Hyperdrive does not currently support ${what}`, "0A000"), atEnd);
+  }
+
+  /** An error, and with it the end of the cycle, or the rest of it is ignored until its end. */
+  #respond(error: Buffer, atEnd: boolean): void {
+    this.#takeSteps();
+    this.#oversized = false;
+    this.#client.write(error);
+    if (!atEnd) this.#skipping = true;
+    else this.#endSkipped();
+  }
+
+  #endSkipped(): void {
+    this.#skipping = false;
+    if (this.#origin?.inCycle) {
+      this.#run(undefined, undefined, 0);
+      this.#origin.finish(sync);
+    } else this.#client.write(readyForQuery(this.#transaction));
+  }
+
+  #fail(error: unknown): void {
+    const { log, configId } = this.#backend;
+    if (error instanceof ProtocolError) this.#client.end(errorResponse(error.message, "08P01", "FATAL"));
+    else {
+      log.error("hyperdrive.session_failed", { config: configId, error });
+      this.#client.end(errorResponse("Internal error.", "58000", "FATAL"));
+    }
+    this.#end();
+  }
+
+  /** The Worker has gone: a running query is stopped, and an open transaction ends with its connection. */
+  #end(): void {
+    this.#gone.abort(new Error("the Worker has closed its connection"));
+    if (this.#running !== undefined) {
+      this.#running.failed = true;
+      this.#cancelOrigin();
+      this.#finishRunning();
+    }
+    const origin = this.#origin;
+    this.#origin = undefined;
+    if (origin !== undefined) this.#backend.pool.discard(origin);
+    this.#client.destroySoon();
+  }
+}
+
+const FLUSH = Buffer.from([Client.flush, 0, 0, 0, 4]);
+
+/** What the client is told when it cannot have a server connection. */
+export function errorOf(error: unknown, { log, configId }: PostgresBackend, severity: "ERROR" | "FATAL" = "ERROR"): Buffer {
+  const own = (text: string): Buffer => errorResponse(text, "58000", severity);
+  if (error instanceof PoolExhausted) return own("Failed to acquire a connection from the pool.");
+  if (error instanceof OriginError) {
+    log.debug("hyperdrive.connect_failed", { config: configId, error });
+    return own(error.runtime);
+  }
+  log.error("hyperdrive.acquire_failed", { config: configId, error });
+  return own("Internal error.");
+}
+
+/** Runs a query once more for the cache alone. What fails leaves the old result to its age. */
+async function revalidate(
+  backend: PostgresBackend,
+  key: string,
+  settings: string,
+  send: (origin: PostgresOrigin) => boolean,
+): Promise<void> {
+  const { pool, cache, log, configId, queryTimeoutMs } = backend;
+  try {
+    const origin = await pool.acquire(AbortSignal.timeout(queryTimeoutMs));
+    const capture = cache.capture();
+    let failed = false;
+    const timer = setTimeout(() => {
+      pool.discard(origin);
+      settle.resolve();
+    }, queryTimeoutMs);
+    const settle = Promise.withResolvers<void>();
+    origin.lend({
+      onBytes: (bytes) => capture.add(bytes),
+      onCopyIn: () => undefined,
+      onError: () => {
+        failed = true;
+      },
+      onReady() {
+        if (!failed) capture.keep(key);
+        origin.takeBack();
+        origin.reset(false);
+        pool.release(origin);
+        settle.resolve();
+      },
+      onLost() {
+        pool.discard(origin);
+        settle.resolve();
+      },
+    });
+    if (settings !== "") origin.runInternally(settings);
+    send(origin);
+    await settle.promise;
+    clearTimeout(timer);
+    capture.drop();
+  } catch (error) {
+    log.debug("hyperdrive.revalidation_failed", { config: configId, error });
+  } finally {
+    cache.revalidated(key);
+  }
+}

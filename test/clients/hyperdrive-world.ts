@@ -1,0 +1,57 @@
+/** What tests of Hyperdrive share: certificates, a configuration's body for a server of the test's own, and the Worker of drivers. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Client, clientProject } from "../harness/npm-client.ts";
+import { runProcess, type TestPlatform } from "../harness/platform.ts";
+import type { Postgres } from "../harness/postgres.ts";
+import { temporaryDirectory } from "../harness/temporary-directory.ts";
+import { COMPATIBILITY_DATE } from "../harness/worker-project.ts";
+
+/** A certificate and its key, in PEM. */
+export interface Certificate {
+  readonly name: string;
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** Makes certificates with openssl: `issue("server", "subjectAltName=DNS:localhost", authority)`. */
+export async function certificateMaker(): Promise<(name: string, extension: string, authority?: Certificate) => Promise<Certificate>> {
+  const directory = await temporaryDirectory("freehold-certificates-");
+  const at = (name: string): string => join(directory, name);
+  return async (name, extension, authority) => {
+    await writeFile(at(`${name}.ext`), extension);
+    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", `/CN=${name}`];
+    await runProcess("openssl", ["req", ...curve, "-keyout", at(`${name}.key`), "-out", at(`${name}.csr`)]);
+    const signer =
+      authority === undefined
+        ? ["-signkey", at(`${name}.key`)]
+        : ["-CA", at(`${authority.name}.pem`), "-CAkey", at(`${authority.name}.key`), "-CAcreateserial"];
+    const request = ["x509", "-req", "-in", at(`${name}.csr`), "-out", at(`${name}.pem`), "-days", "2", "-extfile", at(`${name}.ext`)];
+    await runProcess("openssl", [...request, ...signer]);
+    const [certificate, key] = await Promise.all([`${name}.pem`, `${name}.key`].map((file) => readFile(at(file), "utf8")));
+    return { name, certificate: certificate as string, key: key as string };
+  };
+}
+
+/** The `origin` of a configuration for this server. */
+export const originOf = ({ host, port, user, password, database }: Postgres) => ({
+  ...{ host, port, user, password, database },
+  scheme: "postgresql" as const,
+});
+
+/** Deploys a Worker whose modules find the drivers; gives its URL. */
+export async function deployDrivers(
+  platform: TestPlatform,
+  t: Parameters<typeof clientProject>[0],
+  name: string,
+  source: string,
+  config: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const dir = await clientProject(t, "sql-drivers" satisfies Client);
+  await writeFile(join(dir, "index.js"), source);
+  const whole = { name, main: "index.js", compatibility_date: COMPATIBILITY_DATE, compatibility_flags: ["nodejs_compat"], ...config };
+  await writeFile(join(dir, "wrangler.json"), JSON.stringify(whole));
+  await platform.wrangler(["deploy"], { cwd: dir });
+  const { body } = await platform.rest("GET", `/accounts/${platform.ready.account_id}/workers/subdomain`);
+  return platform.host("workers", { worker: name, subdomain: body.result.subdomain });
+}
