@@ -23,6 +23,7 @@ import { secretsStore } from "./products/secrets-store/index.ts";
 import { vectorize } from "./products/vectorize/index.ts";
 import { workers } from "./products/workers/index.ts";
 import { workersAi } from "./products/workers-ai/index.ts";
+import { workersForPlatforms } from "./products/workers-for-platforms/index.ts";
 import { workflows } from "./products/workflows/index.ts";
 import { zones } from "./products/zones/index.ts";
 
@@ -50,6 +51,7 @@ export const products: readonly Product[] = [
   vectorize,
   workers,
   workersAi,
+  workersForPlatforms,
   workflows,
   zones,
 ];

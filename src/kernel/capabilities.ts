@@ -9,7 +9,7 @@ import type { BlobId } from "./blobs/blobs.ts";
 import type { InvocationRecord } from "./invocation-record.ts";
 import type { MetaTransaction } from "./meta/meta.ts";
 import type { ObjectSplit } from "./object-split.ts";
-import type { BindingConfig, WorkerdParts, WorkerRef } from "./product.ts";
+import type { BindingConfig, RequestContext, Route, WorkerdParts, WorkerRef } from "./product.ts";
 import type { DurableObjectNamespace, Module, Service as WorkerdService } from "./workerd/config.ts";
 
 export interface Capabilities {
@@ -21,6 +21,7 @@ export interface Capabilities {
   readonly imageTransforms: ImageTransforms;
   readonly queueSender: QueueSender;
   readonly telemetry: Telemetry;
+  readonly userWorkers: UserWorkers;
   readonly zones: Zones;
   readonly models: Models;
   readonly ownedWorkers: OwnedWorkers;
@@ -310,6 +311,39 @@ export interface TailSession {
   /** WebSocket that speaks "trace-v1". */
   readonly url: string;
   readonly expires_at: string;
+}
+
+/** Workers that belong to a dispatch namespace instead of the account. */
+export interface UserWorkers {
+  /** REST operations of a namespace's Workers under a path whose parameters `namespace` reads; `op` begins their names. */
+  routes(options: {
+    readonly op: string;
+    readonly path: string;
+    namespace(context: RequestContext): DispatchNamespaceRef;
+  }): readonly Route[];
+  count(namespaceId: string): Promise<number>;
+  /** Deletes every Worker of the namespace, and what they shared. */
+  removeAll(namespaceId: string): Promise<void>;
+  /** Passes the request of a dispatch Worker's binding on; what fails is an answer with the header `x-freehold-failure`. */
+  call(call: UserCall, request: IncomingMessage, response: ServerResponse): Promise<void>;
+  upgrade(call: UserCall, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
+}
+
+export interface DispatchNamespaceRef {
+  readonly id: string;
+  readonly name: string;
+  /** Whether Workers that are uploaded now are trusted. */
+  readonly trusted: boolean;
+}
+
+/** One call of a user Worker by name. */
+export interface UserCall {
+  /** The namespace's id. */
+  readonly namespace: string;
+  readonly worker: string;
+  readonly limits?: { readonly cpuMs?: number | undefined; readonly subRequests?: number | undefined } | undefined;
+  /** The Worker of the account that takes its fetch(), with what this call tells it in `env`. */
+  readonly outbound?: { readonly worker: string; readonly parameters: Readonly<Record<string, unknown>> } | undefined;
 }
 
 export interface ExportedName {

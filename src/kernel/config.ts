@@ -304,6 +304,7 @@ export const configKeys = {
   "workflows.retention_days": key(30, "Ended instances are deleted after this long, unless they or their workflow say otherwise", positive),
   "zones.count_max": key(1000, "Zones (domains) of the account", positive),
   "workers.tail_clients_max": key(10, "Live tails of one script", positive),
+  "workers_for_platforms.namespaces_max": key(1000, "Dispatch namespaces of the account", positive),
 } as const;
 
 type Keys = typeof configKeys;

@@ -347,6 +347,8 @@ export interface WorkerdParts {
 }
 
 export interface BindingCompiler {
+  /** The Worker of the account that takes the fetch() of the Workers which the binding calls, if it names one. */
+  outbound?(binding: BindingConfig): string | undefined;
   /** A method of the binding's objects that one invocation may call so often; past it the call throws an Error with the message. */
   readonly perInvocation?: { readonly method: string; readonly max: number; readonly message: string };
   /** At upload: throws the documented error when the target does not exist. Returns what to store. */

@@ -10,6 +10,9 @@ import { CAPABILITY_HEADER, type CapabilityKey } from "./capability.ts";
 /** What a product serves there. */
 export type InternalDoor = Pick<RunningProduct, "internal" | "internalUpgrade">;
 
+/** A dispatch Worker passes on all headers of its request, and the platform adds to them. */
+const HEAD_MAX_BYTES = 256 * 1024;
+
 /** Listens on `socketPath`; `doorOf` finds what the product serves. */
 export async function startInternalServer(
   socketPath: string,
@@ -19,7 +22,7 @@ export async function startInternalServer(
 ): Promise<Server> {
   const capabilityOf = ({ headers: { [CAPABILITY_HEADER]: header } }: IncomingMessage) =>
     typeof header === "string" ? key.verify(header) : undefined;
-  const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+  const server = createServer({ keepAliveTimeout: 60_000, maxHeaderSize: HEAD_MAX_BYTES }, (request, response) => {
     const capability = capabilityOf(request);
     const handler = capability && doorOf(capability.product)?.internal;
     if (capability === undefined || handler === undefined) {

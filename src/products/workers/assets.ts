@@ -1,8 +1,9 @@
 /**
  * Static assets: upload sessions, the files as content-addressed blobs, and the directory that workerd's `assets`
  * service reads. A session's token and its completion token are JWTs that only we sign; the completion token names a
- * manifest whose files are all stored. Files are shared between versions of one script, never between scripts, since the
- * client chooses the hash.
+ * manifest whose files are all stored. Files are shared between versions of one script, and between the user Workers of one
+ * dispatch namespace (as documented: who wants them apart puts a salt into the hash); never further, since the client
+ * chooses the hash.
  */
 import { randomUUID } from "node:crypto";
 import { copyFile, link, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
@@ -12,6 +13,7 @@ import type { BlobId } from "../../kernel/blobs/blobs.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { signedTokens } from "../../kernel/signed-token.ts";
 import { workersError } from "./errors.ts";
+import { assetScope } from "./owner.ts";
 
 const FILES_MAX = 100_000;
 const FILE_MAX_BYTES = 25 * 1024 * 1024;
@@ -65,7 +67,10 @@ export function openAssets(kernel: KernelSlice): Assets {
   }
 
   async function missing(script: string, manifest: Manifest): Promise<Map<string, number>> {
-    const rows = await meta.all<{ hash: string }>("SELECT hash FROM workers_blobs WHERE script_name = ? AND hash LIKE 'asset:%'", script);
+    const rows = await meta.all<{ hash: string }>(
+      "SELECT hash FROM workers_blobs WHERE script_name = ? AND hash LIKE 'asset:%'",
+      assetScope(script),
+    );
     const stored = new Set(rows.map((row) => row.hash));
     const wanted = Object.values(manifest).map((file) => [file.hash, file.size] as const);
     return new Map(wanted.filter(([hash]) => !stored.has(`asset:${hash}`)));
@@ -77,7 +82,7 @@ export function openAssets(kernel: KernelSlice): Assets {
     const row = await meta.get<{ script_name: string }>("SELECT script_name FROM workers_asset_manifests WHERE id = ?", manifest);
     const rows = await meta.all<{ hash: string; blob: string }>(
       "SELECT hash, blob FROM workers_blobs WHERE script_name = ? AND hash LIKE 'asset:%'",
-      row?.script_name ?? "",
+      assetScope(row?.script_name ?? ""),
     );
     const blobOf = new Map(rows.map((r) => [r.hash, r.blob as BlobId]));
     const temporary = `${directory}.${randomUUID()}`;
@@ -134,7 +139,7 @@ export function openAssets(kernel: KernelSlice): Assets {
         const isNew = await meta.transaction(async (tx) => {
           const { changes } = await tx.run(
             "INSERT INTO workers_blobs (script_name, hash, blob, size) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            claims.script,
+            assetScope(claims.script),
             `asset:${hash}`,
             blob,
             bytes.byteLength,

@@ -59,3 +59,17 @@ export function withConfigurationOf({ script }: LiveScript, latest: Version, upl
     bindings: latest.bindings.map(({ name }) => ({ type: "inherit", name })),
   };
 }
+
+/** The configuration of an upload without code, over the code that the Worker has. */
+export async function withCodeOf(kernel: KernelSlice, latest: Version, upload: Upload): Promise<Upload> {
+  const modules = await Promise.all(
+    latest.modules.map(async ({ name, kind, blob }) => ({ name, kind, bytes: await kernel.blobs.bytes(blob) })),
+  );
+  const { metadata } = upload;
+  const code = latest.syntax === "service-worker" ? { body_part: latest.main } : { main_module: latest.main };
+  const compatibility = {
+    compatibility_date: metadata.compatibility_date ?? latest.compatibilityDate,
+    compatibility_flags: metadata.compatibility_flags.length > 0 ? metadata.compatibility_flags : [...latest.compatibilityFlags],
+  };
+  return { ...upload, modules, metadata: { ...metadata, ...compatibility, ...(latest.main !== "" && code) } };
+}

@@ -10,6 +10,7 @@ import { oneAtATime } from "../../kernel/one-at-a-time.ts";
 import type { BindingConfig, WorkerRef } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import type { Annotations, DeploymentContent, ScriptSettings, StoredModule, Version, VersionContent } from "./model.ts";
+import { assetScope, namespaceOf, plainName, userWorkerName } from "./owner.ts";
 import { probe } from "./probe.ts";
 import { type PlanContext, workerRef } from "./process.ts";
 import type { Routing } from "./routing.ts";
@@ -33,6 +34,8 @@ export interface Deployer {
   deploy(name: string, content: DeploymentContent): Promise<LiveScript>;
   patchSettings(name: string, change: Partial<ScriptSettings>): Promise<LiveScript>;
   remove(name: string): Promise<void>;
+  /** Deletes the static assets that the user Workers of a namespace shared, which has none any more. */
+  removeSharedAssets(namespace: string): Promise<void>;
 }
 
 export interface Draft {
@@ -50,6 +53,8 @@ export interface UploadOptions {
   readonly source: string;
   /** The Worker is another product's: it bears a name that no user's can have, and does not count among theirs. */
   readonly owned?: true | undefined;
+  /** Of a user Worker: its namespace trusts it. */
+  readonly trusted?: boolean;
 }
 
 /** Compatibility date of an upload without one, as documented. */
@@ -105,6 +110,14 @@ export function createDeployer(
     }
   }
 
+  /** The blobs of a script, which no row names any more after the transaction. */
+  async function releaseBlobs(tx: MetaTransaction, scope: string): Promise<BlobId[]> {
+    const rows = await tx.all<{ blob: BlobId }>("SELECT blob FROM workers_blobs WHERE script_name = ?", scope);
+    await tx.run("DELETE FROM workers_blobs WHERE script_name = ?", scope);
+    for (const { blob } of rows) await leases.revoke(tx, blob);
+    return rows.map(({ blob }) => blob);
+  }
+
   /** Replaces `inherit` bindings and adds the kept ones of the previous version. */
   function resolveInherited(upload: Upload, previous: Version | undefined): BindingConfig[] {
     const old = new Map((previous?.bindings ?? []).map((b) => [b.name, b]));
@@ -150,15 +163,25 @@ export function createDeployer(
     if (size > limit) throw workersError("tooLarge", `Your Worker exceeded the size limit of ${Math.floor(limit / 1024 / 1024)} MiB.`);
   }
 
-  async function prepare(name: string, upload: Upload, { source, owned }: Pick<UploadOptions, "source" | "owned">): Promise<Prepared> {
-    if (owned !== true) checkName(name);
+  /** Throws `workers.notFound`. */
+  async function required(name: string): Promise<LiveScript> {
+    const live = await store.find(name);
+    if (live === undefined) throw workersError("notFound");
+    return live;
+  }
+
+  /** Whether the account may have one more Worker; namespaces and other products may have any number. */
+  const isFull = (name: string): boolean => namespaceOf(name) === undefined && store.all().length >= config["workers.count_max"];
+
+  async function prepare(name: string, upload: Upload, { source, owned, trusted }: Omit<UploadOptions, "deploy">): Promise<Prepared> {
+    if (owned !== true) checkName(plainName(name));
     if (Object.keys((upload.metadata.containers as object | undefined) ?? {}).length > 0)
       throw platformError("notImplemented", "Containers are not implemented by this version of Freehold");
     checkSize(upload.modules);
     if (config["runtime.pyodide_directory"] === "" && upload.modules.some(({ kind }) => kind === "python"))
       throw platformError("notImplemented", "Python Workers need Pyodide: runtime.pyodide_directory names no directory with its bundles");
-    const live = store.live(name);
-    if (live === undefined && owned !== true && store.all().length >= config["workers.count_max"]) throw workersError("tooMany");
+    const live = await store.find(name);
+    if (live === undefined && owned !== true && isFull(name)) throw workersError("tooMany");
     const script = { id: live?.script.id ?? randomBytes(16).toString("hex"), name };
     const previous = live && (await store.latestVersion(live.script.id));
     const { metadata } = upload;
@@ -191,6 +214,7 @@ export function createDeployer(
         handlers: [],
         exports: [],
         ...(assetsOf && { assets: assetsOf }),
+        ...(trusted === true && { trusted }),
         limits: metadata.limits ?? undefined,
         placement: metadata.placement,
         annotations: { ...metadata.annotations, "workers/triggered_by": live === undefined ? "create_version_api" : "version_upload" },
@@ -259,7 +283,7 @@ export function createDeployer(
   async function follow(name: string): Promise<LiveScript | undefined> {
     const after = await serving.follow(name);
     const used = store.all().flatMap(({ versions }) => versions.flatMap((v) => v.assets?.manifest ?? []));
-    await assets.prune(new Set([...used, ...previewed()]));
+    await assets.prune(new Set([...used, ...serving.manifests(), ...previewed()]));
     return after;
   }
 
@@ -280,11 +304,12 @@ export function createDeployer(
   });
 
   return {
-    upload: (name, upload, { deploy, source, owned }) =>
+    upload: (name, upload, { deploy, ...options }) =>
       exclusively(name, async () => {
+        const { source } = options;
         if (!deploy && upload.metadata.migrations !== undefined) throw workersError("versionUploadMigrations");
         checkConsumers(name, [...(upload.metadata.tail_consumers ?? []), ...(upload.metadata.streaming_tail_consumers ?? [])]);
-        const { script, live, fresh, versionId, content, classes } = await prepare(name, upload, { source, owned });
+        const { script, live, fresh, versionId, content, classes } = await prepare(name, upload, options);
         if (!deploy && upload.metadata.exports !== undefined) await checkUnchanged(script, classes);
         const exported = content.syntax === "modules" ? content.exports.map((e) => e.name) : undefined;
         const { version, sources, reconciliation } = await meta
@@ -316,7 +341,7 @@ export function createDeployer(
 
     editBindings: (name, edit) =>
       exclusively(name, async () => {
-        const live = store.require(name);
+        const live = await required(name);
         const annotations = { "workers/triggered_by": "secret" };
         const changed = await withBindings(live, edit, annotations);
         if (!live.versions.some((version) => version.id === changed.from.id)) throw workersError("latestNotDeployed");
@@ -332,7 +357,7 @@ export function createDeployer(
 
     editLatest: (name, edit, annotations) =>
       exclusively(name, async () => {
-        const live = store.require(name);
+        const live = await required(name);
         const { content } = await withBindings(live, edit, { ...annotations, "workers/triggered_by": "secret" });
         return meta.transaction((tx) => store.addVersion(tx, live.script.id, randomUUID(), content));
       }),
@@ -345,7 +370,7 @@ export function createDeployer(
 
     deploy: (name, content) =>
       exclusively(name, async () => {
-        const live = store.require(name);
+        const live = await required(name);
         const { versions } = content;
         const sum = versions.reduce((total, v) => total + v.percentage, 0);
         const distinct = new Set(versions.map((v) => v.version_id)).size === versions.length;
@@ -366,30 +391,34 @@ export function createDeployer(
 
     patchSettings: (name, change) =>
       exclusively(name, async () => {
-        const live = store.require(name);
+        const live = await required(name);
         checkConsumers(name, [...(change.tail_consumers ?? []), ...(change.streaming_tail_consumers ?? [])]);
         await store.updateScript(live.script.id, { settings: { ...live.script.settings, ...change } });
         return (await follow(name)) as LiveScript;
       }),
 
+    async removeSharedAssets(namespace) {
+      const scope = assetScope(userWorkerName(namespace, ""));
+      const blobs = await meta.transaction((tx) => releaseBlobs(tx, scope));
+      for (const blob of blobs) await leases.discard(blob);
+    },
+
     remove: (name) =>
       exclusively(name, async () => {
-        const live = store.live(name);
-        if (live === undefined) throw workersError("notFound");
+        const live = await required(name);
         const { script } = live;
-        const rows = await meta.all<{ blob: BlobId }>("SELECT blob FROM workers_blobs WHERE script_name = ?", name);
-        await meta.transaction(async (tx) => {
-          await tx.run("DELETE FROM workers_blobs WHERE script_name = ?", name);
-          for (const { blob } of rows) await leases.revoke(tx, blob);
+        const blobs = await meta.transaction(async (tx) => {
+          const released = await releaseBlobs(tx, name);
           await tx.run("DELETE FROM workers_asset_manifests WHERE script_name = ?", name);
           await routing.removeScript(tx, script.id);
           await store.removeScript(tx, script.id);
           await durableObjects.removeScript(tx, script);
+          return released;
         });
         routing.forget(script.id);
         await follow(name);
         await durableObjects.sweep(script);
-        for (const { blob } of rows) await leases.discard(blob);
+        for (const blob of blobs) await leases.discard(blob);
       }),
   };
 }

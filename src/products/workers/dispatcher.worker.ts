@@ -5,6 +5,7 @@
  * `POST /email?id=…&from=…&to=…` with a raw message answers `{ outcome, rejectReason }`; what the handler does with the
  * message meanwhile goes to ACTIONS under the event's id.
  */
+export { Front } from "./front.worker.ts";
 export { Outbound } from "./outbound.worker.ts";
 
 interface Env {

@@ -7,6 +7,12 @@ import { defineErrors } from "../../kernel/errors.ts";
 export const workersError = defineErrors("workers", {
   parse: { status: 400, apiCode: 10006, message: "Could not parse your script from the API request. Check your request body." },
   notFound: { status: 404, apiCode: 10007, message: "This Worker does not exist on your account." },
+  // wrangler takes it for a user Worker that is not there yet.
+  userWorkerNotFound: { status: 404, apiCode: 10092, message: "This Worker does not exist in the dispatch namespace." },
+  // Codes of tags are not documented.
+  invalidTag: { status: 400, apiCode: 10021, message: "A tag is 1 to 100 characters long, without ',' and '&'." },
+  tooManyTags: { status: 400, apiCode: 10021, message: "A Worker can have at most 8 tags." },
+  tagFilter: { status: 400, apiCode: 10021, message: "The filter `tags` is a list of tag:yes and tag:no." },
   invalidName: {
     status: 400,
     apiCode: 10016,

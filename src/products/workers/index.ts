@@ -32,16 +32,18 @@ import { workerRoutes } from "./routes.ts";
 import { openRouting } from "./routing.ts";
 import { routingRoutes } from "./routing-routes.ts";
 import { serviceBinding } from "./service-bindings.ts";
-import { createServing, processId } from "./serving.ts";
+import { createServing } from "./serving.ts";
 import { sourceMappedStacks } from "./source-maps.ts";
 import { openScriptStore } from "./store.ts";
 import { createTails } from "./tails.ts";
+import { userWorkerRoutes } from "./user-worker-routes.ts";
+import { userCalls } from "./user-workers.ts";
 
 export const workers = {
   name: "workers",
   status: "beta",
   needs: ["contentCache", "durableObjects", "imageTransforms", "telemetry", "zones"],
-  provides: ["certificates", "dispatch", "ownedWorkers"],
+  provides: ["certificates", "dispatch", "ownedWorkers", "userWorkers"],
   migrations,
   permissions: [
     { id: "e086da7e2179491d91ee5f35b3ca210a", name: "Workers Scripts Write", scopes: ["com.cloudflare.api.account"] },
@@ -62,7 +64,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const account = await openAccount(kernel.meta);
   const pool = new ConnectionPool();
   const meter = new CpuMeter(kernel.runtime);
-  const invocations = openInvocations(kernel, meter, (versionId) => processId({ id: versionId }));
+  const invocations = openInvocations(kernel, meter, (versionId) => serving.processOf(versionId));
   const extensions: ((worker: ProcessWorker) => WorkerdParts | undefined)[] = [];
   const { "workers.daily_requests": dailyMax } = kernel.config;
   const daily = new DailyLimit(dailyMax, kernel.clock, dailyMax === 0 ? 0 : await invocations.since(dayOf(kernel.clock.now())));
@@ -102,6 +104,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   context.telemetry.addWorkers(() =>
     store.all().map(({ script }) => ({ scriptName: script.name, settings: script.settings.observability })),
   );
+  const users = userCalls(kernel, { pool, serving, invocations });
   const limits = rateLimits(kernel.clock, kernel.mint);
   const removalChecks: ((script: string) => void)[] = [];
   const alarms = wakeForAlarms({ kernel, store, serving, durableObjects });
@@ -146,8 +149,13 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
         const scheme = request.headers[PROTO_HEADER] === "https" ? "https" : "http";
         return origins.passOut({ name: String(claims.script), strict: claims.strict === true }, request, response, scheme);
       }
+      if (claims.kind === "outbound") return users.passOut(claims, request, response);
       if (claims.kind === "email") return actOnEmail(events, request, response);
       return traces.receive(claims, request, response);
+    },
+    async internalUpgrade(claims, request, socket, head) {
+      if (claims.kind === "outbound") return users.upgradeOut(claims, request, socket, head);
+      socket.destroy();
     },
     datasets: { workersInvocationsAdaptive: invocations.dataset },
     offers: {
@@ -170,6 +178,16 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
         beforeRemoval: (check) => void removalChecks.push(check),
       },
       ownedWorkers: ownedWorkers(store, deployer, front, tails),
+      userWorkers: {
+        routes: (options) => userWorkerRoutes({ kernel, store, deployer, assets, durableObjects }, options),
+        count: store.countOfNamespace,
+        async removeAll(namespace) {
+          for (const { script } of await store.ofNamespace(namespace)) await deployer.remove(script.name);
+          await deployer.removeSharedAssets(namespace);
+        },
+        call: users.call,
+        upgrade: users.upgrade,
+      },
     },
     check: async () => ({ ok: true, detail: `${store.all().length} Workers` }),
     async stop() {

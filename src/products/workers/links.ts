@@ -16,7 +16,7 @@ import type { Log } from "../../kernel/log.ts";
 import type { Destination } from "../../kernel/product.ts";
 import type { Lease } from "../../kernel/workerd/runtime.ts";
 import { type Invocations, statusOf } from "./invocations.ts";
-import { RPC_HOST } from "./process.ts";
+import { CF_HEADER, PROTO_HEADER, RPC_HOST } from "./process.ts";
 import { RpcMeter } from "./rpc-meter.ts";
 import type { VersionLease } from "./serving.ts";
 
@@ -240,14 +240,18 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
 export const isUncaught = ({ status, headers, close, length }: AnswerHead): boolean =>
   status === 500 && close && length === 21 && headers.length === 2;
 
-/** The headers of a request between workerd processes, as they came, without framing. */
-function headerLines(request: IncomingMessage): string {
+/**
+ * The headers of a request between workerd processes, as they came, without framing and without what only the platform says
+ * to a Worker; `passed` are headers of workerd's own.
+ */
+export function headerLines(request: IncomingMessage, passed: readonly string[] = [CF_HEADER, PROTO_HEADER]): string {
   const { rawHeaders } = request;
   let lines = "";
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string;
-    if (!/^(connection|keep-alive|content-length|transfer-encoding|upgrade|expect)$/i.test(name))
-      lines += `${name}: ${rawHeaders[i + 1]}\r\n`;
+    if (/^(connection|keep-alive|content-length|transfer-encoding|upgrade|expect)$/i.test(name)) continue;
+    if (/^x-freehold-/i.test(name) && !passed.includes(name.toLowerCase())) continue;
+    lines += `${name}: ${rawHeaders[i + 1]}\r\n`;
   }
   return lines;
 }

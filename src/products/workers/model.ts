@@ -56,6 +56,8 @@ export interface VersionContent {
   readonly handlers: readonly string[];
   readonly exports: readonly ExportInfo[];
   readonly assets?: { readonly manifest: string; readonly config: AssetsConfig };
+  /** Of a user Worker: it was uploaded to a namespace that trusts its Workers. */
+  readonly trusted?: boolean;
   readonly limits?: unknown;
   readonly placement?: unknown;
   readonly annotations: Annotations;
@@ -101,6 +103,7 @@ export interface ScriptSettings {
 export interface Script {
   /** 32 hex digits; the "tag" of the API. */
   readonly id: string;
+  /** Of a user Worker with its namespace's id before it: `owner.ts`. */
   readonly name: string;
   readonly createdOn: number;
   readonly modifiedOn: number;

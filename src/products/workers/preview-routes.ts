@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { parseJson, parseWith } from "../../kernel/api/body.ts";
 import type { KernelSlice, RequestContext, Route } from "../../kernel/product.ts";
+import { checkName } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import { REQUEST_MAX_BYTES, rawRequestSchema, sendRaw } from "./preview-request.ts";
 import type { Previews } from "./previews.ts";
@@ -52,6 +53,7 @@ export function previewRoutes(kernel: KernelSlice, previews: Previews, subdomain
       async handle(c) {
         const sessionToken = c.headers.get("cf-preview-upload-config-token");
         if (sessionToken === null || !previews.knows(sessionToken)) throw workersError("previewExpired");
+        checkName(c.params.name as string);
         const upload = await uploadOf(kernel, c);
         const mode = parseWith(modeSchema, parseJson(upload.sessionConfig ?? "{}"));
         const { token, tailUrl, host } = await previews.upload(c.principal, sessionToken, c.params.name as string, upload, mode);

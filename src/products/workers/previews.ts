@@ -98,7 +98,17 @@ export interface Previews {
 }
 
 /** A preview has no callers, routes, tail Workers or records of its own. */
-const ALONE = { split: undefined, entries: [], tailed: true, zones: [], telemetry: undefined, consumers: [], streamConsumers: [] } as const;
+const ALONE = {
+  split: undefined,
+  entries: [],
+  tailed: true,
+  zones: [],
+  telemetry: undefined,
+  consumers: [],
+  streamConsumers: [],
+  outbound: undefined,
+  takesOutbound: false,
+} as const;
 
 const hashOf = (token: string): string => createHash("sha256").update(token).digest("hex");
 const processId = (version: Version): string => `preview-${version.id}`;

@@ -22,6 +22,7 @@ import type { ProcessPlan } from "../../kernel/workerd/runtime.ts";
 import type { Assets } from "./assets.ts";
 import { ASSETS_SERVICE } from "./bindings.ts";
 import type { Script, StoredModule, Version } from "./model.ts";
+import { namespaceOf } from "./owner.ts";
 import { rawParts } from "./raw-bindings.ts";
 import { contextFlags, countingModules } from "./subrequests.ts";
 
@@ -30,6 +31,7 @@ export const USER = "user";
 /** Socket of the trusted dispatcher. */
 export const EVENTS = "events";
 const CACHE = "freehold-cache";
+const OUTBOUND = "freehold-outbound";
 const DISPATCHER = "freehold-dispatcher";
 const OWN_COMPATIBILITY_DATE = "2026-01-01";
 /** Header that carries `request.cf` to workerd, which removes it. Clients cannot send it: `http.ts` drops the prefix. */
@@ -86,6 +88,10 @@ export interface PlanOptions {
   readonly consumers: readonly TailWorker[];
   /** Those that hear of events as they happen. */
   readonly streamConsumers: readonly TailWorker[];
+  /** Of a user Worker: the Worker of the account that its fetch() goes to. */
+  readonly outbound: string | undefined;
+  /** Whether other Workers' fetch() comes to this one. */
+  readonly takesOutbound: boolean;
 }
 
 /** What a plan is made with. */
@@ -121,7 +127,8 @@ export function exportedEntries(version: Version): Entry[] {
 /** The whole config of a version's process. */
 export async function planProcess(context: PlanContext, options: PlanOptions, socket: (name: string) => string): Promise<ProcessPlan> {
   const { kernel } = context;
-  const { script, version } = options;
+  const { script, version, takesOutbound } = options;
+  const namespace = namespaceOf(script.name);
   const worker = workerRef(context, script, version.id);
   const objects = await context.durableObjects.parts(worker, USER, options.split);
   const parts = mergeParts([await compileBindings(context, options), objects, ...extensionsOf(context, options)]);
@@ -147,7 +154,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   if (hasCode) {
     const code = await userCode(kernel, version);
     const exported = version.exports.map((e) => e.name);
-    const counting = countingModules(version, kernel.bindings);
+    const counting = countingModules(version, kernel.bindings, { isUserWorker: namespace !== undefined, takesOutbound });
     const objectModules =
       version.syntax === "modules" &&
       (await context.durableObjects.modules(worker, counting?.main ?? version.main, exported, options.split));
@@ -160,7 +167,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
         compatibilityFlags: [...(code.compatibilityFlags ?? []), ...(before.length > 0 ? contextFlags(version) : [])],
         bindings: parts.bindings,
         cacheApiOutbound: CACHE,
-        ...(goesOut(options) && { globalOutbound: { name: DISPATCHER, entrypoint: "Outbound" } }),
+        ...egress(options),
         ...(hasObjects && {
           durableObjectNamespaces: parts.durableObjectNamespaces ?? [],
           durableObjectStorage: context.durableObjects.storageService,
@@ -169,7 +176,10 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
         ...(streamingTails.length > 0 && { streamingTails }),
       },
     });
-    services.push(...dispatcher(context, options), context.cache.service(CACHE, script.id));
+    // Workers of a namespace that trusts them share one cache.
+    const cacheScope = version.trusted === true && namespace !== undefined ? namespace : script.id;
+    services.push(...dispatcher(context, options), context.cache.service(CACHE, cacheScope));
+    if (options.outbound !== undefined) services.push(outboundService(kernel, options.outbound));
   }
   if (version.assets !== undefined) services.push(await assetsService(context, version, hasCode));
   const front = version.assets === undefined ? USER : ASSETS_SERVICE;
@@ -179,7 +189,9 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
     http,
     service,
   });
-  const sockets: Socket[] = [at("http", front, { cfBlobHeader: CF_HEADER, forwardedProtoHeader: PROTO_HEADER })];
+  // What a user Worker throws is told to its caller.
+  const entrance = namespace !== undefined && hasCode ? { name: DISPATCHER, entrypoint: "Front" } : front;
+  const sockets: Socket[] = [at("http", entrance, { cfBlobHeader: CF_HEADER, forwardedProtoHeader: PROTO_HEADER })];
   if (hasCode) {
     sockets.push(at(EVENTS, DISPATCHER, {}));
     for (const [name, entry] of uniqueEntries(version, options.entries)) {
@@ -304,6 +316,16 @@ const isStrict = ({ compatibilityFlags }: Version): boolean => compatibilityFlag
 /** Whether fetch() may lead to the platform. Others go out by themselves: a connect() that passes by a Worker may never end. */
 const goesOut = ({ zones, version }: PlanOptions): boolean => zones.length > 0 || isStrict(version);
 
+/** Where fetch() goes when it is not straight to the Internet. */
+function egress(options: PlanOptions): Pick<WorkerService, "globalOutbound"> {
+  if (options.outbound !== undefined) return { globalOutbound: OUTBOUND };
+  return goesOut(options) ? { globalOutbound: { name: DISPATCHER, entrypoint: "Outbound" } } : {};
+}
+
+/** Takes HTTP alone: connect() fails, as documented for user Workers with an outbound Worker. */
+const outboundService = ({ mint }: KernelSlice, worker: string): Service =>
+  mint.node(OUTBOUND, { kind: "outbound", worker }, { forwardedProtoHeader: PROTO_HEADER });
+
 /** The trusted Worker beside the user's: events come in by it, and fetch() goes out. */
 function dispatcher({ kernel, subdomain, images }: PlanContext, { script, version, zones }: PlanOptions): Service[] {
   const strict = isStrict(version);
@@ -315,11 +337,14 @@ function dispatcher({ kernel, subdomain, images }: PlanContext, { script, versio
     {
       name: DISPATCHER,
       worker: {
-        modules: workerModules(import.meta.url, "./dispatcher.worker.ts", "./outbound.worker.ts"),
+        modules: workerModules(import.meta.url, "./dispatcher.worker.ts", "./outbound.worker.ts", "./front.worker.ts"),
         compatibilityDate: OWN_COMPATIBILITY_DATE,
         compatibilityFlags: ["service_binding_extra_handlers", "connect_pass_through", "rpc"],
         bindings: [
           { name: "USER", service: USER },
+          ...(namespaceOf(script.name) === undefined
+            ? []
+            : [{ name: "FRONT", service: version.assets === undefined ? USER : ASSETS_SERVICE }]),
           { name: "ACTIONS", service: "freehold-email-actions" },
           { name: "PLATFORM", service: "freehold-own-hosts" },
           { name: "IMAGES", service: "freehold-image-transforms" },

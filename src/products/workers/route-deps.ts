@@ -6,7 +6,7 @@ import type { CronScheduler } from "./cron.ts";
 import type { Deployer } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
-import type { ScriptStore } from "./store.ts";
+import type { LiveScript, ScriptStore } from "./store.ts";
 import type { Tails } from "./tails.ts";
 import { readUpload, type Upload } from "./upload.ts";
 
@@ -23,20 +23,36 @@ export interface RouteDeps {
   readonly removalChecks: readonly ((script: string) => void)[];
 }
 
+/** Where operations of a Worker are, and which Worker a request means. */
+export interface Mount {
+  /** Begins the operations' names. */
+  readonly op: string;
+  /** With the Worker's name at its end. */
+  readonly path: string;
+  /** Throws the documented error. */
+  named(context: RequestContext): Promise<LiveScript>;
+}
+
 export const READ = ["Workers Scripts Read", "Workers Scripts Write"] as const;
 export const WRITE = ["Workers Scripts Write"] as const;
 export const TAIL = ["Workers Tail Read", ...READ] as const;
 /** Bytes of the form around the code: boundaries, names, metadata. */
 const FORM_OVERHEAD_BYTES = 16 * 1024 * 1024;
 
-/** The upload that a request carries. */
-export async function uploadOf(kernel: KernelSlice, c: RequestContext): Promise<Upload> {
+/** Who uploads: "wrangler", "dash", "api". */
+export function sourceOf({ headers }: RequestContext): string {
+  if (headers.has("x-freehold-dashboard")) return "dash";
+  return /wrangler/i.test(headers.get("user-agent") ?? "") ? "wrangler" : "api";
+}
+
+/** The upload that a request carries; where the code may be missing, it then has no modules. */
+export async function uploadOf(kernel: KernelSlice, c: RequestContext, code: "required" | "optional" = "required"): Promise<Upload> {
   const limit = kernel.config["workers.script_max_bytes"] + FORM_OVERHEAD_BYTES;
   const body = await c.bytes(limit).catch((error: unknown) => {
     if ((error as { code?: string }).code === "platform.bodyTooLarge") throw workersError("tooLarge");
     throw error;
   });
-  return readUpload(c.headers.get("content-type") ?? "", body);
+  return readUpload(c.headers.get("content-type") ?? "", body, code);
 }
 
 /** Workers whose current versions bind the given one. */

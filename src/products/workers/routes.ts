@@ -9,8 +9,8 @@ import { checkName } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
 import { observabilitySchema } from "./observability-settings.ts";
-import { callersOf, READ, type RouteDeps, removeScript, TAIL, uploadOf, WRITE } from "./route-deps.ts";
-import { secretRoutes } from "./secret-routes.ts";
+import { callersOf, type Mount, READ, type RouteDeps, removeScript, sourceOf, TAIL, uploadOf, WRITE } from "./route-deps.ts";
+import { latestSecretsRoute, secretRoutes } from "./secret-routes.ts";
 import { serviceRoutes } from "./service-routes.ts";
 import type { LiveScript } from "./store.ts";
 import { filtersSchema } from "./tails.ts";
@@ -37,11 +37,6 @@ export function workerRoutes(deps: RouteDeps): Route[] {
   const named = (c: RequestContext): LiveScript => store.require(c.params.name as string);
   const tagOf = (live: LiveScript): Promise<string | undefined> => durableObjects.migrationTag(live.script);
 
-  const sourceOf = ({ headers }: RequestContext): string => {
-    if (headers.has("x-freehold-dashboard")) return "dash";
-    return /wrangler/i.test(headers.get("user-agent") ?? "") ? "wrangler" : "api";
-  };
-
   async function requireVersion(live: LiveScript, id: string): Promise<Version> {
     const version = await store.version(live.script.id, id);
     if (version === undefined) throw workersError("versionNotFound");
@@ -62,6 +57,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       path: SCRIPT,
       permission: WRITE,
       async handle(c) {
+        checkName(c.params.name as string);
         const upload = await uploadOf(kernel, c);
         const { live, version, reconciliation } = await deployer.upload(c.params.name as string, upload, {
           deploy: true,
@@ -233,6 +229,9 @@ export function workerRoutes(deps: RouteDeps): Route[] {
     },
   ];
 
+  const mount: Mount = { op: "workers", path: SCRIPT, named: async (c) => named(c) };
+  const secrets = [...secretRoutes(deps, store, mount), ...latestSecretsRoute(deps)];
+
   const triggers: Route[] = [
     {
       op: "workers.schedules.list",
@@ -350,7 +349,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
     return uploaded(jwt, complete);
   }
 
-  return [...scripts, ...versions, ...secretRoutes(deps), ...triggers, ...assetRoutes, ...serviceRoutes(deps)];
+  return [...scripts, ...versions, ...secrets, ...triggers, ...assetRoutes, ...serviceRoutes(deps)];
 }
 
 const scheduleView = (s: { cron: string; created_on: number; modified_on: number }) => ({

@@ -4,10 +4,8 @@ import type { BindingConfig, RequestContext, Route } from "../../kernel/product.
 import { publicBinding, sealSecret } from "./bindings.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
-import { READ, type RouteDeps, WRITE } from "./route-deps.ts";
-import type { LiveScript } from "./store.ts";
-
-const SCRIPT = "/accounts/:account/workers/scripts/:name";
+import { type Mount, READ, type RouteDeps, WRITE } from "./route-deps.ts";
+import type { ScriptStore } from "./store.ts";
 
 const secretText = z.object({ text: z.string(), type: z.literal("secret_text").default("secret_text") });
 const secretSchema = secretText.extend({ name: z.string().min(1) });
@@ -18,52 +16,57 @@ const latestSchema = z.strictObject({
   annotations: z.object({ "workers/message": z.string().max(1000).optional(), "workers/tag": z.string().max(100).optional() }).default({}),
 });
 
-export function secretRoutes({ kernel, store, deployer }: RouteDeps): Route[] {
-  const named = (c: RequestContext): LiveScript => store.require(c.params.name as string);
+/** Of the account's Workers, or of the user Workers of a namespace. */
+export function secretRoutes(
+  { kernel, deployer }: Pick<RouteDeps, "kernel" | "deployer">,
+  store: ScriptStore,
+  { op, path, named }: Mount,
+): Route[] {
+  const latest = async (c: RequestContext): Promise<Version | undefined> => store.latestVersion((await named(c)).script.id);
+  const edited = async (c: RequestContext, edit: (old: readonly BindingConfig[]) => readonly BindingConfig[]): Promise<Version> =>
+    deployer.editBindings((await named(c)).script.name, edit);
 
   return [
     {
-      op: "workers.secrets.list",
+      op: `${op}.secrets.list`,
       method: "GET",
-      path: `${SCRIPT}/secrets`,
+      path: `${path}/secrets`,
       permission: READ,
       async handle(c) {
-        const latest = await store.latestVersion(named(c).script.id);
-        return (latest?.bindings ?? []).filter((b) => b.type === "secret_text").map(publicBinding);
+        return ((await latest(c))?.bindings ?? []).filter((b) => b.type === "secret_text").map(publicBinding);
       },
     },
     {
-      op: "workers.secrets.put",
+      op: `${op}.secrets.put`,
       method: "PUT",
-      path: `${SCRIPT}/secrets`,
+      path: `${path}/secrets`,
       permission: WRITE,
       async handle(c) {
         const { name, text } = await c.json(secretSchema);
         const sealed = sealSecret(kernel, name, text);
-        await deployer.editBindings(c.params.name as string, (old) => [...withoutSecrets(old, [name]), sealed]);
+        await edited(c, (old) => [...withoutSecrets(old, [name]), sealed]);
         return publicBinding(sealed);
       },
     },
     {
-      op: "workers.secrets.get",
+      op: `${op}.secrets.get`,
       method: "GET",
-      path: `${SCRIPT}/secrets/:key`,
+      path: `${path}/secrets/:key`,
       permission: READ,
       async handle(c) {
-        const latest = await store.latestVersion(named(c).script.id);
-        const found = latest?.bindings.find((b) => b.type === "secret_text" && b.name === c.params.key);
+        const found = (await latest(c))?.bindings.find((b) => b.type === "secret_text" && b.name === c.params.key);
         if (found === undefined) throw workersError("secretNotFound", `Binding '${c.params.key}' does not exist on this Worker.`);
         return publicBinding(found);
       },
     },
     {
-      op: "workers.secrets.delete",
+      op: `${op}.secrets.delete`,
       method: "DELETE",
-      path: `${SCRIPT}/secrets/:key`,
+      path: `${path}/secrets/:key`,
       permission: WRITE,
       async handle(c) {
         const { key } = c.params;
-        await deployer.editBindings(c.params.name as string, (old) => {
+        await edited(c, (old) => {
           if (!old.some((b) => b.type === "secret_text" && b.name === key)) {
             throw workersError("secretNotFound", `Binding '${key}' does not exist on this Worker.`);
           }
@@ -73,20 +76,23 @@ export function secretRoutes({ kernel, store, deployer }: RouteDeps): Route[] {
       },
     },
     {
-      op: "workers.secrets.bulk",
+      op: `${op}.secrets.bulk`,
       method: "PATCH",
-      path: `${SCRIPT}/secrets-bulk`,
+      path: `${path}/secrets-bulk`,
       permission: WRITE,
       async handle(c) {
         const { secrets: change } = await c.json(bulkSchema);
         const sealed = Object.entries(change).flatMap(([name, secret]) => (secret === null ? [] : [sealSecret(kernel, name, secret.text)]));
-        const version = await deployer.editBindings(c.params.name as string, (old) => [
-          ...withoutSecrets(old, Object.keys(change)),
-          ...sealed,
-        ]);
+        const version = await edited(c, (old) => [...withoutSecrets(old, Object.keys(change)), ...sealed]);
         return version.bindings.filter((b) => b.type === "secret_text").map(publicBinding);
       },
     },
+  ];
+}
+
+/** Secrets of the latest version, which is not deployed with it. */
+export function latestSecretsRoute({ kernel, deployer }: RouteDeps): Route[] {
+  return [
     {
       op: "workers.versions.patchLatest",
       method: "PATCH",

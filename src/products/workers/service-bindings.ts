@@ -1,7 +1,9 @@
 /** Service bindings: `{ type: "service", service, entrypoint?, props? }`. The calls themselves: `links.ts`. */
+import { platformError } from "../../kernel/errors.ts";
 import type { BindingCompiler, BindingConfig } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
+import { namespaceOf } from "./owner.ts";
 import { type Entry, entryName, entryOfWorker, exportedEntries } from "./process.ts";
 import type { ScriptStore } from "./store.ts";
 
@@ -19,6 +21,12 @@ export function serviceBinding(store: ScriptStore): BindingCompiler {
     async validate(b, worker) {
       const { service, entrypoint, props, environment } = b;
       if (typeof service !== "string" || service === "") throw workersError("validation", `Binding "${b.name}" must have a \`service\`.`);
+      // Such an entry is a socket of its own in the target's process, which is set up for those that all the account's Workers bind.
+      if (props !== undefined && namespaceOf(worker.scriptName) !== undefined)
+        throw platformError(
+          "notImplemented",
+          "Service bindings of user Workers with `props` are not implemented by this version of Freehold",
+        );
       const target = store.listed(service);
       // A Worker may bind itself: it exists as soon as this upload does.
       if (service !== worker.scriptName) {

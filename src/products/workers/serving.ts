@@ -1,6 +1,7 @@
 /**
  * Which processes serve which Worker. Each version of a script's current deployment is one process of the runtime; a
- * script with Durable Objects has one process at a time, since they share the objects' files.
+ * script with Durable Objects has one process at a time, since they share the objects' files. A user Worker has a process
+ * for each outbound Worker that those who call it name: where its fetch() goes is fixed for the life of a process.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { TelemetryRates } from "../../kernel/capabilities.ts";
@@ -12,12 +13,13 @@ import { workersError } from "./errors.ts";
 import { cpuMsOf } from "./limits.ts";
 import { EXCLUSIVE_DRAIN_MS, type Links } from "./links.ts";
 import type { Version } from "./model.ts";
+import { namespaceOf } from "./owner.ts";
 import { type Entry, EVENTS, entryName, entryOfWorker, type PlanContext, planProcess } from "./process.ts";
 import { entryOf, serviceBindingsOf } from "./service-bindings.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 
 export interface Serving {
-  /** A lease on a process of the script's current deployment. */
+  /** A lease on a process of the script's current deployment, whoever's it is; throws `workers.notFound`. */
   lease(scriptName: string, choice?: Choice): Promise<VersionLease>;
   /** A lease on one version, deployed or not. */
   leaseVersion(live: LiveScript, version: Version): Promise<VersionLease>;
@@ -34,14 +36,19 @@ export interface Serving {
   rerouted(scriptId: string): Promise<void>;
   /** Whether user code of the process can be seen by live tails now. */
   tailed(scriptId: string): boolean;
+  /** Manifests of static assets that processes may read. */
+  manifests(): string[];
+  /** The id of the process that serves a version, of several the one that was defined last. */
+  processOf(versionId: string): string;
 }
 
-/** Of several deployed versions. */
 export interface Choice {
-  /** Always picks the same one. */
+  /** Always picks the same one of several deployed versions. */
   readonly key?: string | undefined;
-  /** Its id, if it is deployed. */
+  /** A version's id, if it is deployed. */
   readonly version?: string | undefined;
+  /** Of a user Worker: the Worker of the account that its fetch() goes to. */
+  readonly outbound?: string | undefined;
 }
 
 export interface VersionLease extends Lease {
@@ -63,15 +70,27 @@ interface Defined {
     readonly streamConsumers: readonly string[];
     readonly zones: readonly string[];
     readonly telemetry: TelemetryRates | undefined;
+    readonly outbound: string | undefined;
+    readonly takesOutbound: boolean;
   };
 }
+
+interface DefineOptions {
+  /** A Worker as it will be after the change that is under way. */
+  readonly upcoming?: LiveScript;
+  readonly outbound?: string | undefined;
+}
+
+/** User Workers whose processes are defined: more than can run at a time. */
+const USER_WORKERS_DEFINED = 2_000;
 
 /** How often what objects used is taken from their processes. */
 const METER_MS = 10_000;
 /** Time that answers get between the reset of objects and the end of their process. */
 const WRAP_UP_MS = 1_000;
 
-export const processId = (version: Pick<Version, "id">): string => `w-${version.id}`;
+export const processId = (version: Pick<Version, "id">, outbound?: string): string =>
+  outbound === undefined ? `w-${version.id}` : `w-${version.id}-${outbound}`;
 
 /** `zonesOf`: names of the zones that a script has routes in, sorted. */
 export function createServing(
@@ -85,6 +104,8 @@ export function createServing(
   const { runtime, log } = kernel;
   const tailedScripts = new Set<string>();
   const defined = new Map<string, Defined>();
+  /** Those of `defined` that are user Workers', the one that was used last at the end. */
+  const userProcesses = new Set<string>();
 
   /** Entries with props that other Workers' current versions bind. */
   function entriesOf(target: string, upcoming?: LiveScript): Entry[] {
@@ -98,8 +119,16 @@ export function createServing(
     return [...found.values()];
   }
 
-  async function define(live: LiveScript, version: Version, upcoming?: LiveScript): Promise<string> {
-    const id = processId(version);
+  /** Whether a binding of another Worker makes the Worker the outbound one of those that it calls. */
+  function takesOutbound(target: string, upcoming?: LiveScript): boolean {
+    const all = upcoming === undefined ? store.all() : [...store.all(), upcoming];
+    return all.some(({ versions }) => versions.some((version) => outboundsOf(version).includes(target)));
+  }
+
+  const outboundsOf = (version: Version): string[] => version.bindings.flatMap((b) => kernel.bindings.get(b.type).outbound?.(b) ?? []);
+
+  async function define(live: LiveScript, version: Version, { upcoming, outbound }: DefineOptions = {}): Promise<string> {
+    const id = processId(version, outbound);
     const { script } = live;
     const entries = entriesOf(script.name, upcoming);
     const split = splitOf(live);
@@ -110,7 +139,18 @@ export function createServing(
     const streamConsumers = script.settings.streaming_tail_consumers.map((consumer) => consumer.service).sort();
     const zones = zonesOf(script.id);
     const telemetry = context.telemetry.plan(script.settings.observability);
-    const settings = { tailed, entries: entries.map(entryName).sort(), exclusive, split, consumers, streamConsumers, zones, telemetry };
+    const settings = {
+      tailed,
+      entries: entries.map(entryName).sort(),
+      exclusive,
+      split,
+      consumers,
+      streamConsumers,
+      zones,
+      telemetry,
+      outbound,
+      takesOutbound: takesOutbound(script.name, upcoming),
+    };
     const known = defined.get(id);
     if (known !== undefined && isDeepStrictEqual(known.settings, settings)) return id;
     const spec: ProcessSpec = {
@@ -120,7 +160,8 @@ export function createServing(
         const reached = (names: readonly string[]) =>
           Promise.all(names.map(async (name) => ({ name, path: await context.link(entryOfWorker(name, {})) })));
         const tailWorkers = { consumers: await reached(consumers), streamConsumers: await reached(streamConsumers) };
-        return planProcess(context, { script, version, entries, split, tailed, zones, telemetry, ...tailWorkers }, socket);
+        const plan = { script, version, entries, split, tailed, zones, telemetry, outbound, takesOutbound: settings.takesOutbound };
+        return planProcess(context, { ...plan, ...tailWorkers }, socket);
       },
       ...(version.syntax !== "none" && { limits: { cpuMs: cpuMsOf(version, kernel.config), aliveSocket: EVENTS } }),
       ...(exclusive.length > 0 && {
@@ -132,66 +173,89 @@ export function createServing(
       }),
       output: (stream, line) => log.info("worker.output", { worker: script.name, stream, line }),
     };
+    // The objects' files are one process's: one with another way out must end.
+    if (exclusive.length > 0) for (const other of processesOf(version)) if (other.id !== id) await forget(other);
     defined.set(id, { id, version, settings });
     runtime.define(spec);
     return id;
   }
 
-  async function leaseOf(live: LiveScript, version: Version): Promise<VersionLease> {
-    const id = processId(version);
-    if (!defined.has(id)) await define(live, version);
+  /** Keeps the definitions of user Workers, which may be any number, to those that were used last. */
+  async function used(id: string): Promise<void> {
+    userProcesses.delete(id);
+    userProcesses.add(id);
+    if (userProcesses.size <= USER_WORKERS_DEFINED) return;
+    const running = new Set(runtime.list().map((info) => info.id));
+    const idle = [...userProcesses].find((other) => !running.has(other));
+    if (idle !== undefined) await forget(defined.get(idle) as Defined);
+  }
+
+  const processesOf = (version: Pick<Version, "id">): Defined[] => [...defined.values()].filter((other) => other.version.id === version.id);
+
+  async function forget({ id }: Defined): Promise<void> {
+    defined.delete(id);
+    userProcesses.delete(id);
+    await runtime.remove(id);
+  }
+
+  async function leaseOf(live: LiveScript, version: Version, outbound?: string): Promise<VersionLease> {
+    const id = processId(version, outbound);
+    if (!defined.has(id)) await define(live, version, { outbound });
+    if (namespaceOf(live.script.name) !== undefined) await used(id);
     const lease = await runtime.lease(id);
     const exclusive = (defined.get(id)?.settings.exclusive ?? []).length > 0;
     return { ...lease, version, exclusive };
   }
 
   async function retire(version: Version): Promise<void> {
-    defined.delete(processId(version));
-    await runtime.remove(processId(version));
+    await Promise.all(processesOf(version).map(forget));
   }
 
   /** Ready before it is needed, so that the switch costs no request anything. */
-  async function prewarm(live: LiveScript, version: Version): Promise<void> {
+  async function prewarm(live: LiveScript, version: Version, outbound?: string): Promise<void> {
     try {
-      (await leaseOf(live, version)).release();
+      (await leaseOf(live, version, outbound)).release();
     } catch (error) {
       // The row is committed: the next request tries again and shows the error.
       log.warn("worker.prewarm_failed", { worker: live.script.name, error });
     }
   }
 
-  /** Targets that a new version binds with props get the socket for it. */
+  /** Targets that a new version binds with props get the socket for it, and those that it sends user Workers' fetch() to. */
   async function defineTargets(upcoming: LiveScript): Promise<void> {
-    const targets = new Set(upcoming.versions.flatMap(serviceBindingsOf).map((b) => b.service as string));
+    const services = upcoming.versions.flatMap(serviceBindingsOf).map((b) => b.service as string);
+    const targets = new Set([...services, ...upcoming.versions.flatMap(outboundsOf)]);
     for (const target of targets) {
       const live = target === upcoming.script.name ? undefined : store.live(target);
-      for (const version of live?.versions ?? []) if (defined.has(processId(version))) await define(live as LiveScript, version, upcoming);
+      for (const version of live?.versions ?? [])
+        if (defined.has(processId(version))) await define(live as LiveScript, version, { upcoming });
     }
   }
 
   const serving: Serving = {
     async lease(scriptName, choice = {}) {
       for (let attempt = 0; ; attempt++) {
-        const live = store.live(scriptName);
+        const live = await store.find(scriptName);
         const version = live && pick(live, choice);
         if (live === undefined || version === undefined) throw workersError("notFound");
         try {
-          return await leaseOf(live, version);
+          return await leaseOf(live, version, choice.outbound);
         } catch (error) {
           // A deploy may have retired the process between the choice and the lease.
-          const moved = store.live(scriptName)?.deployment?.id !== live.deployment?.id;
+          const moved = store.known(scriptName)?.deployment?.id !== live.deployment?.id;
           if (!moved || attempt >= 3 || !(error instanceof PlatformError)) throw error;
         }
       }
     },
-    leaseVersion: leaseOf,
+    leaseVersion: (live, version) => leaseOf(live, version),
     async follow(name) {
-      const before = store.live(name);
+      const before = store.known(name);
       const after = await store.read(name);
       const kept = new Set(after?.versions.map((v) => v.id));
       const gone = (before?.versions ?? []).filter((version) => !kept.has(version.id));
       const running = new Set(runtime.list().map((info) => info.id));
-      const atWork = gone.some((version) => running.has(processId(version)));
+      const atWork = gone.flatMap(processesOf).filter(({ id }) => running.has(id));
+      const ways = new Set(atWork.map(({ settings }) => settings.outbound));
       const misplaced = after && (await durableObjects.misplaced(after.script, splitOf(after)));
       // Its turn comes before that of any process which is defined from here on; those that are retired end before it.
       const arranged = misplaced && runtime.alone(misplaced.groups, misplaced.arrange);
@@ -199,9 +263,11 @@ export function createServing(
       if (after !== undefined) {
         await defineTargets(after);
         for (const version of after.versions) {
-          await define(after, version, after);
-          const exclusive = defined.get(processId(version))?.settings.exclusive ?? [];
-          if (atWork && exclusive.length === 0) await prewarm(after, version);
+          for (const outbound of namespaceOf(name) === undefined ? [undefined] : ways) {
+            const id = await define(after, version, { upcoming: after, outbound });
+            const exclusive = defined.get(id)?.settings.exclusive ?? [];
+            if (atWork.length > 0 && exclusive.length === 0) await prewarm(after, version, outbound);
+          }
         }
       }
       store.remember(name, after);
@@ -234,6 +300,8 @@ export function createServing(
       for (const version of live?.versions ?? []) if (defined.has(processId(version))) await define(live as LiveScript, version);
     },
     tailed: (scriptId) => tailedScripts.has(scriptId),
+    manifests: () => [...defined.values()].flatMap(({ version }) => version.assets?.manifest ?? []),
+    processOf: (versionId) => processesOf({ id: versionId }).at(-1)?.id ?? processId({ id: versionId }),
   };
   return serving;
 }

@@ -1,12 +1,14 @@
 /**
  * Rows of scripts, versions and deployments, and the script table in memory that the gateway reads. The rows are the
  * truth: memory is filled from them at start and follows each commit of this object, which is the tables' only writer.
+ * All Workers of the account are in memory; of user Workers, which may be any number, those that were used last.
  */
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore, MetaTransaction } from "../../kernel/meta/meta.ts";
 import { workersError } from "./errors.ts";
 import type { Deployment, DeploymentContent, Script, ScriptSettings, Version, VersionContent } from "./model.ts";
+import { namespaceOf, userWorkerName } from "./owner.ts";
 
 interface ScriptRow {
   id: string;
@@ -36,15 +38,23 @@ export interface LiveScript {
 }
 
 export interface ScriptStore {
-  /** The live script of a name; memory only. */
+  /** The account's live script of a name; memory only. */
   live(name: string): LiveScript | undefined;
   /** The same, unless it is a script of another product. */
   listed(name: string): LiveScript | undefined;
+  /** Of the account, or a user Worker that is in memory, as one that runs is. */
   liveById(id: string): LiveScript | undefined;
   /** The scripts of the account's users. */
   all(): readonly LiveScript[];
   /** Those of other products, too (`owned.ts`). */
   everyone(): readonly LiveScript[];
+  /** The live script of a name, whoever's it is. */
+  find(name: string): Promise<LiveScript | undefined>;
+  /** The same as far as it is in memory. */
+  known(name: string): LiveScript | undefined;
+  /** The user Workers of a dispatch namespace, by name. */
+  ofNamespace(namespace: string): Promise<LiveScript[]>;
+  countOfNamespace(namespace: string): Promise<number>;
   /** Throws `workers.notFound`, also for a script of another product. */
   require(name: string): LiveScript;
   version(scriptId: string, id: string): Promise<Version | undefined>;
@@ -73,20 +83,53 @@ export interface ScriptStore {
 
 /** Names with a colon are those of other products' Workers. */
 const isOwned = (name: string): boolean => name.includes(":");
+/** User Workers in memory: more than can run at a time. */
+const USER_WORKERS_KEPT = 2_000;
+/** Most user Workers of a namespace that one list has. */
+const LIST_MAX = 100_000;
 
 const defaultSettings: ScriptSettings = { logpush: false, observability: null, tail_consumers: [], streaming_tail_consumers: [], tags: [] };
 
 export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<ScriptStore> {
   const byName = new Map<string, LiveScript>();
+  /** User Workers, the one that was used last at the end. */
+  const users = new Map<string, LiveScript>();
   const byId = new Map<string, LiveScript>();
+  /** Grows with each change of what is live: what was read before one is not remembered after it. */
+  let changes = 0;
 
-  function remember(name: string, live: LiveScript | undefined): void {
-    const before = byName.get(name);
+  function keep(name: string, live: LiveScript | undefined): void {
+    const table = namespaceOf(name) === undefined ? byName : users;
+    const before = table.get(name);
     if (before !== undefined) byId.delete(before.script.id);
-    byName.delete(name);
+    table.delete(name);
     if (live === undefined) return;
-    byName.set(name, live);
+    table.set(name, live);
     byId.set(live.script.id, live);
+    for (const [oldest, { script }] of users) {
+      if (users.size <= USER_WORKERS_KEPT) break;
+      users.delete(oldest);
+      byId.delete(script.id);
+    }
+  }
+
+  async function find(name: string): Promise<LiveScript | undefined> {
+    if (namespaceOf(name) === undefined) return byName.get(name);
+    const known = users.get(name);
+    if (known !== undefined) {
+      users.delete(name);
+      users.set(name, known);
+      return known;
+    }
+    const before = changes;
+    const live = await readNamed(name);
+    if (live !== undefined && before === changes) keep(name, live);
+    return live;
+  }
+
+  async function readNamed(name: string): Promise<LiveScript | undefined> {
+    const row = await meta.get<ScriptRow>("SELECT * FROM workers_scripts WHERE name = ?", name);
+    return row && read(row);
   }
 
   async function currentDeployment(scriptId: string): Promise<Deployment | undefined> {
@@ -104,8 +147,8 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
     return { script: scriptOf(row), deployment, versions };
   }
 
-  for (const row of await meta.all<ScriptRow>("SELECT * FROM workers_scripts ORDER BY name LIMIT 100000")) {
-    remember(row.name, await read(row));
+  for (const row of await meta.all<ScriptRow>("SELECT * FROM workers_scripts WHERE name NOT LIKE '%/%' ORDER BY name LIMIT 100000")) {
+    keep(row.name, await read(row));
   }
 
   async function nextNumber(tx: MetaTransaction, table: "workers_versions" | "workers_deployments", scriptId: string): Promise<number> {
@@ -119,6 +162,19 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
     liveById: (id) => byId.get(id),
     all: () => [...byName.values()].filter(({ script }) => !isOwned(script.name)),
     everyone: () => [...byName.values()],
+    find,
+    known: (name) => byName.get(name) ?? users.get(name),
+    async ofNamespace(namespace) {
+      const sql = "SELECT * FROM workers_scripts WHERE name > ? AND name < ? ORDER BY name LIMIT ?";
+      const found: LiveScript[] = [];
+      for (const row of await meta.all<ScriptRow>(sql, ...namesIn(namespace), LIST_MAX)) found.push(await read(row));
+      return found;
+    },
+    async countOfNamespace(namespace) {
+      const sql = "SELECT COUNT(*) AS n FROM workers_scripts WHERE name > ? AND name < ?";
+      const row = await meta.get<{ n: number }>(sql, ...namesIn(namespace));
+      return row?.n ?? 0;
+    },
     require(name) {
       const live = byName.get(name);
       if (live === undefined || isOwned(name)) throw workersError("notFound");
@@ -240,13 +296,16 @@ export async function openScriptStore(meta: MetaStore, clock: Clock): Promise<Sc
       }
       await tx.run("DELETE FROM workers_scripts WHERE id = ?", scriptId);
     },
-    async read(name) {
-      const row = await meta.get<ScriptRow>("SELECT * FROM workers_scripts WHERE name = ?", name);
-      return row && read(row);
+    read: readNamed,
+    remember(name, live) {
+      changes++;
+      keep(name, live);
     },
-    remember,
   };
 }
+
+/** The names between which those of a dispatch namespace's Workers are. */
+const namesIn = (namespace: string): [string, string] => [userWorkerName(namespace, ""), `${namespace}0`];
 
 function scriptOf(row: ScriptRow): Script {
   return {

@@ -1,7 +1,8 @@
 /**
  * Which Workers have their subrequests counted, and the modules that do it (`subrequests.worker.ts`): those that set
- * `limits.subrequests`, those that can call Workers, since a chain of calls is limited to 32 invocations, and those with a
- * binding whose product limits calls per invocation. All others run exactly as they were uploaded.
+ * `limits.subrequests`, those that can call Workers, since a chain of calls is limited to 32 invocations, those with a
+ * binding whose product limits calls per invocation, user Workers, whose limits come with each call, and outbound Workers,
+ * whose parameters do. All others run exactly as they were uploaded.
  */
 import type { BindingRegistry } from "../../kernel/product.ts";
 import type { Module } from "../../kernel/workerd/config.ts";
@@ -24,21 +25,29 @@ export interface Counting {
 export const contextFlags = ({ compatibilityFlags }: Version): readonly string[] =>
   compatibilityFlags.some((flag) => /^nodejs_(als|compat|compat_v2)$/.test(flag)) ? [] : ["nodejs_als"];
 
+/** What is told of single invocations from outside. */
+export interface Role {
+  readonly isUserWorker: boolean;
+  readonly takesOutbound: boolean;
+}
+
 /** Undefined for a Worker that is not counted. */
-export function countingModules(version: Version, bindings: BindingRegistry): Counting | undefined {
+export function countingModules(version: Version, bindings: BindingRegistry, role: Role): Counting | undefined {
   const own = subrequestsOf(version);
   const limited = version.bindings.flatMap(({ name, type }) => {
     const limit = bindings.get(type).perInvocation;
     return limit === undefined ? [] : [{ name, ...limit }];
   });
-  if (version.syntax !== "modules" || (own === undefined && serviceBindingsOf(version).length === 0 && limited.length === 0))
-    return undefined;
+  const told = role.isUserWorker || role.takesOutbound;
+  const needed = told || own !== undefined || serviceBindingsOf(version).length > 0 || limited.length > 0;
+  if (version.syntax !== "modules" || !needed) return undefined;
   const specifier = JSON.stringify(`./${version.main}`);
   const lines = [
-    `import { entrypoint, handlers, limit, limitCalls } from "./${COUNTING_MODULE}";`,
+    `import { entrypoint, handlers, limit, limitCalls, withoutDefaultCache } from "./${COUNTING_MODULE}";`,
     `import * as user from ${specifier};`,
     `export * from ${specifier};`,
     ...(own === undefined ? [] : [`limit(${own});`]),
+    ...(role.isUserWorker && version.trusted !== true ? ["withoutDefaultCache();"] : []),
     ...limited.map(
       ({ name, method, max, message }) =>
         `limitCalls(${JSON.stringify(name)}, ${JSON.stringify(method)}, ${max}, ${JSON.stringify(message)});`,

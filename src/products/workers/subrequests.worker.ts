@@ -5,9 +5,12 @@
  *
  * The depth travels in the header CF-EW-Via, whose value is the number of invocations that are left, as documented
  * (Workers, Observability, Errors and exceptions, "Loop limit").
+ *
+ * What the platform says of one call of a user Worker comes in headers that user code never sees: its limit of subrequests,
+ * the sealed token that its fetch() bears on the way to the outbound Worker, and there the parameters for `env`.
  */
 
-import { DurableObject, env, WorkerEntrypoint } from "cloudflare:workers";
+import { DurableObject, env, WorkerEntrypoint, withEnv } from "cloudflare:workers";
 // @ts-expect-error The types of Workers do not know Node's modules.
 import { AsyncLocalStorage } from "node:async_hooks";
 
@@ -15,6 +18,11 @@ interface Invocation {
   /** Invocations that the request may still go through. */
   readonly left: number;
   subrequests: number;
+  readonly subrequestsMax: number;
+  /** What its fetch() bears, for the platform to know the call by. */
+  readonly token: string | null;
+  /** What `env` has besides the bindings. */
+  readonly parameters: object | undefined;
   /** Calls of methods that have a limit of their own, by its name. */
   readonly calls: Map<string, number>;
 }
@@ -26,6 +34,10 @@ type Class = new (...args: never[]) => object;
 const INVOCATIONS_MAX = 32;
 const LOOPS_MAX = 16;
 const VIA = "cf-ew-via";
+/** Headers of the platform's own: `user-workers.ts`. */
+const SUBREQUESTS = "x-freehold-subrequests";
+const TOKEN = "x-freehold-call";
+const PARAMETERS = "x-freehold-outbound";
 
 const current: { getStore(): Invocation | undefined; run<T>(invocation: Invocation, work: () => T): T } = new AsyncLocalStorage();
 const roots: ReadonlySet<object> = new Set([WorkerEntrypoint.prototype, DurableObject.prototype, Object.prototype]);
@@ -56,11 +68,50 @@ export function limitCalls(binding: string, method: string, max: number, message
 
 const patchedCalls = new Set<string>();
 
-function run<T>(first: unknown, work: () => T): T {
+/** Makes `caches.default` unusable, as it is for user Workers that their namespace does not trust. */
+export function withoutDefaultCache(): void {
+  Object.defineProperty(caches, "default", {
+    get() {
+      throw new Error("caches.default is disabled for Workers of a dispatch namespace. Use caches.open() instead.");
+    },
+  });
+}
+
+type Work<T> = (args: unknown[], invocation: Invocation | undefined) => T;
+
+function run<T>(args: unknown[], work: Work<T>): T {
   // A method that another one of the same invocation calls.
-  if (current.getStore() !== undefined) return work();
-  const via = first instanceof Request ? first.headers.get(VIA) : null;
-  return current.run({ left: via === null ? INVOCATIONS_MAX - 1 : Number(via), subrequests: 0, calls: new Map() }, work);
+  if (current.getStore() !== undefined) return work(args, undefined);
+  const [first, ...rest] = args;
+  const headers = first instanceof Request ? first.headers : undefined;
+  const via = headers?.get(VIA) ?? null;
+  const max = headers?.get(SUBREQUESTS) ?? null;
+  const token = headers?.get(TOKEN) ?? null;
+  const given = headers?.get(PARAMETERS) ?? null;
+  const invocation: Invocation = {
+    left: via === null ? INVOCATIONS_MAX - 1 : Number(via),
+    subrequests: 0,
+    subrequestsMax: Math.min(subrequestsMax, max === null ? subrequestsMax : Number(max)),
+    token,
+    parameters: given === null ? undefined : JSON.parse(new TextDecoder().decode(Uint8Array.fromBase64(given))),
+    calls: new Map(),
+  };
+  const told = max !== null || token !== null || given !== null;
+  const shown = told ? [without(first as Request), ...rest] : args;
+  return current.run(invocation, () => work(shown, invocation));
+}
+
+/** The request without what the platform says in it. */
+function without(request: Request): Request {
+  const seen = new Request(request);
+  for (const name of [SUBREQUESTS, TOKEN, PARAMETERS]) seen.headers.delete(name);
+  return seen;
+}
+
+/** Runs a handler under an `env` that has the invocation's parameters, too. */
+function withParameters<T>(bindings: unknown, parameters: object, work: (extended: unknown) => T): T {
+  const extended = { ...(bindings as object), ...parameters };
+  return withEnv(extended, () => work(extended)) as T;
 }
 
 /** The method, counted in the invocation that calls it; errors are rejections, as of every asynchronous method. */
@@ -69,7 +120,7 @@ function counted(method: Method, args: (given: unknown[], invocation: Invocation
     const invocation = current.getStore();
     if (invocation === undefined) return method.apply(this, given);
     try {
-      if (++invocation.subrequests > subrequestsMax) {
+      if (++invocation.subrequests > invocation.subrequestsMax) {
         throw new Error(
           "Too many subrequests by single Worker invocation. To configure this limit, refer to https://developers.cloudflare.com/workers/wrangler/configuration/#limits",
         );
@@ -97,7 +148,11 @@ function throughBinding(given: unknown[], { left }: Invocation): unknown[] {
   return via(given, left - 1);
 }
 
-const throughNetwork = (given: unknown[], { left }: Invocation): unknown[] => via(given, Math.min(left, LOOPS_MAX) - 1);
+function throughNetwork(given: unknown[], { left, token }: Invocation): unknown[] {
+  const [request] = via(given, Math.min(left, LOOPS_MAX) - 1) as [Request];
+  if (token !== null) request.headers.set(TOKEN, token);
+  return [request];
+}
 const asGiven = (given: unknown[]): unknown[] => given;
 
 /** Operations of bindings that are subrequests, by the names of workerd's classes. */
@@ -133,7 +188,12 @@ export function handlers(main: unknown): unknown {
   for (const [name, handler] of Object.entries(main as Record<string, unknown>)) {
     if (typeof handler !== "function") continue;
     Object.defineProperty(wrapped, name, {
-      value: (...args: unknown[]) => run(args[0], () => handler.apply(main, args)),
+      value: (...args: unknown[]) =>
+        run(args, ([event, bindings, ...rest], invocation) => {
+          const parameters = invocation?.parameters;
+          if (parameters === undefined) return handler.call(main, event, bindings, ...rest);
+          return withParameters(bindings, parameters, (extended) => handler.call(main, event, extended, ...rest));
+        }),
       enumerable: true,
     });
   }
@@ -153,7 +213,14 @@ export function entrypoint(base: Class): Class {
       Object.defineProperty(prototype, name, {
         ...property,
         value(this: object, ...args: unknown[]) {
-          return run(args[0], () => method.apply(this, args));
+          return run(args, (given, invocation) => {
+            const parameters = invocation?.parameters;
+            if (parameters === undefined) return method.apply(this, given);
+            return withParameters((this as { env: unknown }).env, parameters, (value) => {
+              Object.defineProperty(this, "env", { value });
+              return method.apply(this, given);
+            });
+          });
         },
       });
     }

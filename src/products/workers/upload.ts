@@ -97,10 +97,13 @@ const KINDS: Readonly<Record<string, ModuleKind>> = {
 
 const PART_BINDINGS = new Set(["wasm_module", "text_blob", "data_blob"]);
 
+/** Whether an upload may be of configuration alone: it then has no modules. */
+type CodeRule = "required" | "optional";
+
 /** Throws the documented errors; `body` is the whole request body. */
-export async function readUpload(contentType: string, body: Uint8Array): Promise<Upload> {
+export async function readUpload(contentType: string, body: Uint8Array, code: CodeRule = "required"): Promise<Upload> {
   const type = formType(contentType, body);
-  return type === undefined ? bareScript(body) : readForm(await formOf(type, body));
+  return type === undefined ? bareScript(body) : readForm(await formOf(type, body), undefined, code);
 }
 
 /** The form in bytes whose type has been lost. */
@@ -121,7 +124,11 @@ async function formOf(type: string, body: Uint8Array): Promise<FormData> {
 type Configure = (metadata: Readonly<Record<string, unknown>>) => unknown;
 
 /** `configure` gives the metadata to use for the metadata in the form. */
-export async function readForm(form: FormData, configure: Configure = (metadata) => metadata): Promise<Upload> {
+export async function readForm(
+  form: FormData,
+  configure: Configure = (metadata) => metadata,
+  code: CodeRule = "required",
+): Promise<Upload> {
   const metadata = await metadataOf(form, configure);
   const bindings = metadata.bindings.map(namedBinding);
   const names = new Set<string>();
@@ -138,13 +145,15 @@ export async function readForm(form: FormData, configure: Configure = (metadata)
     const bytes = typeof value === "string" ? Buffer.from(value) : new Uint8Array(await value.arrayBuffer());
     if (partNames.has(name)) parts.set(name, bytes);
     else {
-      const path = fieldPath(name, "files")?.[0] ?? name;
+      const step = fieldPath(name, "files")?.[0];
+      // The SDKs write `files[index.js]`, or `files[]` for a list.
+      const path = step === "" && typeof value !== "string" ? value.name : (step ?? name);
       modules.push({ name: moduleName(path), kind: kindOf(path, typeof value === "string" ? "" : value.type), bytes });
     }
   }
   for (const name of partNames)
     if (!parts.has(name)) throw workersError("validation", `The upload has no part named "${name}" that a binding refers to.`);
-  return { metadata, modules: mainFirst(modules, metadata), parts, bindings, sessionConfig: await text(form.get(SESSION_CONFIG)) };
+  return { metadata, modules: mainFirst(modules, metadata, code), parts, bindings, sessionConfig: await text(form.get(SESSION_CONFIG)) };
 }
 
 /** `PUT` with the script itself as body: service-worker syntax, without bindings. */
@@ -216,9 +225,10 @@ function kindOf(name: string, type: string): ModuleKind {
   throw workersError("validation", `Module "${name}" has the unknown type "${type}".`);
 }
 
-function mainFirst(modules: readonly UploadModule[], metadata: UploadMetadata): readonly UploadModule[] {
+function mainFirst(modules: readonly UploadModule[], metadata: UploadMetadata, code: CodeRule): readonly UploadModule[] {
   const given = metadata.main_module ?? metadata.body_part;
   if (given === undefined) {
+    if (code === "optional" && modules.length === 0) return modules;
     if (metadata.assets !== undefined || metadata.keep_assets) return modules;
     throw workersError("validation", "The metadata names neither `main_module` nor `body_part`.");
   }

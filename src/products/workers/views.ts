@@ -1,6 +1,7 @@
 /** Scripts, versions and deployments as the REST API shows them; times are ISO strings there. */
 import { publicBinding } from "./bindings.ts";
 import type { Deployment, Script, Version } from "./model.ts";
+import { plainName } from "./owner.ts";
 import type { LiveScript } from "./store.ts";
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -13,7 +14,7 @@ const namedHandlers = (version: Version) =>
 export function scriptView({ script, versions }: LiveScript, migrationTag: string | undefined): Record<string, unknown> {
   const version = versions[0];
   return {
-    id: script.name,
+    id: plainName(script.name),
     tag: script.id,
     tags: script.settings.tags,
     etag: version?.etag ?? "",
@@ -37,6 +38,17 @@ export function scriptView({ script, versions }: LiveScript, migrationTag: strin
     placement_mode: (version?.placement as { mode?: string } | undefined)?.mode,
     ...(version?.limits !== undefined && { limits: version.limits }),
     routes: null,
+  };
+}
+
+/** A user Worker by itself. */
+export function userWorkerView(live: LiveScript, namespace: string, migrationTag: string | undefined): Record<string, unknown> {
+  const { script } = live;
+  return {
+    created_on: iso(script.createdOn),
+    modified_on: iso(script.modifiedOn),
+    dispatch_namespace: namespace,
+    script: scriptView(live, migrationTag),
   };
 }
 
