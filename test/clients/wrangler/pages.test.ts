@@ -4,9 +4,11 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { FormData } from "undici";
+import { Agent, FormData, fetch } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
+import { freePort } from "../../harness/port.ts";
 import { temporaryDirectory } from "../../harness/temporary-directory.ts";
+import { openTerminal } from "../../harness/terminal.ts";
 
 const platform = await startPlatform({ after });
 const { account_id: account, domain } = platform.ready;
@@ -427,4 +429,108 @@ test("an upload token is for one project, and a manifest only for what was uploa
     [served.status, served.header("content-type"), served.header("set-cookie"), served.header("x-a")],
     [200, "application/octet-stream", null, "b"],
   );
+});
+
+test("[pages-21] wrangler pages dev runs the project here with every binding, and before another server", async (t) => {
+  const app = await temporaryDirectory("freehold-pages-dev-");
+  const own: Readonly<Record<string, string>> = {
+    "site/index.html": "local home",
+    "site/functions-are-elsewhere.txt": "x",
+    "functions/api.js": `export const onRequest = async ({ env, request }) => {
+      await env.KV.put("k", "kv"); await env.BUCKET.put("o", "r2");
+      const db = await env.DB.prepare("SELECT 'd1' AS name").first("name");
+      const object = await env.COUNTER.get(env.COUNTER.idFromName("x")).fetch(request);
+      return Response.json([await env.KV.get("k"), await (await env.BUCKET.get("o")).text(), db, await object.text(),
+        await (await env.BACKEND.fetch(request)).text(), env.TEXT, env.LOCAL, typeof env.AI, navigator.userAgent]);
+    };`,
+    ".dev.vars": "LOCAL=from .dev.vars",
+    "wrangler.json": JSON.stringify({ name: "dev-site", pages_build_output_dir: "site", compatibility_date: "2026-11-01" }),
+    "backend/index.js": `import { DurableObject } from "cloudflare:workers";
+      export class Counter extends DurableObject { fetch() { return new Response("object"); } }
+      export default { fetch: () => new Response("backend") };`,
+    "backend/wrangler.json": JSON.stringify({
+      name: "dev-backend",
+      main: "index.js",
+      compatibility_date: "2026-11-01",
+      durable_objects: { bindings: [{ name: "COUNTER", class_name: "Counter" }] },
+      migrations: [{ tag: "v1", new_sqlite_classes: ["Counter"] }],
+    }),
+    "server.js": `require("node:http").createServer((request, response) => response.end("proxied " + request.url)).listen(Number(process.argv[2]), "127.0.0.1");`,
+  };
+  for (const [path, content] of Object.entries(own)) {
+    await mkdir(dirname(join(app, path)), { recursive: true });
+    await writeFile(join(app, path), content);
+  }
+  const common = ["wrangler", "pages", "dev", "--ip", "127.0.0.1", "--inspector-port", "0", "--show-interactive-dev-session=false"];
+  const started = async (args: readonly string[], cwd: string) => {
+    const terminal = openTerminal(t, platform, [...common, ...args], { cwd });
+    const [, url] = await terminal.expect(/Ready on (https?:\/\/\S+:\d+)/);
+    return String(url);
+  };
+  const flags = [
+    "--kv",
+    "KV",
+    "--d1",
+    "DB=local-db",
+    "--r2",
+    "BUCKET",
+    "--do",
+    "COUNTER=Counter@dev-backend",
+    "--service",
+    "BACKEND=dev-backend",
+    "--binding",
+    "TEXT=from a flag",
+    "--ai",
+    "AI",
+    "--local-protocol=https",
+    "--compatibility-date=2026-10-01",
+    "--compatibility-flags=nodejs_compat",
+    "--port",
+    String(await freePort()),
+  ];
+  const url = await started([...flags, "-c", "wrangler.json", "-c", "backend/wrangler.json"], app);
+  assert.match(url, /^https:/);
+  const agent = new Agent({ connect: { rejectUnauthorized: false } });
+  t.after(() => agent.close());
+  const ask = async (to: string) => (await fetch(to, { dispatcher: agent })).text();
+  assert.equal(await ask(`${url}/`), "local home");
+  assert.deepEqual(JSON.parse(await ask(`${url}/api`)), [
+    "kv",
+    "r2",
+    "d1",
+    "object",
+    "backend",
+    "from a flag",
+    "from .dev.vars",
+    "object",
+    "Cloudflare-Workers",
+  ]);
+
+  const [ownPort, serverPort] = [await freePort(), await freePort()];
+  const bare = await temporaryDirectory("freehold-pages-proxy-");
+  for (const path of ["functions/api.js", "server.js"]) {
+    await mkdir(dirname(join(bare, path)), { recursive: true });
+    await writeFile(
+      join(bare, path),
+      path === "server.js" ? String(own["server.js"]) : `export const onRequest = () => new Response("a Function");`,
+    );
+  }
+  const proxied = await started(
+    [
+      "--port",
+      String(ownPort),
+      "--proxy",
+      String(serverPort),
+      "--compatibility-date=2026-10-01",
+      "--",
+      "node",
+      "server.js",
+      String(serverPort),
+    ],
+    bare,
+  );
+  // The server is another process, and may be there later than wrangler.
+  const deadline = Date.now() + 30_000;
+  while ((await ask(`${proxied}/some/page`)) !== "proxied /some/page") assert.ok(Date.now() < deadline, "the server is never reached");
+  assert.equal(await ask(`${proxied}/api`), "a Function");
 });
