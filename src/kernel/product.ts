@@ -298,6 +298,8 @@ export interface HostRoute {
    * whether the name is served at all. `target` is path and query, `scheme` "http" or "https".
    */
   resolve?(host: string, target?: string, scheme?: string): Readonly<Record<string, string>> | undefined;
+  /** `resolve` is asked when no other route's knows the name: for what a name leads to when nobody has it. */
+  readonly last?: true;
   handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): void | Promise<void>;
   upgrade?(params: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>;
 }

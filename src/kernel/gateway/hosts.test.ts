@@ -61,3 +61,15 @@ test("names that users connect are resolved late, and never instead of the platf
   connected.delete("files.example.com");
   assert.equal(name("files.example.com"), undefined);
 });
+
+test("a route that is asked last has only the names that no other one knows", () => {
+  const resolve = (...names: string[]) => ({ resolve: (host: string) => (names.includes(host) ? {} : undefined) });
+  const table = hostTable("freehold.localhost", [
+    { ...route("fallback", []), ...resolve("a.example", "b.example"), last: true },
+    { ...route("owner", []), ...resolve("a.example") },
+  ]);
+  assert.deepEqual(
+    ["a.example", "b.example", "c.example"].map((host) => table.match(host)?.route.name),
+    ["owner", "fallback", undefined],
+  );
+});

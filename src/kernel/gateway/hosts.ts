@@ -30,7 +30,9 @@ export function hostTable(domain: string, routes: readonly HostRoute[], reserved
     .flatMap((route) => [...route.patterns.map((p) => `${p}.${domain}`), ...(route.publicHosts ?? [])].map((text) => parse(text, route)))
     .sort((a, b) => b.literals - a.literals);
   const cache = new Map<string, HostMatch | undefined>();
-  const resolvers = routes.filter((route) => route.resolve !== undefined && route.paths === undefined);
+  const resolvers = routes
+    .filter((route) => route.resolve !== undefined && route.paths === undefined)
+    .sort((a, b) => Number(a.last ?? false) - Number(b.last ?? false));
   const pathRoutes = routes.filter((route) => route.paths !== undefined);
   const isOurs = (host: string) => reserved.has(host) || host === domain || host.endsWith(`.${domain}`) || /(^|\.)localhost$/.test(host);
 

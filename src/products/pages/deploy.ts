@@ -11,6 +11,7 @@ import type { KernelSlice } from "../../kernel/product.ts";
 import type { Assets } from "./assets.ts";
 import type { DeploymentConfig } from "./deployment-config.ts";
 import type { DeploymentForm } from "./deployment-form.ts";
+import type { Domains } from "./domains.ts";
 import { pagesError } from "./errors.ts";
 import { createFunctions, OWNER, workerName } from "./functions.ts";
 import type { Deployment, Environment, Project, ProjectSettings } from "./model.ts";
@@ -34,7 +35,15 @@ export interface Deployer {
 /** Deployments that are read at a time when a project is removed. */
 const PAGE = 100;
 
-export function createDeployer(kernel: KernelSlice, store: PagesStore, assets: Assets, sites: Sites, workers: OwnedWorkers): Deployer {
+interface Parts {
+  readonly store: PagesStore;
+  readonly assets: Assets;
+  readonly sites: Sites;
+  readonly domains: Domains;
+  readonly workers: OwnedWorkers;
+}
+
+export function createDeployer(kernel: KernelSlice, { store, assets, sites, domains, workers }: Parts): Deployer {
   const { clock } = kernel;
   /** One change of a project at a time. */
   const exclusively = oneAtATime();
@@ -143,6 +152,7 @@ export function createDeployer(kernel: KernelSlice, store: PagesStore, assets: A
         await store.removeProject(project, async (tx) => {
           discard = await assets.removeAll(tx, project.id);
         });
+        domains.forget(project);
         for (const deployment of deployments) await removeWorker(project, deployment);
         await discard?.();
       }),

@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import type { BindingConfig, KernelSlice } from "../../kernel/product.ts";
+import { newestDate } from "../../kernel/workerd/newest-date.ts";
 
 const PURPOSE = "pages.secret";
 /** Documented size of one variable or secret. */
@@ -71,7 +72,7 @@ export type ConfigChange = z.infer<typeof configChange>;
 
 /** Of a new project without settings. */
 export const defaultConfig = (now: number): DeploymentConfig => ({
-  compatibility_date: new Date(now).toISOString().slice(0, 10),
+  compatibility_date: newestDate(now),
   compatibility_flags: [],
   always_use_latest_compatibility_date: false,
   fail_open: true,

@@ -19,6 +19,11 @@ export const pagesError = defineErrors("pages", {
     message: "Deployment not found. The specified deployment ID does not exist in this project.",
   },
   unauthorized: { status: 401, apiCode: 8000013, message: "Unauthorized" },
+  domainTaken: { status: 409, apiCode: 8000018, message: "The custom domain is already added to a project." },
+  invalidDomain: { status: 400, apiCode: 8000019, message: "The custom domain is no host name that a project can have." },
+  apexDomain: { status: 400, apiCode: 8000020, message: "A custom apex domain needs a zone in this account." },
+  domainNotFound: { status: 404, apiCode: 8000021, message: "The custom domain was not found in this project." },
+  tooManyDomains: { status: 400, apiCode: 8000023, message: "The project has as many custom domains as it may have." },
   tooManyProjects: { status: 400, apiCode: 8000022, message: "The account has as many projects as it may have." },
   liveDeployment: {
     status: 400,

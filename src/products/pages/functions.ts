@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { OwnedWorkers } from "../../kernel/capabilities.ts";
 import type { BindingCompiler, BindingConfig, Claims, KernelSlice } from "../../kernel/product.ts";
+import { newestDate } from "../../kernel/workerd/newest-date.ts";
 import { bindingsOf, configured, type DeploymentConfig, secretsOf } from "./deployment-config.ts";
 import { pagesError } from "./errors.ts";
 
@@ -36,9 +37,7 @@ export async function createFunctions(
     return {
       main_module: metadata.main_module,
       bindings: [...bindings, { type: ASSETS_TYPE, name: "ASSETS" }],
-      compatibility_date: config.always_use_latest_compatibility_date
-        ? new Date(kernel.clock.now()).toISOString().slice(0, 10)
-        : config.compatibility_date,
+      compatibility_date: config.always_use_latest_compatibility_date ? newestDate(kernel.clock.now()) : config.compatibility_date,
       compatibility_flags: config.compatibility_flags,
       ...(config.limits !== undefined && { limits: config.limits }),
       ...(config.placement !== undefined && { placement: config.placement }),

@@ -9,6 +9,7 @@ import type { OwnedWorkers } from "../../kernel/capabilities.ts";
 import { newRayId, notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
 import { type AssetAnswer, type AssetRequest, answerAsset } from "./asset-server.ts";
+import type { Domains } from "./domains.ts";
 import { workerName } from "./functions.ts";
 import type { Project } from "./model.ts";
 import { sendAsset } from "./send-asset.ts";
@@ -28,7 +29,7 @@ export interface PagesFront {
   assets(deploymentId: string, request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
 
-export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites, workers: OwnedWorkers): PagesFront {
+export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites, workers: OwnedWorkers, domains: Domains): PagesFront {
   const { blobs, urls } = kernel;
 
   async function find({ project: name, label }: Params): Promise<Found | undefined> {
@@ -89,6 +90,7 @@ export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites,
       patterns: ["{project}.pages", "{label}.{project}.pages"],
       publicHosts: ["{project}.pages.dev", "{label}.{project}.pages.dev"],
       wholeHost: true,
+      resolve: domains.find,
       handle,
       upgrade,
     },

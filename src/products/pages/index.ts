@@ -6,6 +6,8 @@ import type { Product } from "../../kernel/product.ts";
 import { openAssets } from "./assets.ts";
 import { createDeployer } from "./deploy.ts";
 import { deploymentRoutes } from "./deployment-routes.ts";
+import { domainRoutes } from "./domain-routes.ts";
+import { openDomains } from "./domains.ts";
 import { assetsBinding, internalDoor } from "./functions.ts";
 import { pagesFront } from "./hosts.ts";
 import { migrations } from "./migrations.ts";
@@ -18,7 +20,7 @@ import { openViews } from "./views.ts";
 export const pages = {
   name: "pages",
   status: "beta",
-  needs: ["ownedWorkers"],
+  needs: ["ownedWorkers", "zones"],
   migrations,
   permissions: [
     { id: "8d28297797f24fb8a0c332fe0866ec89", name: "Pages Write", scopes: ["com.cloudflare.api.account"] },
@@ -28,16 +30,18 @@ export const pages = {
     const workers = kernel.get("ownedWorkers");
     const store = await openStore(kernel.meta, kernel.clock);
     const assets = openAssets(kernel);
+    const domains = await openDomains(kernel, store, kernel.get("zones"));
     const sites = openSites(store, assets, kernel.log);
-    const deployer = createDeployer(kernel, store, assets, sites, workers);
+    const deployer = createDeployer(kernel, { store, assets, sites, domains, workers });
     await deployer.sweep();
-    const front = pagesFront(kernel, store, sites, workers);
-    const views = openViews(store, kernel.urls);
+    const front = pagesFront(kernel, store, sites, workers, domains);
+    const views = openViews(store, domains, kernel.urls);
     return {
       routes: [
         ...projectRoutes(kernel, store, deployer, views),
         ...deploymentRoutes(kernel, store, deployer, views, workers),
         ...uploadRoutes(store, assets),
+        ...domainRoutes(store, domains),
       ],
       hosts: [front.host],
       bindings: assetsBinding(kernel),

@@ -43,4 +43,14 @@ export const migrations: readonly Migration[] = [
         PRIMARY KEY (project_id, hash)
       )`,
   },
+  {
+    name: "0002-domains",
+    sql: `
+      CREATE TABLE pages_domains (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        project_id TEXT NOT NULL,
+        created_on INTEGER NOT NULL
+      )`,
+  },
 ];

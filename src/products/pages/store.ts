@@ -120,6 +120,7 @@ export async function openStore(meta: MetaStore, clock: Clock): Promise<PagesSto
     async removeProject(project, alongside) {
       await meta.transaction(async (tx) => {
         await tx.run("DELETE FROM pages_aliases WHERE project_id = ?", project.id);
+        await tx.run("DELETE FROM pages_domains WHERE project_id = ?", project.id);
         await tx.run("DELETE FROM pages_deployments WHERE project_id = ?", project.id);
         await tx.run("DELETE FROM pages_projects WHERE id = ?", project.id);
         await alongside(tx);

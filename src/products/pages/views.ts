@@ -1,6 +1,7 @@
 /** Projects and deployments as the API shows them (`cloudflare` SDK 7.3.0, `pages.projects`). */
 import type { PlatformUrls } from "../../kernel/product.ts";
 import { configView, variablesView } from "./deployment-config.ts";
+import type { Domains } from "./domains.ts";
 import type { Deployment, Project } from "./model.ts";
 import type { PagesStore } from "./store.ts";
 
@@ -14,7 +15,7 @@ export interface Views {
   deployment(project: Project, deployment: Deployment): Promise<Record<string, unknown>>;
 }
 
-export function openViews(store: PagesStore, urls: PlatformUrls): Views {
+export function openViews(store: PagesStore, domains: Domains, urls: PlatformUrls): Views {
   async function deploymentView(project: Project, deployment: Deployment): Promise<Record<string, unknown>> {
     const { id, shortId, environment, branch, commit, createdOn, status } = deployment;
     const aliases = (await store.aliases(id)).map((alias) => urls.host(`${alias}.${project.name}.pages`));
@@ -55,7 +56,7 @@ export function openViews(store: PagesStore, urls: PlatformUrls): Views {
         id: project.id,
         name: project.name,
         subdomain,
-        domains: [subdomain],
+        domains: [subdomain, ...domains.of(project).map(({ name }) => name)],
         created_on: iso(project.createdOn),
         production_branch: project.productionBranch,
         production_script_name: `pages-worker--${project.id}-production`,

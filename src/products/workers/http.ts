@@ -331,9 +331,19 @@ export function workerFront(deps: {
     wholeHost: true,
     resolve(host, target, scheme) {
       const script = routing.find(host, target === undefined ? undefined : pathOf(target), scheme ?? "http");
-      if (script === undefined && !origins.has(host) && !previews.serves(host)) return undefined;
+      if (typeof script !== "string" && !previews.serves(host)) return undefined;
       return { script: script ?? "" };
     },
+    handle,
+    upgrade,
+  };
+  const originHosts: HostRoute = {
+    name: "origins",
+    patterns: [],
+    wholeHost: true,
+    last: true,
+    // Also where a route says that no Worker answers.
+    resolve: (host) => (origins.has(host) || routing.find(host, undefined, "http") === null ? { script: "" } : undefined),
     handle,
     upgrade,
   };
@@ -346,7 +356,7 @@ export function workerFront(deps: {
   };
   const deployed = (live: LiveScript): Deployed => ({ name: live.script.name, live });
   return {
-    hosts: [ownHosts, previewHosts],
+    hosts: [ownHosts, originHosts, previewHosts],
     serve: (live, request, response, options) => serve(deployed(live), request, response, options),
     upgrade: (live, request, socket, head) => carry(deployed(live), request, socket, head),
   };
