@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import http from "node:http";
 import { buffer } from "node:stream/consumers";
+import { crc32 } from "node:zlib";
 import sharp, { type Color } from "sharp";
 import type { TestPlatform } from "../harness/platform.ts";
 
@@ -54,7 +55,7 @@ export async function seen(bytes: Buffer): Promise<Seen> {
   const { format, pages = 1 } = await sharp(bytes).metadata();
   const { data, info } = await sharp(bytes).ensureAlpha().raw().toBuffer({ resolveWithObject: true });
   const pixel = (x: number, y: number): number[] => [...data.subarray((y * info.width + x) * 4, (y * info.width + x) * 4 + 4)];
-  const { channels } = await sharp(bytes).removeAlpha().stats();
+  const channels = (await sharp(bytes).stats()).channels.slice(0, 3);
   const average = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   return {
     size: [info.width, info.height],
@@ -81,4 +82,22 @@ export async function atHost(platform: TestPlatform, host: string, path: string,
   request.end();
   const [response] = (await once(request, "response")) as [http.IncomingMessage];
   return { status: response.statusCode, headers: response.headers, bytes: await buffer(response) };
+}
+
+/** A PNG whose head says that it is so large; nothing that large is in it. */
+export async function saysItIs(width: number, height: number): Promise<Buffer> {
+  const png = await plain(1, 1, "red").png().toBuffer();
+  png.writeUInt32BE(width, 16);
+  png.writeUInt32BE(height, 20);
+  png.writeUInt32BE(crc32(png.subarray(12, 29)), 29);
+  return png;
+}
+
+/** An animated GIF of so many frames, each a single pixel on a screen of that size. */
+export function sparseAnimation(width: number, height: number, frames: number): Buffer {
+  const head = Buffer.from("GIF89a\0\0\0\0\x80\0\0\xff\0\0\0\0\xff", "latin1");
+  head.writeUInt16LE(width, 6);
+  head.writeUInt16LE(height, 8);
+  const frame = Buffer.from("!\xf9\x04\0\x0a\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0", "latin1");
+  return Buffer.concat([head, ...Array.from({ length: frames }, () => frame), Buffer.from(";")]);
 }

@@ -40,7 +40,9 @@ export function typeOf(bytes: Buffer): ImageType | undefined {
 /** A document whose first element is `svg`. */
 function isSvg(bytes: Buffer): boolean {
   const head = bytes.toString("utf8", 0, 64 * 1024).replace(/^\ufeff/, "");
-  return /^\s*(?:<\?xml[^>]*>\s*|<!--[\s\S]*?-->\s*|<!DOCTYPE\s[^[>]*(?:\[[\s\S]*?\]\s*)?>\s*)*<(?:\w+:)?svg[\s/>]/i.test(head);
+  return /^\s*(?:<\?xml[^>]*>\s*|<!--[\s\S]*?-->\s*|<!DOCTYPE\s+(?:\w+:)?svg\b[^[>]*(?:\[[\s\S]*?\]\s*)?>\s*)*<(?:\w+:)?svg[\s/>]/i.test(
+    head,
+  );
 }
 
 /** Throws 9412 for what is no image or damaged at its head, 9413 and 9402 for one that is too large. */

@@ -99,7 +99,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
           mint.node(name, { kind: "fetch", zones: names.join(" ") }, { cfBlobHeader: CF_HEADER, forwardedProtoHeader: PROTO_HEADER }),
       },
     },
-    check: async () => ({ ok: true, detail: `${await hosted.count()} images` }),
+    check: async () => ({ ok: true, detail: `${await hosted.count()} images, ${await usage.count()} unique transformations this month` }),
     stop: () => sources.close(),
   };
 }

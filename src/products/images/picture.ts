@@ -84,6 +84,9 @@ async function step(picture: Picture, change: (pipeline: Sharp) => Sharp): Promi
   return { ...picture, content: { pixels }, width: size.width, height: size.height };
 }
 
+/** With four channels, which a file need not have. */
+const raw = async (picture: Picture): Promise<Picture> => ("file" in picture.content ? step(picture, (p) => p) : picture);
+
 /** Trimmed first, then flipped, turned, resized; then the tones, the background, and the border around it all. */
 export async function transformed(picture: Picture, options: Transform): Promise<Picture> {
   const { trim, flip, rotate, background, border } = options;
@@ -93,7 +96,7 @@ export async function transformed(picture: Picture, options: Transform): Promise
   if (rotate) current = await step(current, (p) => p.rotate(rotate));
   const frame = frameOf(current, options);
   if (frame !== undefined) current = await framed(current, frame, options);
-  if (hasTones(options)) current = await step(current, (p) => toned(p, options));
+  if (hasTones(options)) current = await step(await raw(current), (p) => toned(p, options));
   if (background !== undefined) current = await onColour(current, background);
   if (border !== undefined) {
     const { color = "white", width = 0, top = width, right = width, bottom = width, left = width } = border;
@@ -197,23 +200,21 @@ const blends: Readonly<Record<NonNullable<Draw["composite"]>, Blend>> = {
 /** The overlay's first frame on the canvas: tiled or once, in the middle unless an edge is named; what lies outside is cut off. */
 export async function overlaid(canvas: Picture, overlay: Picture, options: Draw): Promise<Picture> {
   const { opacity = 1, repeat = false, composite = "over" } = options;
-  const { data: tile, info: size } = await pixelsOf(
-    opacity === 1 ? open(overlay) : open(overlay).ensureAlpha().linear([1, 1, 1, opacity], [0, 0, 0, 0]),
-    "file" in overlay.content,
-  );
+  const seen = opacity === 1 ? await raw(overlay) : await step(await raw(overlay), (p) => p.linear([1, 1, 1, opacity], [0, 0, 0, 0]));
+  const { pixels: tile } = seen.content as { pixels: Buffer };
+  const size = { width: seen.width, height: seen.height };
   const { left, top } = positionOf(canvas, size, options);
   const layer = Buffer.alloc(canvas.width * canvas.height * RAW);
   for (const y of starts(top, size.height, canvas.height, repeat === true || repeat === "y"))
     for (const x of starts(left, size.width, canvas.width, repeat === true || repeat === "x"))
       stamp(layer, canvas, { ...size, tile }, x, y);
-  const raw = { width: canvas.width, height: canvas.height, channels: RAW } as const;
-  return step(canvas, (p) => p.composite([{ input: layer, raw, blend: blends[composite] }]));
+  const shape = { width: canvas.width, height: canvas.height, channels: RAW } as const;
+  return step(canvas, (p) => p.composite([{ input: layer, raw: shape, blend: blends[composite] }]));
 }
 
 /** Whether nothing is seen through any of its pixels. A file without an alpha channel need not be asked. */
 export async function isOpaque(picture: Picture): Promise<boolean> {
-  const { content } = "file" in picture.content ? await step(picture, (p) => p) : picture;
-  const { pixels } = content as { pixels: Buffer };
+  const { pixels } = (await raw(picture)).content as { pixels: Buffer };
   for (let at = RAW - 1; at < pixels.length; at += RAW) if (pixels[at] !== 255) return false;
   return true;
 }

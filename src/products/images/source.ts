@@ -85,6 +85,8 @@ export function openSources(kernel: KernelSlice, zones: Zones, cache: ContentSto
       const answer = await follow(url, { ...headers, ...credentials });
       if (answer.statusCode !== 200) {
         await answer.body.dump();
+        // A Worker on the way has asked us for the image that we ask it for.
+        if (answer.headers["cf-resized"] === "err=9403") throw new ImageError(9403, "a request loop: the image is transformed already");
         throw refused(answer.statusCode);
       }
       const header = (name: string): string | undefined => {

@@ -18,38 +18,45 @@ const KNOWN_MAX = 50_000;
 
 export function openUsage({ meta, clock, config }: KernelSlice): Usage {
   const max = config["images.transformations_per_month"];
-  let month = "";
   const known = new Set<string>();
+  let month = "";
+  let total = 0;
+  let begun: Promise<void> = Promise.resolve();
 
+  /** The present month, counted. */
   async function current(): Promise<string> {
     const now = new Date(clock.now()).toISOString().slice(0, 7);
-    if (now === month) return now;
-    known.clear();
-    month = now;
-    // Of earlier months nothing is asked any more.
-    await meta.run("DELETE FROM images_transformations WHERE month < ?", now);
+    if (now !== month) {
+      known.clear();
+      month = now;
+      begun = begin(now);
+    }
+    await begun;
     return now;
   }
 
-  async function count(): Promise<number> {
-    const now = await current();
-    return (await meta.get<{ n: number }>("SELECT COUNT(*) AS n FROM images_transformations WHERE month = ?", now))?.n ?? 0;
+  async function begin(now: string): Promise<void> {
+    // Of earlier months nothing is asked any more.
+    await meta.run("DELETE FROM images_transformations WHERE month < ?", now);
+    total = (await meta.get<{ n: number }>("SELECT COUNT(*) AS n FROM images_transformations WHERE month = ?", now))?.n ?? 0;
   }
 
   return {
-    count,
+    async count() {
+      await current();
+      return total;
+    },
     async note(identity) {
       const now = await current();
       const hash = createHash("sha256").update(identity).digest("base64url");
       if (known.has(hash)) return true;
+      // One at a time: two that come together do not both take the last place.
       const room = await meta.transaction(async (tx) => {
-        const seen = await tx.get("SELECT 1 AS one FROM images_transformations WHERE month = ? AND hash = ?", now, hash);
-        if (seen !== undefined) return true;
-        if (max > 0) {
-          const row = await tx.get<{ n: number }>("SELECT COUNT(*) AS n FROM images_transformations WHERE month = ?", now);
-          if ((row?.n ?? 0) >= max) return false;
-        }
+        if ((await tx.get("SELECT 1 AS one FROM images_transformations WHERE month = ? AND hash = ?", now, hash)) !== undefined)
+          return true;
+        if (max > 0 && total >= max) return false;
         await tx.run("INSERT INTO images_transformations (month, hash) VALUES (?, ?)", now, hash);
+        total++;
         return true;
       });
       if (!room) return false;

@@ -11,7 +11,7 @@ import { NotFoundError, toFile } from "cloudflare";
 import sharp from "sharp";
 import { FormData, type Response } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
-import { animation, atHost, BLUE, halves, plain, RED, seen, WHITE } from "../pictures.ts";
+import { animation, atHost, BLUE, halves, plain, RED, saysItIs, seen, sparseAnimation, WHITE } from "../pictures.ts";
 
 const platform = await startPlatform({ after }, { config: { "runtime.outbound_allow": ["public", "private", "local"] } });
 const { account_id, api, api_token } = platform.ready;
@@ -137,26 +137,13 @@ test("[images-02, images-03] an image comes from a URL, with a custom path; an e
 });
 
 test("[images-04] what is too large, too long, or no image is refused", async () => {
-  const long = await plain(12_001, 1, "red").png().toBuffer();
-  const wide = await sharp({ create: { width: 11_000, height: 9_500, channels: 3, background: "red" } })
-    .png()
-    .toBuffer();
   for (const [what, bytes, code] of [
     ["11 MB", Buffer.concat([picture, Buffer.alloc(11 * 1024 * 1024)]), 5413],
-    ["12,001 pixels", long, 5400],
-    ["104 megapixels", wide, 5400],
+    ["12,001 pixels", await saysItIs(12_001, 1), 5400],
+    ["104 megapixels", await saysItIs(11_000, 9_500), 5400],
     ["text", Buffer.from("no image"), 5455],
     ["HTML", Buffer.from("<html><svg></svg></html>"), 5455],
-    [
-      "an animation of 50.2 megapixels",
-      await animation(
-        "gif",
-        1000,
-        1225,
-        Array.from({ length: 41 }, (_, i) => (i % 2 === 0 ? "red" : "blue")),
-      ),
-      5400,
-    ],
+    ["an animation of 50.2 megapixels", sparseAnimation(1000, 1255, 40), 5400],
   ] as const)
     assert.equal((await upload({ file: new Blob([bytes]) })).body.errors[0]?.code, code, what);
   const metadata = { note: "x".repeat(1024) };
@@ -350,4 +337,43 @@ test("[images-14, images-15, images-16] each client gets its format, for as long
   assert.equal((await see(`${delivery.replace(hash, "/Vi7wi5KSItxGFsWRG2Us6Q")}/${id}/public`)).status, 404);
   const etag = (await see(`${delivery}/${id}/public`)).headers.get("etag") as string;
   assert.equal((await see(`${delivery}/${id}/public`, { "if-none-match": etag })).status, 304);
+});
+
+test("[images-18] a batch token stands for the API token on the batch host, 200 times a second", async () => {
+  const batch = platform.host("imagedelivery_batch");
+  const issue = async (): Promise<string> => {
+    const { result } = (await platform.rest("GET", `/accounts/${account_id}/images/v1/batch_token`)).body;
+    assert.ok(Date.parse(result.expiresAt) > Date.now());
+    return result.token;
+  };
+  const token = await issue();
+  const headers = { authorization: `Bearer ${token}` };
+  const uploaded = await post(`${batch}/v1`, { file: new Blob([picture]), id: "by/batch" }, headers);
+  assert.deepEqual([uploaded.status, uploaded.body.result.id], [200, "by/batch"]);
+  const ask = async (method: string, path: string, body?: unknown) => {
+    const json = body === undefined ? {} : { body: JSON.stringify(body), headers: { ...headers, "content-type": "application/json" } };
+    const response = await platform.fetch(`${batch}${path}`, { method, headers, ...json });
+    return {
+      status: response.status,
+      body: (await response.json()) as { result: { id?: string; images?: { id: string }[]; uploadURL?: string } },
+    };
+  };
+  assert.equal((await ask("GET", "/v1/by%2Fbatch")).body.result.id, "by/batch");
+  assert.equal((await ask("PATCH", "/v1/by%2Fbatch", { metadata: { a: 1 } })).status, 200);
+  assert.ok((await ask("GET", "/v2?per_page=1000")).body.result.images?.some(({ id }) => id === "by/batch"));
+  assert.match((await ask("POST", "/v2/direct_upload", {})).body.result.uploadURL ?? "", /^http/);
+  assert.equal((await ask("DELETE", "/v1/by%2Fbatch")).status, 200);
+  // As many at once as it takes until one second has more than 200 of them; another token has its own seconds.
+  const other = { authorization: `Bearer ${await issue()}` };
+  let limited = 0;
+  let admitted = 0;
+  while (limited === 0) {
+    const statuses = await Promise.all(Array.from({ length: 400 }, async () => (await ask("GET", "/v1/none")).status));
+    limited += statuses.filter((status) => status === 429).length;
+    admitted = Math.max(admitted, statuses.filter((status) => status !== 429).length);
+  }
+  assert.ok(admitted >= 200, String(admitted));
+  const response = await platform.fetch(`${batch}/v1/none`, { headers: other });
+  assert.equal(response.status, 404);
+  await response.body?.cancel();
 });
