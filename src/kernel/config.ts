@@ -287,6 +287,13 @@ export const configKeys = {
     },
   ),
   "workers_ai.request_max_bytes": key(100 * 1024 * 1024, "Largest request to a model", positive),
+  "workers_ai.batch_items_at_once": key(4, "Requests of batches that are run at a time", positive),
+  "workers_ai.batches_waiting_max": key(1_000, "Batches that wait for their turn before more are refused with 429", positive),
+  "workers_ai.batch_retention_days": key(7, "Answers of batches are deleted after this long", positive),
+  "workers_ai.conversions_at_once": key(2, "Documents that become Markdown at a time, each in a thread; others wait", positive),
+  "workers_ai.conversion_timeout_ms": key(30_000, "The conversion of one document is ended after this long", positive),
+  "workers_ai.conversion_memory_mb": key(512, "Heap of one conversion", positive),
+  "workers_ai.document_max_bytes": key(100 * 1024 * 1024, "Largest document, also when it is unpacked", positive),
   "workflows.running_max": key(10_000, "Instances of workflows that run at a time", positive),
   "workflows.queued_max": key(1_000_000, "Instances of one workflow that wait for their turn before more are refused with 429", positive),
   "workflows.create_per_s_max": key(

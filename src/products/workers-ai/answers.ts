@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import type { ModelAnswer, ModelRequest } from "../../kernel/capabilities.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { Log } from "../../kernel/log.ts";
+import { BATCH_MAX_BYTES, type Batches } from "./batches.ts";
 import { stableId } from "./catalogue.ts";
 import { aiError } from "./errors.ts";
 import { type ModelRuns, type OpenAiDoor, openAiDoors } from "./run.ts";
@@ -16,18 +17,26 @@ export interface Answers {
   answer(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer>;
 }
 
-/** What `run` does with inputs: at once, or later for those that are queued. */
-export type RunInputs = (model: string, inputs: unknown, queued: boolean, signal: AbortSignal) => Promise<Output>;
+export function openAnswers(runs: ModelRuns, batches: Pick<Batches, "queue" | "poll">, log: Log): Answers {
+  /** A batch is asked for by the id that it has got, or made when the caller wants to wait. */
+  async function runInputs(name: string, request: ModelRequest, signal: AbortSignal): Promise<Output> {
+    const { query, contentType, body } = request;
+    const queued = query.get("queueRequest") === "true";
+    if (queued && body.byteLength > BATCH_MAX_BYTES) throw aiError("tooLarge");
+    const inputs = inputsOf(runs, name, contentType, body, query) as Record<string, unknown> | null;
+    if (typeof inputs?.request_id === "string") return { json: await batches.poll(name, inputs.request_id) };
+    if (queued) return { json: await batches.queue(name, inputs) };
+    return runs.run(name, inputs, signal);
+  }
 
-export function openAnswers(runs: ModelRuns, runInputs: RunInputs, log: Log): Answers {
-  async function outputOf({ path, query, contentType, body }: ModelRequest, signal: AbortSignal): Promise<Output> {
+  async function outputOf(request: ModelRequest, signal: AbortSignal): Promise<Output> {
+    const { path, body } = request;
     const door = /^v1\/(.+)$/.exec(path)?.[1];
     if (door !== undefined) {
       if (!Object.hasOwn(openAiDoors, door)) throw aiError("notFound", `There is no endpoint v1/${door.slice(0, 100)}`);
       return runs.openAi(door as OpenAiDoor, jsonOf(body), signal);
     }
-    const name = path.replace(/^run\//, "");
-    return runInputs(name, inputsOf(runs, name, contentType, body, query), query.get("queueRequest") === "true", signal);
+    return runInputs(path.replace(/^run\//, ""), request, signal);
   }
 
   return {

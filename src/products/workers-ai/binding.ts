@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
+import { z } from "zod";
 import { readBody } from "../../kernel/api/body.ts";
 import { numberedPage } from "../../kernel/api/envelope.ts";
 import type { ModelAnswer } from "../../kernel/capabilities.ts";
@@ -12,6 +13,9 @@ import type { BindingCompiler, CapabilityMint } from "../../kernel/product.ts";
 import { type Answers, failureBody, jsonOf } from "./answers.ts";
 import { type Catalogue, modelView, searchModels } from "./catalogue.ts";
 import { aiError } from "./errors.ts";
+import { supported } from "./markdown/formats.ts";
+import { conversionOptions, type Markdown } from "./markdown/markdown.ts";
+import { checked } from "./task.ts";
 
 export function aiBinding(mint: CapabilityMint): BindingCompiler {
   return {
@@ -31,6 +35,7 @@ export type PathServer = (request: IncomingMessage, response: ServerResponse) =>
 export interface AiDoor {
   readonly answers: Answers;
   readonly catalogue: Catalogue;
+  readonly markdown: Markdown;
   /** By the first part of the path: "ai-gateway". */
   readonly others: ReadonlyMap<string, PathServer>;
   readonly requestMaxBytes: number;
@@ -52,6 +57,8 @@ export async function serveAi(door: AiDoor, request: IncomingMessage, response: 
       const { result } = numberedPage(searchModels(door.catalogue.all(), url.searchParams).map(modelView), url.searchParams, 1000, 1000);
       return json(response, 200, { success: true, result, errors: [], messages: [] });
     }
+    if (url.pathname === "/to-everything/markdown/supported") return json(response, 200, { success: true, result: supported });
+    if (url.pathname === "/to-everything/markdown/transformer") return await toMarkdown(door, request, response);
     throw aiError("notImplemented", `${url.pathname} of the binding is not implemented by this version of Freehold`);
   } catch (error) {
     if (!(error instanceof PlatformError) || response.headersSent) throw error;
@@ -67,6 +74,21 @@ async function run(door: AiDoor, url: URL, request: IncomingMessage, response: S
   const gone = new AbortController();
   response.once("close", () => gone.abort());
   await send(await door.answers.answer({ path: `run/${model}`, query, contentType, body, bare: true }, gone.signal), response);
+}
+
+const conversion = z.object({
+  files: z.array(z.object({ name: z.string(), mimeType: z.string(), data: z.string() })),
+  options: z.looseObject({ conversionOptions: conversionOptions.optional() }).optional(),
+});
+
+async function toMarkdown(door: AiDoor, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  // A third is added by the base64 that the class writes.
+  const read = await readBody(request, { maxBytes: 2 * door.requestMaxBytes, idleTimeoutMs: door.idleTimeoutMs });
+  const { files, options } = checked(conversion, jsonOf(read));
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  const given = files.map(({ data, ...file }) => ({ ...file, bytes: Buffer.from(data, "base64") }));
+  json(response, 200, { success: true, result: await door.markdown.convert(given, options?.conversionOptions ?? {}, gone.signal) });
 }
 
 /** A call of `env.AI.run`, with its options where REST has them: in the query. */

@@ -1,9 +1,12 @@
 /** Workers AI by the OpenAI SDK, by curl's plain requests, and as a provider behind AI Gateway. */
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import OpenAI from "openai";
 import { startModelServer } from "../../harness/model-server.ts";
 import { startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const models = await startModelServer({ after });
 const platform = await startPlatform({ after }, { config: { "workers_ai.models": [`@cf/*=${models.url}`] } });
@@ -158,4 +161,36 @@ test("models need a permission of Workers AI, and a client that goes away ends w
     assert.equal((await platform.rest("POST", path, { model: LLAMA, prompt: "x", messages }, other.value)).status, 403);
   const reader = await platform.token(["Workers AI Read"]);
   assert.equal((await platform.rest("POST", `${ai}/run/${LLAMA}`, { prompt: "x" }, reader.value)).status, 200);
+});
+
+test("[workers-ai-21] files of a form become Markdown by REST and by the SDK, and what is supported is listed", async () => {
+  const dir = await temporaryDirectory("freehold-markdown-");
+  await writeFile(join(dir, "page.html"), "<h1>Title</h1><p class=x>text</p><p>more</p>");
+  await writeFile(join(dir, "rows.csv"), "a,b\n1,2\n");
+  await writeFile(join(dir, "bad.pdf"), "none");
+  const url = `${platform.ready.api}${ai}/tomarkdown`;
+  const form = [
+    ...["page.html", "rows.csv", "bad.pdf"].flatMap((name) => ["-F", `files=@${name}`]),
+    "-F",
+    'conversionOptions={ "html": { "cssSelector": ".x" } }',
+  ];
+  const { stdout } = await platform.exec("curl", ["-s", url, "-H", `authorization: Bearer ${platform.ready.api_token}`, ...form], {
+    cwd: dir,
+  });
+  const { result, success } = JSON.parse(stdout) as { success: boolean; result: Record<string, unknown>[] };
+  assert.equal(success, true);
+  assert.deepEqual(
+    result.map(({ name, mimeType, format, data }) => [name, mimeType, format, data]),
+    [
+      ["page.html", "text/html", "markdown", "text"],
+      ["rows.csv", "text/csv", "markdown", "| a | b |\n| --- | --- |\n| 1 | 2 |"],
+      ["bad.pdf", "application/pdf", "error", undefined],
+    ],
+  );
+  const sdk = platform.sdk();
+  const converted = await sdk.ai.toMarkdown.transform({ account_id: account, file: { files: [new File(["x,y\n3,4\n"], "t.csv")] } });
+  assert.equal(converted.result[0]?.data, "| x | y |\n| --- | --- |\n| 3 | 4 |");
+  const formats = (await sdk.ai.toMarkdown.supported({ account_id: account })).result.map(({ extension }) => extension);
+  for (const extension of [".html", ".pdf", ".docx", ".odt", ".xlsx", ".csv", ".xml", ".png"])
+    assert.ok(formats.includes(extension), extension);
 });

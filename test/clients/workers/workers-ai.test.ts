@@ -1,9 +1,13 @@
 /** `env.AI` in a Worker that wrangler deploys: models, streams, tools, JSON, vectors, gateways; and wrangler's own commands. */
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { after, test } from "node:test";
+import { zipSync } from "fflate";
+import { FormData } from "undici";
 import { startModelServer } from "../../harness/model-server.ts";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
+import { aiWorker, DOCUMENTS } from "../ai-worker.ts";
 
 const models = await startModelServer({ after });
 const key = encodeURIComponent("sk:of/operator");
@@ -12,6 +16,7 @@ const platform = await startPlatform(
   { after },
   {
     config: {
+      "workers_ai.document_max_bytes": 2_000_000,
       "workers_ai.models": [
         `@cf/meta/llama-3.1-8b-instruct=${own}#llama3.1:8b`,
         `@cf/meta/llama-3.2-1b-instruct=${models.url}#hangs`,
@@ -28,104 +33,17 @@ const platform = await startPlatform(
 );
 const account = platform.ready.account_id;
 
-const source = `
-const thrown = async (work) => { try { await work(); return null; } catch (e) { return e.name + ": " + e.message; } };
-const text = async (stream) => new Response(stream).text();
-const LLAMA = "@cf/meta/llama-3.1-8b-instruct";
-const weather = { name: "getWeather", description: "Weather of a city", parameters: { type: "object", properties: { city: { type: "string" }, days: { type: "number" } }, required: ["city"] } };
-const routes = {
-  async text({ AI }) {
-    const prompt = await AI.run(LLAMA, { prompt: "hello" });
-    const messages = await AI.run(LLAMA, { messages: [{ role: "system", content: "be kind" }, { role: "user", content: "hi there" }], temperature: 0.5, seed: 4 });
-    const parts = await AI.run(LLAMA, { messages: [{ role: "user", content: [{ type: "text", text: "in parts" }] }] });
-    const raw = await AI.run(LLAMA, { prompt: "as it is", raw: true });
-    const long = await AI.run(LLAMA, { prompt: "tell me at length" });
-    const longer = await AI.run(LLAMA, { prompt: "tell me at length", max_tokens: 300 });
-    return { prompt, messages, parts: parts.response, raw: raw.response, long: long.response.split(" ").length, longer: longer.response.split(" ").length, id: typeof AI.lastRequestId, own: (await AI.run("@own/assistant", { prompt: "mine" })).response };
-  },
-  async stream({ AI }) {
-    const stream = await AI.run(LLAMA, { prompt: "one two three", stream: true });
-    const kind = stream instanceof ReadableStream;
-    return { kind, text: await text(stream) };
-  },
-  async tools({ AI }) {
-    const HERMES = "@hf/nousresearch/hermes-2-pro-mistral-7b";
-    const messages = [{ role: "user", content: "what is the weather in london?" }];
-    const legacy = await AI.run(HERMES, { messages, tools: [weather] });
-    const standard = await AI.run(HERMES, { messages, tools: [{ type: "function", function: weather }] });
-    const [call] = standard.tool_calls;
-    const conversation = [...messages,
-      { role: "assistant", content: null, tool_calls: [{ id: call.id, type: "function", function: { name: call.name, arguments: JSON.stringify(call.arguments) } }] },
-      { role: "tool", tool_call_id: call.id, name: "getWeather", content: "it rains" }];
-    const end = await AI.run(HERMES, { messages: conversation, tools: [weather] });
-    const streamed = await text(await AI.run(HERMES, { messages, tools: [weather], stream: true }));
-    return { legacy: legacy.tool_calls, standard: standard.tool_calls, end, streamed };
-  },
-  async json({ AI }) {
-    const json_schema = { type: "object", properties: { name: { type: "string" }, age: { type: "number" } }, required: ["name", "age"] };
-    const format = { type: "json_schema", json_schema };
-    const messages = [{ role: "user", content: "who?" }];
-    return {
-      schema: (await AI.run(LLAMA, { messages, response_format: format })).response,
-      unmet: await thrown(() => AI.run(LLAMA, { messages: [{ role: "user", content: "no JSON please" }], response_format: format })),
-      other: await thrown(() => AI.run(LLAMA, { messages, response_format: { type: "json_schema", json_schema: { ...json_schema, properties: { ...json_schema.properties, name: { type: "string", enum: ["nobody"] } } } } })),
-      streamed: await thrown(() => AI.run(LLAMA, { messages, response_format: format, stream: true })),
-    };
-  },
-  async vectors({ AI }) {
-    const shapes = {};
-    for (const size of ["small", "base", "large"]) shapes[size] = (await AI.run("@cf/baai/bge-" + size + "-en-v1.5", { text: ["a red apple", "an apple", "war and peace"] })).shape;
-    const one = await AI.run("@cf/baai/bge-base-en-v1.5", { text: "alone" });
-    const contexts = [{ text: "a llama in the hills" }, { text: "the story of an orange cloud" }, { text: "a cloud" }];
-    const scores = await AI.run("@cf/baai/bge-m3", { query: "story of a cloud", contexts });
-    const plain = await AI.run("@cf/baai/bge-m3", { text: ["x y"] });
-    const ranks = await AI.run("@cf/baai/bge-reranker-base", { query: "orange cloud", contexts, top_k: 2 });
-    return { shapes, one: one.shape, scores: scores.response, plain: plain.shape, ranks: ranks.response };
-  },
-  async errors({ AI }) {
-    return {
-      unknown: await thrown(() => AI.run("@cf/nobody/nothing", { prompt: "x" })),
-      none: await thrown(() => AI.run("@cf/google/gemma-3-12b-it", { prompt: "x" })),
-      empty: await thrown(() => AI.run(LLAMA, {})),
-      wrong: await thrown(() => AI.run(LLAMA, { messages: "hello" })),
-      fails: await thrown(() => AI.run("@cf/meta/llama-3.2-3b-instruct", { prompt: "x" })),
-      nobody: await thrown(() => AI.run("@cf/meta/m2m100-1.2b", { text: "x", target_lang: "fr" })),
-      window: await thrown(() => AI.run("@cf/meta/llama-3.3-70b-instruct-fp8-fast", { prompt: "word ".repeat(20000), max_tokens: 512 })),
-      adapter: await thrown(() => AI.run(LLAMA, { prompt: "x", lora: "mine" })),
-      tags: await thrown(() => AI.run(LLAMA, { prompt: "x" }, { tags: ["a", "b c"] })),
-      socket: (await AI.run(LLAMA, { prompt: "x" }, { websocket: true })).status,
-    };
-  },
-  async raw({ AI }) {
-    const response = await AI.run(LLAMA, { prompt: "raw" }, { returnRawResponse: true, tags: ["team:a", "team:a", "v1.0/x@y"] });
-    const abort = new AbortController();
-    const stream = await AI.run("@cf/meta/llama-3.2-1b-instruct", { prompt: "one two", stream: true }, { signal: abort.signal });
-    const reader = stream.getReader();
-    const first = new TextDecoder().decode((await reader.read()).value);
-    abort.abort();
-    const ended = await thrown(async () => { while (!(await reader.read()).done); });
-    return { is: response instanceof Response, status: response.status, type: response.headers.get("content-type"), body: await response.json(), first, ended: ended !== null };
-  },
-  async gateway({ AI }) {
-    const options = { gateway: { id: "mine", metadata: { team: "a" }, eventId: "e-1", cacheTtl: 60 } };
-    const first = await AI.run(LLAMA, { prompt: "through a gateway" }, options);
-    const logId = AI.aiGatewayLogId;
-    const again = await AI.run(LLAMA, { prompt: "through a gateway" }, options);
-    const log = await AI.gateway("mine").getLog(logId);
-    const stream = await text(await AI.run(LLAMA, { prompt: "a stream", stream: true }, { gateway: { id: "mine" } }));
-    const universal = await AI.gateway("mine").run([{ provider: "workers-ai", endpoint: LLAMA, headers: {}, query: { prompt: "universal" } }]);
-    return { first, same: JSON.stringify(first) === JSON.stringify(again), log: [log.provider, log.model, log.success, log.tokens_in, log.metadata], stream: stream.includes("[DONE]"),
-      universal: (await universal.json()).result.response, nowhere: await thrown(() => AI.run(LLAMA, { prompt: "x" }, { gateway: { id: "nowhere" } })),
-      unknown: await thrown(() => AI.run("@cf/nobody/nothing", { prompt: "x" }, { gateway: { id: "mine" } })) };
-  },
-  async catalogue({ AI }) {
-    const found = await AI.models({ search: "bge-", per_page: 3 });
-    return found.map(({ name, task }) => [name, task.name]);
-  },
-};
-export default { async fetch(request, env) { try { return Response.json(await routes[new URL(request.url).pathname.slice(1)](env)); } catch (e) { return new Response(e.stack, { status: 500 }); } } };`;
+const documents = Object.fromEntries(
+  await Promise.all(DOCUMENTS.map(async (name) => [name, await readFile(new URL(`fixtures/documents/${name}`, import.meta.url))])),
+) as Record<string, Buffer>;
+// More unpacked than the platform's configuration allows.
+const bomb = Buffer.from(zipSync({ "content.xml": new Uint8Array(3_000_000) }));
 
-const project = await deployWorker(platform, { files: { "index.js": source }, config: { name: "ai", ai: { binding: "AI" } } });
+const binaries = Object.fromEntries(Object.entries({ ...documents, "bomb.odt": bomb }).map(([name, bytes]) => [`${name}.bin`, bytes]));
+const project = await deployWorker(platform, {
+  files: { "index.js": aiWorker, ...binaries },
+  config: { name: "ai", ai: { binding: "AI" } },
+});
 
 async function asked(route: string): Promise<Record<string, unknown>> {
   const response = await platform.fetch(`${project.url}/${route}`);
@@ -290,4 +208,170 @@ test("[workers-ai-26] wrangler and the binding list models by name and task, and
     .body;
   assert.deepEqual(Object.keys(result), ["input", "output"]);
   assert.ok("query" in result.input.properties && "shape" in result.output.properties);
+});
+
+interface Converted {
+  readonly name: string;
+  readonly mimeType: string;
+  readonly format: string;
+  readonly data: string;
+  readonly tokens: number;
+  readonly error?: string;
+}
+
+test("[workers-ai-19, workers-ai-20] documents of office programs, pages and tables become Markdown, as the options say", async () => {
+  const { results, one, page, part, bad, supported } = (await asked("markdown")) as unknown as Record<string, Converted> & {
+    results: Converted[];
+    bad: string;
+    supported: { extension: string; mimeType: string }[];
+  };
+  const result = (name: string): Converted => results.find((found) => found.name === name) as Converted;
+  const report = `# Quarterly report
+
+Written by **nobody** in _particular_, see [more](https://example.com/more).
+
+## Figures
+
+-   first point
+-   second point
+
+| city | people |
+| --- | --- |
+| Oslo | 700000 |`;
+  assert.equal(result("report.docx").data, report);
+  assert.equal(result("report.odt").data, report);
+  const people = "## People\n\n| name | born | score |\n| --- | --- | --- |\n| Ada \\| Lovelace | 1915-12-10 | 4.5 |\n";
+  for (const name of ["figures.xlsx", "figures.ods"]) assert.ok(result(name).data.startsWith(`# ${name}\n\n${people}\n## Sums`), name);
+  const tagged = result("report-tagged.pdf").data;
+  assert.match(
+    tagged,
+    /^# report-tagged\.pdf\n## Metadata\n(- .*\n)*- Title=Quarterly report\n(- .*\n)*\n## Contents\n### Page 1\n# Quarterly report\n/,
+  );
+  assert.match(tagged, /## Figures\n\n- first point\n- second point\n\n\| city \| people \|\n\| --- \| --- \|\n\| Oslo \| 700000 \|/);
+  assert.match(
+    result("report-plain.pdf").data,
+    /## Metadata[\s\S]*### Page 1\nQuarterly report\nWritten by nobody in particular, see more\.\nFigures\n/,
+  );
+  assert.match(one?.data ?? "", /^# report-plain\.pdf\n## Contents\n### Page 1\nQuarterly report\n/);
+  assert.equal(result("rows.csv").data, "| a | b |\n| --- | --- |\n| 1 | x; y |");
+  assert.equal(result("data.xml").data, "```xml\n<a><b>c</b></a>\n```");
+  assert.equal(result("report.docx").mimeType, supported.find(({ extension }) => extension === ".docx")?.mimeType);
+  assert.equal(result("report.docx").tokens, Math.ceil(report.length / 4));
+  const head = "---\ntitle: A page\ndescription: About it\n---\n\n";
+  const data = '\n\n```json\n{"@type":"Thing"}\n```';
+  assert.equal(page?.data, `${head}# Head\n\nSee [the guide](https://example.com/docs/guide)\n\nnoted${data}`);
+  assert.equal(part?.data, `${head}See [the guide](guide)\n\nnoted${data}`);
+  assert.match(bad, /^AiInternalError: Error: '\/options\/conversionOptions\/html\/cssSelector'/);
+  // What cannot be converted is an error among the others.
+  const errors = Object.fromEntries(results.filter(({ format }) => format === "error").map(({ name, error }) => [name, error]));
+  assert.deepEqual(Object.keys(errors), ["bomb.odt", "not.pdf", "what.bin"]);
+  assert.equal(errors["bomb.odt"], "the document is too large when unpacked");
+});
+
+interface Answered {
+  readonly id: number;
+  readonly success: boolean;
+  readonly external_reference: string | null;
+  readonly error?: string;
+  readonly result: { readonly response?: readonly { readonly id: number }[]; readonly shape?: readonly number[] } | null;
+}
+
+test("[workers-ai-17, workers-ai-18] batches are queued, polled and answered in their order, and queues hear of them", async () => {
+  const queue = (await platform.rest("POST", `/accounts/${account}/queues`, { queue_name: "batches" })).body.result;
+  await platform.rest("POST", `/accounts/${account}/queues/${queue.queue_id}/consumers`, { type: "http_pull" });
+  for (const model of ["@cf/baai/bge-m3", "@cf/meta/llama-3.2-3b-instruct"])
+    await project.wrangler([
+      ...["queues", "subscription", "create", "batches", "--source", "workersAi.model", "--model-name", model],
+      ...["--events", "batch.queued,batch.succeeded,batch.failed"],
+    ]);
+  const { queued, polled, failing, other } = (await asked("batch")) as Record<string, Record<string, unknown>>;
+  const id = queued?.request_id as string;
+  assert.deepEqual(queued, { status: "queued", model: "@cf/baai/bge-m3", request_id: id });
+  const [first, second, third] = (polled as unknown as { responses: Answered[] }).responses;
+  assert.deepEqual(
+    first?.result?.response?.map((one) => one.id),
+    [0, 1],
+  );
+  assert.deepEqual([first?.id, first?.success, first?.external_reference], [0, true, "mine"]);
+  assert.deepEqual([second?.id, second?.result?.shape, second?.external_reference], [1, [1, 1024], null]);
+  assert.deepEqual([third?.id, third?.success, third?.result], [2, false, null]);
+  assert.match(third?.error ?? "", /^5006: /);
+  const usage = polled?.usage as Record<string, number>;
+  assert.equal(usage.total_tokens, usage.prompt_tokens);
+  assert.ok((usage.prompt_tokens as number) > 0);
+  assert.match(other as unknown as string, /3051/);
+  const batch = `/accounts/${account}/ai/run/@cf/baai/bge-m3?queueRequest=true`;
+  const posted = (await platform.rest("POST", batch, { requests: [{ text: ["by REST"] }] })).body.result;
+  let answer: { status?: string; responses?: { success: boolean }[] };
+  do answer = (await platform.rest("POST", batch, { request_id: posted.request_id })).body.result;
+  while (answer.status !== undefined);
+  assert.deepEqual(
+    answer.responses?.map(({ success }) => success),
+    [true],
+  );
+  assert.equal((await platform.rest("POST", batch, { requests: [{ text: "x".repeat(10_000_001) }] })).status, 413);
+  const events = new Map<string, string[]>();
+  let failed: Record<string, unknown> = {};
+  // Each batch has two events.
+  while ([...events.values()].flat().length < 6) {
+    const { messages } = (await platform.rest("POST", `/accounts/${account}/queues/${queue.queue_id}/messages/pull`, { batch_size: 10 }))
+      .body.result;
+    for (const { body, lease_id } of messages) {
+      const { type, source: from, payload } = JSON.parse(Buffer.from(body, "base64").toString());
+      assert.equal(from.type, "workersAi.model");
+      events.set(payload.requestId, [...(events.get(payload.requestId) ?? []), type.replace("cf.workersAi.model.", "")]);
+      if (type.endsWith("failed")) failed = { ...payload, model: from.modelName };
+      await platform.rest("POST", `/accounts/${account}/queues/${queue.queue_id}/messages/ack`, { acks: [{ lease_id }], retries: [] });
+    }
+  }
+  assert.deepEqual(events.get(id)?.toSorted(), ["batch.queued", "batch.succeeded"]);
+  assert.deepEqual(events.get(failing?.request_id as string)?.toSorted(), ["batch.failed", "batch.queued"]);
+  // Killed before it is answered: a batch that has an id is answered all the same.
+  const kept = (await platform.rest("POST", batch, { requests: [{ text: ["after all"] }] })).body.result;
+  await platform.kill9();
+  await platform.restart();
+  do answer = (await platform.rest("POST", batch, { request_id: kept.request_id })).body.result;
+  while (answer.status !== undefined);
+  assert.equal(answer.responses?.[0]?.success, true);
+  const facts = { message: "Model execution failed", internalCode: 5001, httpCode: 500, model: "@cf/meta/llama-3.2-3b-instruct" };
+  assert.deepEqual(failed, { requestId: failing?.request_id, ...facts });
+});
+
+test("[workers-ai-23, workers-ai-24] wrangler creates a finetune with its files and lists it; public ones have reserved names", async () => {
+  const adapter = { alpha_pattern: {}, task_type: "CAUSAL_LM", r: 8, model_type: "mistral" };
+  await project.write({
+    "adapter/adapter_config.json": JSON.stringify(adapter),
+    "adapter/adapter_model.safetensors": Buffer.alloc(100_000, 7),
+    "wrong/adapter_config.json": JSON.stringify({ ...adapter, model_type: "other" }),
+    "wrong/adapter_model.safetensors": "x",
+  });
+  const create = (model: string, name: string, folder: string) => project.wrangler(["ai", "finetune", "create", model, name, folder]);
+  const MISTRAL = "@cf/mistral/mistral-7b-instruct-v0.2-lora";
+  assert.match((await create(MISTRAL, "test-lora", "adapter")).stdout, /Assets uploaded, finetune "test-lora" is ready to use/);
+  const listed = await project.wrangler(["ai", "finetune", "list"]);
+  assert.match(listed.stdout, /finetune_id[\s\S]*test-lora/);
+  const again = await create(MISTRAL, "test-lora", "adapter");
+  assert.match(again.stdout + again.stderr, /already exists/);
+  const quantized = await create("@cf/meta/llama-3-8b-instruct-awq", "other", "adapter");
+  assert.match(quantized.stdout + quantized.stderr, /does not support LoRa inference/);
+  const reserved = await create(MISTRAL, "cf-public-mine", "adapter");
+  assert.match(reserved.stdout + reserved.stderr, /reserved/);
+  const wrong = await create(MISTRAL, "wrong", "wrong");
+  assert.match(wrong.stdout + wrong.stderr, /model_type/);
+  const shared = (await platform.rest("GET", `/accounts/${account}/ai/finetunes/public`)).body.result;
+  assert.deepEqual(
+    shared.map(({ name }: { name: string }) => name),
+    ["cf-public-magicoder", "cf-public-jigsaw-classification", "cf-public-cnn-summarization"],
+  );
+  // A file cannot be changed, and there are no others.
+  const [finetune] = (await platform.rest("GET", `/accounts/${account}/ai/finetunes`)).body.result;
+  const upload = async (name: string): Promise<number> => {
+    const body = new FormData();
+    body.set("file_name", name);
+    body.set("file", new Blob(["{}"]));
+    const headers = { authorization: `Bearer ${platform.ready.api_token}` };
+    const path = `${platform.ready.api}/accounts/${account}/ai/finetunes/${finetune.name}/finetune-assets/`;
+    return (await platform.fetch(path, { method: "POST", headers, body })).status;
+  };
+  assert.deepEqual([await upload("adapter_model.safetensors"), await upload("../../etc/passwd")], [400, 400]);
 });
