@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { clientProject, missingClient } from "../../harness/npm-client.ts";
 import { projectRoot, startPlatform } from "../../harness/platform.ts";
 import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 import { COMPATIBILITY_DATE, deployWorker } from "../../harness/worker-project.ts";
@@ -453,4 +454,58 @@ test("settings of a project land in a configuration file, which deploys what the
   await platform.wrangler(["pages", "deploy", "--branch", "main", "--commit-dirty"], { cwd: home });
   const seen = JSON.parse((await get(at(advanced))).body);
   assert.deepEqual(seen, { kv: "1", object: "count 1", plain: "text", hidden: "hidden", where: null, hello: "hello you" });
+});
+
+test("[pages-23] the plugins of the documentation run: static forms, GraphQL, and pictures of pages", {
+  skip: missingClient("pages-plugins"),
+}, async (t) => {
+  const home = await clientProject(t, "pages-plugins");
+  const files: Readonly<Record<string, string>> = {
+    "functions/contact/_middleware.ts": `import staticFormsPlugin from "@cloudflare/pages-plugin-static-forms";
+      export const onRequest = staticFormsPlugin({
+        respondWith: ({ formData, name }) => new Response("Hello, " + formData.get("email") + "! Thank you for submitting the " + name + " form."),
+      });`,
+    "functions/graphql.ts": `import graphQLPlugin from "@cloudflare/pages-plugin-graphql";
+      import { graphql, GraphQLObjectType, GraphQLSchema, GraphQLString } from "graphql";
+      const schema = new GraphQLSchema({
+        query: new GraphQLObjectType({ name: "RootQueryType", fields: { hello: { type: GraphQLString, resolve: () => "Hello, world!" } } }),
+      });
+      export const onRequest = graphQLPlugin({ schema, graphql });`,
+    "functions/blog/_middleware.jsx": `import React from "react";
+      import vercelOGPagesPlugin from "@cloudflare/pages-plugin-vercel-og";
+      export const onRequest = vercelOGPagesPlugin({
+        imagePathSuffix: "/social-image.png",
+        component: ({ ogTitle, pathname }) => <div style={{ display: "flex" }}>{ogTitle} {pathname}</div>,
+        extractors: {
+          on: { 'meta[property="og:title"]': (props) => ({ element(element) { props.ogTitle = element.getAttribute("content"); } }) },
+        },
+        autoInject: { openGraph: true },
+      });`,
+    "dist/contact/index.html": `<form data-static-form-name="sales"><input name="email"><button>Send</button></form>`,
+    "dist/blog/hello-world.html": `<html><head><meta property="og:title" content="Hello"></head><body>post</body></html>`,
+    "dist/index.html": "home",
+  };
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(home, path)), { recursive: true });
+    await writeFile(join(home, path), content);
+  }
+  const name = "plugins";
+  await create("/pages/projects", { name, production_branch: "main" });
+  await platform.wrangler(["pages", "deploy", "dist", "--project-name", name, "--branch", "main", "--commit-dirty"], { cwd: home });
+
+  const form = await get(at(name, "/contact/"));
+  assert.match(form.body, /<form data-static-form-name="sales" method="POST">.*<input type="hidden" name="static-form-name" value="sales"/);
+  const body = new URLSearchParams({ email: "a@example.com", "static-form-name": "sales" });
+  const sent = await get(at(name, "/contact/"), { method: "POST", body });
+  assert.equal(sent.body, "Hello, a@example.com! Thank you for submitting the sales form.");
+
+  const query = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ query: "{ hello }" }) };
+  assert.deepEqual(JSON.parse((await get(at(name, "/graphql"), query)).body), { data: { hello: "Hello, world!" } });
+
+  const post = await get(at(name, "/blog/hello-world"));
+  assert.match(post.body, /<meta property="og:image" content="[^"]*\/blog\/hello-world\/social-image\.png"/);
+  const picture = await platform.fetch(at(name, "/blog/hello-world/social-image.png"));
+  const bytes = Buffer.from(await picture.arrayBuffer());
+  assert.deepEqual([picture.status, picture.headers.get("content-type"), bytes.subarray(1, 4).toString()], [200, "image/png", "PNG"]);
+  assert.ok(bytes.length > 1_000);
 });
