@@ -15,6 +15,8 @@ export interface AssetRequest {
   header(name: string): string | undefined;
   /** The host name is one that search engines are not to list: any but the project's own and its custom domains. */
   readonly preview: boolean;
+  /** What a page hints at, as a `Link` header, when that is known. */
+  hintsOf(page: StoredAsset): string | undefined;
 }
 
 export interface AssetAnswer {
@@ -34,11 +36,17 @@ export function answerAsset(site: Site, request: AssetRequest): AssetAnswer {
       ? serve(site, request, redirect === undefined ? url.pathname : new URL(redirect.to, url).pathname)
       : redirected(redirect.status, locationOf(redirect.to, url));
   addDefaults(answer.headers);
+  const hints = pageOf(answer) && request.hintsOf(pageOf(answer) as StoredAsset);
+  if (hints !== undefined) answer.headers.set("link", hints);
   applyHeaders(site.headers, place, answer.headers);
   // Not to be kept by anybody, whatever the rules say: the page may be there a moment later.
   if (answer.status === 404) answer.headers.set("cache-control", "no-store");
   return method === "HEAD" && typeof answer.body === "string" ? { ...answer, body: undefined } : answer;
 }
+
+/** The page of HTML that an answer bears. */
+export const pageOf = ({ status, body, headers }: AssetAnswer): StoredAsset | undefined =>
+  status === 200 && typeof body === "object" && headers.get("content-type")?.startsWith("text/html") ? body : undefined;
 
 function addDefaults(headers: Headers): void {
   headers.set("access-control-allow-origin", "*");

@@ -8,8 +8,9 @@ import type { TLSSocket } from "node:tls";
 import type { OwnedWorkers } from "../../kernel/capabilities.ts";
 import { newRayId, notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
-import { type AssetAnswer, type AssetRequest, answerAsset } from "./asset-server.ts";
+import { type AssetAnswer, type AssetRequest, answerAsset, pageOf } from "./asset-server.ts";
 import type { Domains } from "./domains.ts";
+import { openEarlyHints } from "./early-hints.ts";
 import { workerName } from "./functions.ts";
 import type { Project } from "./model.ts";
 import { sendAsset } from "./send-asset.ts";
@@ -31,6 +32,7 @@ export interface PagesFront {
 
 export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites, workers: OwnedWorkers, domains: Domains): PagesFront {
   const { blobs, urls } = kernel;
+  const hints = openEarlyHints(blobs, kernel.log);
 
   async function find({ project: name, label }: Params): Promise<Found | undefined> {
     const project = store.project(name as string);
@@ -53,14 +55,19 @@ export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites,
       const value = request.headers[name];
       return Array.isArray(value) ? value.join(", ") : value;
     };
-    return { method: request.method as string, url, header, preview: isPreview(url.hostname) };
+    return { method: request.method as string, url, header, preview: isPreview(url.hostname), hintsOf: (page) => hints.linkOf(page, url) };
   }
 
   async function serveFiles(site: Site, request: IncomingMessage, response: ServerResponse, compress: boolean): Promise<void> {
     const asked = requestOf(request);
     const answer: AssetAnswer = asked ? answerAsset(site, asked) : { status: 400, headers: new Headers(), body: undefined };
-    if (compress) answer.headers.set("cf-ray", newRayId());
+    const page = pageOf(answer);
+    if (compress) {
+      answer.headers.set("cf-ray", newRayId());
+      sendAhead(answer, request, response);
+    }
     await sendAsset(blobs, answer, request, response, { compress });
+    if (page !== undefined) await hints.learn(page);
   }
 
   async function handle(params: Params, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -103,6 +110,14 @@ export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites,
       await serveFiles(site, request, response, false);
     },
   };
+}
+
+/** 103, to browsers that open a page: other clients may not know interim answers. */
+function sendAhead({ headers }: AssetAnswer, request: IncomingMessage, response: ServerResponse): void {
+  const link = headers.get("link");
+  if (link === null || request.headers["sec-fetch-mode"] !== "navigate") return;
+  const early = link.split(/,\s*(?=<)/).filter((one) => /rel="?[^";]*\b(preload|preconnect|modulepreload)\b/.test(one));
+  if (early.length > 0) response.writeEarlyHints({ link: early });
 }
 
 /** Whether Functions answer: also by what a path means, so that no other way to write it leads past them. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import http from "node:http";
 import https from "node:https";
 import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
@@ -125,6 +126,62 @@ test("[pages-38] a custom domain whose record names a branch follows the branch"
   await deploy(project, { "/index.html": "another branch" }, { branch: "elsewhere" });
   assert.equal((await at("staging.shop.example")).body, "staging two");
   assert.equal((await at(`${project}.pages.${domain}`)).body, "the shop");
+});
+
+/** A browser that opens a page: the `Link` headers of what comes ahead, and of the answer. */
+function navigate(
+  host: string,
+  path: string,
+  headers: Record<string, string> = { "sec-fetch-mode": "navigate" },
+): Promise<{ early: unknown[]; link: unknown }> {
+  const early: unknown[] = [];
+  return new Promise((resolve, reject) => {
+    http
+      .get({ host: "127.0.0.1", port, path, headers: { host, ...headers } }, (response) => {
+        text(response).then(() => resolve({ early, link: response.headers.link }), reject);
+      })
+      .on("information", (info) => early.push([info.statusCode, info.headers.link]))
+      .once("error", reject);
+  });
+}
+
+test("[pages-11] the second answer with a page tells its links in a header, and ahead of it in a 103", async () => {
+  const project = "hints";
+  await sdk.pages.projects.create({ account_id: account, name: project, production_branch: "main" });
+  const page = `<!doctype html><html><head>
+    <link rel="preload" as="style" href="/styles.css"><link rel="preconnect" href="https://cdn.example.com"><link rel="modulepreload" href="/app.js">
+    <link rel="preload" as="font" href="/font.woff2" crossorigin><link rel="stylesheet" href="/other.css"><link rel="preload" href="/x>; rel=evil"><!-- <link rel="preload" href="/comment"> -->
+    <script>const text = '<link rel="preload" href="/script">';</script></head><body></body></html>`;
+  const based = '<base href="/docs/"><base href="/later/"><link rel="preload" as="image" href="a.png">';
+  const files = { "/index.html": page, "/based.html": based, "/set.html": "set", "/none.html": page };
+  const headers = "/set\n  Link: </set.css>; rel=preload; as=style\n/none\n  ! Link\n";
+  await deploy(project, files, { parts: { _headers: headers } });
+  const host = `${project}.pages.${domain}`;
+  const link = '</styles.css>; rel="preload"; as=style, <https://cdn.example.com>; rel="preconnect", </app.js>; rel="modulepreload"';
+
+  assert.deepEqual(await navigate(host, "/"), { early: [], link: undefined });
+  // The page is read once its answer is out.
+  const deadline = Date.now() + 30_000;
+  let again = await navigate(host, "/");
+  while (again.link === undefined) {
+    assert.ok(Date.now() < deadline, "the links are never told");
+    again = await navigate(host, "/");
+  }
+  assert.deepEqual(again, { early: [[103, link]], link });
+  // Not to clients that may not know what it is.
+  assert.deepEqual(await navigate(host, "/", {}), { early: [], link });
+  let other = await navigate(host, "/based");
+  while (other.link === undefined) {
+    assert.ok(Date.now() < deadline, "the links are never told");
+    other = await navigate(host, "/based");
+  }
+  assert.equal(other.link, `<http://${host}/docs/a.png>; rel="preload"; as=image`);
+  // The file _headers adds links, and takes them away.
+  assert.deepEqual(await navigate(host, "/set"), {
+    early: [[103, "</set.css>; rel=preload; as=style"]],
+    link: "</set.css>; rel=preload; as=style",
+  });
+  assert.deepEqual(await navigate(host, "/none"), { early: [], link: undefined });
 });
 
 test("[pages-44] past the account's requests of a day the files answer, or an error, as the project says", async () => {
