@@ -9,6 +9,7 @@ import type { OwnedWorkers } from "../../kernel/capabilities.ts";
 import { newRayId, notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
 import { type AssetAnswer, type AssetRequest, answerAsset, pageOf } from "./asset-server.ts";
+import { BEACON_PAGE_MAX_BYTES, withBeacon } from "./beacon.ts";
 import type { Domains } from "./domains.ts";
 import { openEarlyHints } from "./early-hints.ts";
 import { workerName } from "./functions.ts";
@@ -62,11 +63,14 @@ export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites,
     const asked = requestOf(request);
     const answer: AssetAnswer = asked ? answerAsset(site, asked) : { status: 400, headers: new Headers(), body: undefined };
     const page = pageOf(answer);
+    const { web_analytics_token: token } = site.deployment.build;
+    const counted = page !== undefined && token !== null && page.size <= BEACON_PAGE_MAX_BYTES;
+    const body = counted ? withBeacon(Buffer.from(await blobs.bytes(page.blob)).toString("utf8"), token) : answer.body;
     if (compress) {
       answer.headers.set("cf-ray", newRayId());
       sendAhead(answer, request, response);
     }
-    await sendAsset(blobs, answer, request, response, { compress });
+    await sendAsset(blobs, { ...answer, body }, request, response, { compress });
     if (page !== undefined) await hints.learn(page);
   }
 

@@ -3,6 +3,7 @@
  * https://developers.cloudflare.com/pages/configuration/serving-pages/#behavior
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createBrotliCompress, createGzip } from "node:zlib";
 import type { BlobStore } from "../../kernel/blobs/blobs.ts";
@@ -27,8 +28,8 @@ export async function sendAsset(
 ): Promise<void> {
   request.resume();
   const type = headers.get("content-type") ?? "";
-  const asset = typeof body === "object" ? body : undefined;
-  const compressible = compress && asset !== undefined && asset.size >= COMPRESSED_MIN_BYTES && COMPRESSIBLE.test(type);
+  const size = typeof body === "object" ? body.size : Buffer.byteLength(body ?? "");
+  const compressible = compress && size >= COMPRESSED_MIN_BYTES && COMPRESSIBLE.test(type);
   const encoding = compressible ? encodingFor(String(request.headers["accept-encoding"] ?? "")) : undefined;
   if (compressible) headers.append("vary", "Accept-Encoding");
   if (encoding !== undefined) {
@@ -39,15 +40,15 @@ export async function sendAsset(
     const etag = headers.get("etag");
     if (etag !== null && !etag.startsWith("W/")) headers.set("etag", `W/${etag}`);
   } else if (status !== 304) {
-    headers.set("content-length", String(asset?.size ?? Buffer.byteLength((body as string | undefined) ?? "")));
+    headers.set("content-length", String(size));
   }
   for (const [name, value] of headers) response.appendHeader(name, value);
   response.writeHead(status);
-  if (asset === undefined || request.method === "HEAD") {
-    response.end(request.method === "HEAD" ? undefined : body);
+  if (body === undefined || request.method === "HEAD") {
+    response.end();
     return;
   }
-  const bytes = await blobs.read(asset.blob);
+  const bytes = typeof body === "object" ? await blobs.read(body.blob) : Readable.from([Buffer.from(body)]);
   try {
     if (encoding === undefined) await pipeline(bytes, response);
     else await pipeline(bytes, compressor(encoding), response);

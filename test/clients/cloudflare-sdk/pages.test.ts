@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
+import { extname } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
 import { FormData } from "undici";
@@ -45,7 +46,10 @@ interface DeployOptions {
 async function deploy(project: string, files: Readonly<Record<string, string>>, { branch = "main", parts = {} }: DeployOptions = {}) {
   const { jwt } = (await sdk.pages.projects.getUploadToken(project, { account_id: account })) as { jwt: string };
   const uploads = Object.entries(files).map(([path, content]) => ({
-    key: createHash("sha256").update(content).digest("hex").slice(0, 32),
+    key: createHash("sha256")
+      .update(content + extname(path))
+      .digest("hex")
+      .slice(0, 32),
     value: Buffer.from(content).toString("base64"),
     metadata: { contentType: path.endsWith(".html") ? "text/html" : "text/plain" },
     base64: true,
@@ -182,6 +186,19 @@ test("[pages-11] the second answer with a page tells its links in a header, and 
     link: "</set.css>; rel=preload; as=style",
   });
   assert.deepEqual(await navigate(host, "/none"), { early: [], link: undefined });
+});
+
+test("[pages-43] with a token of Web Analytics the beacon's script is in the body of each page", async () => {
+  const project = "counted";
+  const build_config = { web_analytics_tag: "tag", web_analytics_token: "0123456789abcdef" };
+  await sdk.pages.projects.create({ account_id: account, name: project, production_branch: "main", build_config });
+  const page = "<html><head></head><body><p>text</p><script>'</body>'</script></body></html>";
+  await deploy(project, { "/index.html": page, "/bare.html": "no body", "/data.txt": page });
+  const host = `${project}.pages.${domain}`;
+  const tag = `<!-- Cloudflare Pages Analytics --><script defer src='https://static.cloudflareinsights.com/beacon.min.js' data-cf-beacon='{"token":"0123456789abcdef"}'></script><!-- Cloudflare Pages Analytics -->`;
+  assert.equal((await at(host)).body, page.replace("</script></body>", `</script>${tag}</body>`));
+  assert.equal((await at(host, "/bare")).body, "no body");
+  assert.equal((await at(host, "/data.txt")).body, page);
 });
 
 test("[pages-44] past the account's requests of a day the files answer, or an error, as the project says", async () => {
