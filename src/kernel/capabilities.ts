@@ -534,15 +534,15 @@ export interface DurableObjects {
   /**
    * Validates the migrations of an upload against the script's current tag and records their result, inside the
    * transaction that makes the version current. `exportedClasses` is undefined when it is not known. Resolves with the
-   * names of the scripts that objects were transferred from, whose processes must let go of the files, and for `exports`
-   * with what became of them, as the upload's answer tells it.
+   * names of the scripts that objects were transferred from or to, whose processes must follow, and for `exports` with what
+   * became of them, as the upload's answer tells it.
    */
   migrate(
     tx: MetaTransaction,
     script: ScriptRef,
     lifecycle: ClassLifecycle,
     exportedClasses: readonly string[] | undefined,
-  ): Promise<{ readonly sources: readonly string[]; readonly reconciliation?: unknown }>;
+  ): Promise<{ readonly others: readonly string[]; readonly reconciliation?: unknown }>;
   /** The classes that the script implements. */
   classes(script: ScriptRef): Promise<readonly { readonly className: string; readonly sqlite: boolean }[]>;
   /**
@@ -576,6 +576,8 @@ export interface DurableObjects {
   meter(script: ScriptRef, socket: (name: string) => string, cpuMs: number): Promise<void>;
   /** Registers who reaches the process that serves a script's objects, or a version's, for what the platform itself does in them. */
   reachedBy(lease: (script: string, versionId?: string) => Promise<{ socket(name: string): string; release(): void }>): void;
+  /** Registers who knows the account's scripts. */
+  scriptsBy(find: (name: string) => ScriptRef | undefined): void;
   /** Tag of the last migration that was applied. */
   migrationTag(script: ScriptRef): Promise<string | undefined>;
   /** Name of the directory service in which the objects live, for `durableObjectStorage`. */

@@ -16,16 +16,23 @@ export class PlatformError extends Error {
   /** Stable and documented, for example "r2.noSuchKey"; what tests match on. */
   readonly code: string;
   readonly spec: ErrorSpec;
+  /** More for clients that read it, as the REST API gives it beside code and message. */
+  readonly meta: object | undefined;
 
-  constructor(code: string, spec: ErrorSpec, message?: string, options?: ErrorOptions) {
+  constructor(code: string, spec: ErrorSpec, message?: string, { meta, ...options }: PlatformErrorOptions = {}) {
     super(message ?? spec.message, options);
     this.name = "PlatformError";
     this.code = code;
     this.spec = spec;
+    this.meta = meta;
   }
 }
 
-export type ErrorFactory<T> = (key: keyof T & string, message?: string, options?: ErrorOptions) => PlatformError;
+export interface PlatformErrorOptions extends ErrorOptions {
+  readonly meta?: object;
+}
+
+export type ErrorFactory<T> = (key: keyof T & string, message?: string, options?: PlatformErrorOptions) => PlatformError;
 
 /**
  * Turns a product's error table into a factory whose keys are checked by the compiler. `message` replaces

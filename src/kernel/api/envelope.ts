@@ -49,6 +49,7 @@ export function success(value: unknown): Response {
 export interface ApiError {
   readonly code: number;
   readonly message: string;
+  readonly meta?: object;
 }
 
 export function failure(status: number, errors: readonly ApiError[], headers: Readonly<Record<string, string>> = {}): Response {
@@ -64,7 +65,11 @@ export function failureOf(error: unknown, op: string, log: Log): Response {
     if (error.spec.status >= 500) log.warn("api.failed", { op, code: error.code, message: error.message, cause: error.cause });
     // A client that stopped in the middle of its body cannot use the connection again.
     const headers = error.spec.status === 408 ? { connection: "close" } : {};
-    return failure(error.spec.status, [{ code: error.spec.apiCode, message: error.message }], headers);
+    return failure(
+      error.spec.status,
+      [{ code: error.spec.apiCode, message: error.message, ...(error.meta && { meta: error.meta }) }],
+      headers,
+    );
   }
   const id = randomBytes(4).toString("hex");
   log.error("api.internal_error", { op, id, error });

@@ -29,6 +29,8 @@ export const durableObjectsError = defineErrors("durableObjects", {
   },
   tagMismatch: { status: 412, apiCode: 10079, message: "migration tag precondition failed" },
   invalidMigration: { status: 400, apiCode: 10021, message: "The migrations are invalid." },
+  /** With the details that wrangler prints in `meta`. */
+  reconciliation: { status: 400, apiCode: 100402, message: "Durable Object exports reconciliation failed." },
   queryFailed: { status: 400, apiCode: 10001, message: "Query failed" },
   misplaced: {
     status: 503,

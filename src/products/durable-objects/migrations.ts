@@ -73,4 +73,15 @@ export const migrations: readonly Migration[] = [
         PRIMARY KEY (minute, namespace)
       ) WITHOUT ROWID`,
   },
+  {
+    name: "0005-transfers",
+    // Classes that a script expects from another, which is to give them.
+    sql: `
+      CREATE TABLE durable_objects_transfers (
+        target TEXT NOT NULL,
+        class_name TEXT NOT NULL,
+        source TEXT NOT NULL,
+        PRIMARY KEY (target, class_name)
+      )`,
+  },
 ];

@@ -10,8 +10,8 @@ import type { MetaReader } from "../../kernel/meta/meta.ts";
 import type { KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Service } from "../../kernel/workerd/config.ts";
 import type { Arrangement } from "./arrangement.ts";
-import { migrationsOfExports, type Reconciliation } from "./class-exports.ts";
-import { applyMigrations, type ClassState, type MigrationResult, type OtherScripts, transferSources } from "./class-migrations.ts";
+import { type PendingTransfer, planOfExports, type Reconciliation, type Surroundings, scriptsOfExports } from "./class-exports.ts";
+import { applyMigrations, type ClassState, type MigrationResult, transferSources } from "./class-migrations.ts";
 import { durableObjectsError } from "./errors.ts";
 import { earliestAlarm } from "./files.ts";
 import { namespaceBinding, namespaceParts, partKeys } from "./jurisdictions.ts";
@@ -42,6 +42,15 @@ export interface Namespaces {
    * resolves with something.
    */
   inside<T>(row: NamespaceRow, work: (socket: (name: string) => string) => Promise<T | undefined>): Promise<T>;
+}
+
+/** What an upload makes of a script's classes. */
+interface Applied extends MigrationResult {
+  /** Classes that another script has from now on. */
+  readonly given: readonly (ClassState & { readonly id: string; readonly to: string })[];
+  /** What the script expects of others. */
+  readonly expected: readonly PendingTransfer[];
+  readonly reconciliation?: Reconciliation;
 }
 
 /** Name of the disk service that holds the objects, in every process that has some. */
@@ -79,15 +88,15 @@ export async function openNamespaces(
     return row;
   }
 
-  /** The classes of the scripts that migrations take some from. */
-  async function sourcesOf(reader: MetaReader, migrations: unknown): Promise<OtherScripts> {
-    const others = new Map<string, ClassState[]>();
-    for (const name of transferSources(migrations)) {
+  /** The namespaces of other scripts. */
+  async function scriptsByName(reader: MetaReader, names: readonly string[]): Promise<Map<string, NamespaceRow[]>> {
+    const others = new Map<string, NamespaceRow[]>();
+    for (const name of names) {
       const rows = await reader.all<NamespaceRow & Record<string, never>>(
         "SELECT * FROM durable_objects_namespaces WHERE script_name = ? AND deleted_on IS NULL LIMIT 1000",
         name,
       );
-      others.set(name, stateOf(rows));
+      others.set(name, rows);
     }
     return others;
   }
@@ -104,13 +113,59 @@ export async function openNamespaces(
     reader: MetaReader,
     script: ScriptRef,
     { migrations, exports }: ClassLifecycle,
-  ): Promise<MigrationResult & { readonly reconciliation?: Reconciliation }> {
+    code: Pick<Surroundings, "exported" | "isPreview">,
+  ): Promise<Applied> {
     const current = stateOf(await rowsOf(reader, script));
     const tag = await tagOf(reader, script);
-    if (Object.keys(exports ?? {}).length === 0) return applyMigrations(current, tag, migrations, await sourcesOf(reader, migrations));
+    if (Object.keys(exports ?? {}).length === 0) {
+      const others = await scriptsByName(reader, transferSources(migrations));
+      const classes = new Map([...others].map(([name, rows]) => [name, stateOf(rows)]));
+      return { ...applyMigrations(current, tag, migrations, classes), given: [], expected: [] };
+    }
     if (migrations !== undefined) throw durableObjectsError("invalidMigration", "`migrations` and `exports` are mutually exclusive.");
-    const steps = migrationsOfExports(current, tag, exports);
-    return { ...applyMigrations(current, tag, steps.migrations), reconciliation: steps.reconciliation };
+    const { migrations: steps, ...plan } = planOfExports(current, tag, exports, {
+      ...code,
+      ...(await surroundings(reader, script, exports)),
+    });
+    const result = applyMigrations(current, tag, steps);
+    const goes = new Map(plan.given.map(({ className, to }) => [className, to]));
+    return {
+      ...result,
+      classes: result.classes.filter(({ className }) => !goes.has(className)),
+      given: result.classes.flatMap(({ className, sqlite, id }) => {
+        const to = goes.get(className);
+        return to === undefined || id === undefined ? [] : [{ className, sqlite, id, to }];
+      }),
+      expected: plan.expected,
+      reconciliation: plan.reconciliation,
+    };
+  }
+
+  async function surroundings(
+    reader: MetaReader,
+    script: ScriptRef,
+    exports: unknown,
+  ): Promise<Omit<Surroundings, "exported" | "isPreview">> {
+    const names = scriptsOfExports(exports);
+    const rows = await scriptsByName(reader, names);
+    const others = new Map(names.map((name) => [name, isScript(name) ? stateOf(rows.get(name) ?? []) : undefined]));
+    const pending = await reader.all<{ target: string; class_name: string; source: string }>(
+      "SELECT target, class_name, source FROM durable_objects_transfers WHERE target = ? OR source = ? LIMIT 10000",
+      script.name,
+      script.name,
+    );
+    const moved = await reader.all<{ origin: string; class_name: string }>(
+      `SELECT m.script_name AS origin, n.class_name FROM durable_objects_moved m JOIN durable_objects_namespaces n ON n.id = m.namespace_id
+       WHERE n.script_id = ? AND m.script_name <> ? AND n.deleted_on IS NULL LIMIT 10000`,
+      script.id,
+      script.name,
+    );
+    return {
+      script: script.name,
+      others,
+      pending: pending.map(({ target, class_name: className, source }) => ({ target, className, source })),
+      origins: new Map(moved.map(({ origin, class_name: className }) => [className, origin])),
+    };
   }
 
   async function sweepWhere(where: string, ...params: string[]): Promise<void> {
@@ -128,6 +183,8 @@ export async function openNamespaces(
   }
 
   let reach: Parameters<DurableObjects["reachedBy"]>[0] | undefined;
+  let scriptOf: Parameters<DurableObjects["scriptsBy"]>[0] = () => undefined;
+  const isScript = (name: string): boolean => scriptOf(name) !== undefined;
 
   // What a crash left undone; no process of a Worker runs yet.
   await sweepWhere("1 = 1");
@@ -136,11 +193,18 @@ export async function openNamespaces(
     storageService: STORAGE_SERVICE,
     previewNamespaces: (classes) => classes.flatMap(({ className, sqlite }) => namespaceParts(`preview-${className}`, className, sqlite)),
     async preview(script, lifecycle, bindings) {
-      const { classes, deleted } = await applied(meta, script, lifecycle);
+      const { classes, deleted, given } = await applied(meta, script, lifecycle, { exported: undefined, isPreview: true });
+      const bound: ClassState[] = [];
       for (const binding of bindings) {
         if (binding.type !== "durable_object_namespace" || isForeign(binding.script_name, script)) continue;
         const name = String(binding.class_name);
         if (classes.some((c) => c.className === name)) continue;
+        // The binding follows the objects to the other script.
+        const goes = given.find((c) => c.className === name);
+        if (goes !== undefined) {
+          bound.push(goes);
+          continue;
+        }
         const moved = await find(script.name, name);
         if (moved !== undefined && moved.script_id !== script.id) continue;
         if (deleted.some((c) => c.className === name)) {
@@ -154,10 +218,13 @@ export async function openNamespaces(
           `Cannot create binding for class '${name}' because it is not currently configured to implement Durable Objects. Did you forget to apply a --new-class migration to it?`,
         );
       }
-      return classes;
+      return [...classes, ...bound];
     },
     async migrate(tx, script, lifecycle, exported) {
-      const { classes, deleted, moved, tag, reconciliation } = await applied(tx, script, lifecycle);
+      const { classes, deleted, moved, given, expected, tag, reconciliation } = await applied(tx, script, lifecycle, {
+        exported,
+        isPreview: false,
+      });
       for (const { className, id } of classes) {
         if (exported === undefined || exported.includes(className)) continue;
         if (id === undefined)
@@ -195,7 +262,17 @@ export async function openNamespaces(
           );
         }
       }
-      for (const { fromScript, from, id } of moved) {
+      await tx.run("DELETE FROM durable_objects_transfers WHERE target = ?", script.name);
+      for (const { target, className, source } of expected)
+        await tx.run("INSERT INTO durable_objects_transfers (target, class_name, source) VALUES (?, ?, ?)", target, className, source);
+      for (const { className, id, to } of given) {
+        const target = scriptOf(to);
+        if (target === undefined) throw durableObjectsError("reconciliation");
+        await tx.run("UPDATE durable_objects_namespaces SET script_id = ?, script_name = ? WHERE id = ?", target.id, target.name, id);
+        await tx.run("DELETE FROM durable_objects_transfers WHERE target = ? AND class_name = ?", target.name, className);
+      }
+      const left = given.map(({ className, id }) => ({ fromScript: script.name, from: className, id }));
+      for (const { fromScript, from, id } of [...moved, ...left]) {
         await tx.run(
           `INSERT INTO durable_objects_moved (script_name, class_name, namespace_id) VALUES (?, ?, ?)
            ON CONFLICT (script_name, class_name) DO UPDATE SET namespace_id = excluded.namespace_id`,
@@ -212,7 +289,8 @@ export async function openNamespaces(
           tag,
         );
       }
-      return { sources: [...new Set(moved.flatMap(({ fromScript }) => fromScript ?? []))], ...(reconciliation && { reconciliation }) };
+      const others = [...moved.flatMap(({ fromScript }) => fromScript ?? []), ...given.map(({ to }) => to)];
+      return { others: [...new Set(others)], ...(reconciliation && { reconciliation }) };
     },
     async groups(script, split, versionId) {
       const rows = await rowsOf(meta, script);
@@ -267,6 +345,9 @@ export async function openNamespaces(
     reachedBy(lease) {
       reach = lease;
     },
+    scriptsBy(find) {
+      scriptOf = find;
+    },
     migrationTag: (script) => tagOf(meta, script),
     async nextAlarm(script, split, versionId) {
       const disk = arrangement.diskOf(split, versionId);
@@ -280,6 +361,7 @@ export async function openNamespaces(
         script.id,
       );
       await tx.run("DELETE FROM durable_objects_tags WHERE script_id = ?", script.id);
+      await tx.run("DELETE FROM durable_objects_transfers WHERE target = ? OR source = ?", script.name, script.name);
     },
     sweep: (script) => sweepWhere("script_id = ?", script.id),
   };

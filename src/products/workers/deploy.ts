@@ -312,13 +312,13 @@ export function createDeployer(
         const { script, live, fresh, versionId, content, classes } = await prepare(name, upload, options);
         if (!deploy && upload.metadata.exports !== undefined) await checkUnchanged(script, classes);
         const exported = content.syntax === "modules" ? content.exports.map((e) => e.name) : undefined;
-        const { version, sources, reconciliation } = await meta
+        const { version, others, reconciliation } = await meta
           .transaction(async (tx) => {
             await store.ensureScript(tx, script.id, name, source);
             await nameBlobs(tx, name, fresh);
             if (content.assets !== undefined)
               await tx.run("UPDATE workers_asset_manifests SET used = 1 WHERE id = ?", content.assets.manifest);
-            const migrated = deploy ? await durableObjects.migrate(tx, script, upload.metadata, exported) : { sources: [] };
+            const migrated = deploy ? await durableObjects.migrate(tx, script, upload.metadata, exported) : { others: [] };
             const added = await store.addVersion(tx, script.id, versionId, content);
             if (deploy) {
               await store.updateScript(script.id, { settings: settingsOf(upload, live?.script.settings) }, tx);
@@ -332,8 +332,8 @@ export function createDeployer(
             await discard(fresh);
             throw error;
           });
-        // Workers that objects came from go on without their files, which this one waits for.
-        for (const source of sources) await serving.follow(source);
+        // Workers that objects came from go on without their files, which this one waits for, and those that get some have them.
+        for (const other of others) await serving.follow(other);
         const after = deploy ? await follow(name) : live;
         if (deploy) await durableObjects.sweep(script);
         return { live: after, version, reconciliation };

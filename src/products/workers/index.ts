@@ -88,6 +88,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   );
   const links = await openLinks({ pool, log: kernel.log, lease: (target, version) => serving.lease(target, { version }), invocations });
   durableObjects.reachedBy((script, version) => serving.lease(script, { version }));
+  durableObjects.scriptsBy((name) => store.live(name)?.script);
   await serving.arrangeObjects();
   const zones = kernel.get("zones");
   const routing = await openRouting(kernel.meta, kernel.clock, zones, serving.rerouted);
