@@ -287,6 +287,11 @@ export const configKeys = {
     },
   ),
   "workers_ai.request_max_bytes": key(100 * 1024 * 1024, "Largest request to a model", positive),
+  "workers_ai.rate_limits": key(false, "The real service's limits of requests a minute, by task"),
+  "workers_ai.daily_neurons": key(
+    0,
+    "Neurons, estimated by tokens, of a day (UTC) before 429; the real service has 10,000 free, 0 = unlimited",
+  ),
   "workers_ai.batch_items_at_once": key(4, "Requests of batches that are run at a time", positive),
   "workers_ai.batches_waiting_max": key(1_000, "Batches that wait for their turn before more are refused with 429", positive),
   "workers_ai.batch_retention_days": key(7, "Answers of batches are deleted after this long", positive),

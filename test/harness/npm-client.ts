@@ -13,7 +13,15 @@ import { projectRoot, type RunOptions, type RunResult, runProcess, type TestPlat
 
 const INSTALL_DEADLINE_MS = 10 * 60_000;
 
-export type Client = "sql-drivers" | "wrangler-4.36" | "vitest-3" | "frameworks" | "pages-plugins" | "agents-0.7" | "agents-0.32";
+export type Client =
+  | "sql-drivers"
+  | "wrangler-4.36"
+  | "vitest-3"
+  | "frameworks"
+  | "pages-plugins"
+  | "agents-0.7"
+  | "agents-0.32"
+  | "ai-sdks";
 type Hooks = { after(fn: () => Promise<void>): void };
 
 /** Runs wrangler 4.36.0, the last that creates legacy pipelines, under `freehold exec`. */

@@ -3,13 +3,14 @@
  * answered here; other paths of the class (`env.AI.gateway`, `autorag`) by the products that have registered for them.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { readBody } from "../../kernel/api/body.ts";
 import { numberedPage } from "../../kernel/api/envelope.ts";
 import type { ModelAnswer } from "../../kernel/capabilities.ts";
 import { PlatformError } from "../../kernel/errors.ts";
-import type { BindingCompiler, CapabilityMint } from "../../kernel/product.ts";
+import type { BindingCompiler, CapabilityMint, Claims } from "../../kernel/product.ts";
 import { type Answers, failureBody, jsonOf } from "./answers.ts";
 import { type Catalogue, modelView, searchModels } from "./catalogue.ts";
 import { aiError } from "./errors.ts";
@@ -68,8 +69,6 @@ export async function serveAi(door: AiDoor, request: IncomingMessage, response: 
 }
 
 async function run(door: AiDoor, url: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  if (request.headers.upgrade !== undefined)
-    throw aiError("notImplemented", "WebSockets to models are not implemented by this version of Freehold");
   const { model, contentType, body, query } = await requestOf(url, request, door);
   const gone = new AbortController();
   response.once("close", () => gone.abort());
@@ -89,6 +88,15 @@ async function toMarkdown(door: AiDoor, request: IncomingMessage, response: Serv
   response.once("close", () => gone.abort());
   const given = files.map(({ data, ...file }) => ({ ...file, bytes: Buffer.from(data, "base64") }));
   json(response, 200, { success: true, result: await door.markdown.convert(given, options?.conversionOptions ?? {}, gone.signal) });
+}
+
+/** WebSockets to models (`websocket: true`) are refused by name. */
+export async function refuseUpgrade(_claims: Claims, _request: IncomingMessage, socket: Duplex): Promise<void> {
+  const text = JSON.stringify(
+    failureBody(aiError("notImplemented", "WebSockets to models are not implemented by this version of Freehold")),
+  );
+  const head = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close`;
+  socket.end(`HTTP/1.1 501 Not Implemented\r\n${head}\r\n\r\n${text}`);
 }
 
 /** A call of `env.AI.run`, with its options where REST has them: in the query. */

@@ -15,12 +15,15 @@ interface Chunk {
   readonly [member: string]: unknown;
 }
 
+/** Hears the tokens of a stream that has ended. */
+type Used = (usage: object | undefined) => void;
+
 /** Longest event that is read. */
 const EVENT_MAX_CHARACTERS = 16 * 1024 * 1024;
 
 /** The service's own events: `{ response }`, calls of tools as they come, and the tokens at the end. */
-export const classicEvents = (body: Readable): Readable =>
-  events(body, (chunk, ended) => {
+export const classicEvents = (body: Readable, used: Used): Readable =>
+  events(body, used, (chunk, ended) => {
     const [choice] = chunk.choices ?? [];
     const calls = choice?.delta?.tool_calls ?? [];
     const text = choice?.delta?.content ?? choice?.text ?? "";
@@ -29,8 +32,8 @@ export const classicEvents = (body: Readable): Readable =>
   });
 
 /** OpenAI's events under the service's name of the model. */
-export const openAiEvents = (body: Readable, model: string): Readable =>
-  events(body, (chunk, ended) => {
+export const openAiEvents = (body: Readable, model: string, used: Used): Readable =>
+  events(body, used, (chunk, ended) => {
     const choices = chunk.choices ?? [];
     const named = { ...chunk, model };
     if (ended !== undefined)
@@ -39,7 +42,7 @@ export const openAiEvents = (body: Readable, model: string): Readable =>
   });
 
 /** `translate` gets each event, and one more with the reason when the stream ends; undefined is left out. */
-function events(body: Readable, translate: (chunk: Chunk, ended?: string) => object | undefined): Readable {
+function events(body: Readable, used: Used, translate: (chunk: Chunk, ended?: string) => object | undefined): Readable {
   async function* translated(): AsyncGenerator<Buffer> {
     let reason: string | undefined;
     let calledTools = false;
@@ -55,6 +58,7 @@ function events(body: Readable, translate: (chunk: Chunk, ended?: string) => obj
       if (event !== undefined) yield Buffer.from(`data: ${JSON.stringify(event)}\n\n`);
     }
     const end = translate({ ...last, choices: [] }, calledTools ? "tool_calls" : (reason ?? "stop"));
+    used(last.usage ?? undefined);
     yield Buffer.from(`data: ${JSON.stringify(end)}\n\ndata: [DONE]\n\n`);
   }
   return Readable.from(translated(), { objectMode: false });

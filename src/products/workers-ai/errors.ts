@@ -26,6 +26,7 @@ export const aiError = defineErrors("workersAi", {
   contextWindow: { status: 413, apiCode: 5021, message: "The input exceeded this model context window limit" },
   jsonMode: { status: 400, apiCode: 5024, message: "JSON Mode couldn't be met" },
   // Own codes.
+  rateLimited: { status: 429, apiCode: 3049, message: "Rate limited" },
   runnerFailed: { status: 502, apiCode: 3050, message: "What runs the model failed" },
   notFound: { status: 404, apiCode: 3051, message: "Not found" },
   tooMany: { status: 400, apiCode: 3052, message: "The account's limit is reached" },

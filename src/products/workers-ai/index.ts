@@ -2,9 +2,10 @@
 import type { Product } from "../../kernel/product.ts";
 import { openAnswers } from "./answers.ts";
 import { batchEvents, startBatches } from "./batches.ts";
-import { aiBinding, type PathServer, serveAi } from "./binding.ts";
+import { aiBinding, type PathServer, refuseUpgrade, serveAi } from "./binding.ts";
 import { openCatalogue } from "./catalogue.ts";
 import { openFinetunes } from "./finetunes.ts";
+import { openLimits } from "./limits.ts";
 import { openConverter } from "./markdown/converter.ts";
 import { supported } from "./markdown/formats.ts";
 import { openMarkdown } from "./markdown/markdown.ts";
@@ -34,7 +35,11 @@ export const workersAi = {
     const { config, log, mint } = kernel;
     const runners = openRunners(config["workers_ai.models"]);
     const catalogue = openCatalogue(runners.names);
-    const runs = openModelRuns(catalogue, runners);
+    const runs = openModelRuns(
+      catalogue,
+      runners,
+      openLimits(kernel.clock, config["workers_ai.rate_limits"], config["workers_ai.daily_neurons"]),
+    );
     const sender = kernel.get("queueSender");
     sender.addEventSource("workersAi.model", batchEvents);
     const batches = await startBatches({
@@ -64,6 +69,7 @@ export const workersAi = {
       ],
       bindings: { ai: aiBinding(mint) },
       internal: (_claims, request, response) => serveAi(door, request, response),
+      internalUpgrade: refuseUpgrade,
       offers: {
         models: {
           answer: answers.answer,

@@ -4,6 +4,7 @@
  */
 import type { Catalogue, Model, TaskName } from "./catalogue.ts";
 import { aiError } from "./errors.ts";
+import type { Limits, Usage } from "./limits.ts";
 import type { Runners } from "./runners.ts";
 import type { Call, Output, Task } from "./task.ts";
 import { textClassification } from "./task-classification.ts";
@@ -36,7 +37,7 @@ export interface ModelRuns {
   openAi(door: OpenAiDoor, body: unknown, signal: AbortSignal): Promise<Output>;
 }
 
-export function openModelRuns(catalogue: Catalogue, runners: Runners): ModelRuns {
+export function openModelRuns(catalogue: Catalogue, runners: Runners, limits: Limits): ModelRuns {
   function require(name: string): Model {
     const model = catalogue.find(name);
     if (model === undefined) throw aiError("noSuchModel", `No such model ${name.slice(0, 200)} or task`);
@@ -47,18 +48,29 @@ export function openModelRuns(catalogue: Catalogue, runners: Runners): ModelRuns
     if (task === undefined) throw aiError("notImplemented", `${model.task} is not implemented by this version of Freehold`);
     return task;
   }
-  const callOf = (model: Model, signal: AbortSignal): Call => ({ model, runners, signal });
+  const callOf = (model: Model, signal: AbortSignal): Call => {
+    limits.take(model);
+    return { model, runners, signal, used: limits.used };
+  };
+  /** A value tells its own tokens; of bytes, the stream of events has told them. */
+  async function counted(model: Model, answer: Promise<Output>): Promise<Output> {
+    const output = await answer;
+    if ("json" in output) limits.used((output.json as { usage?: Usage } | null)?.usage);
+    else if (model.task !== "Text Generation") limits.used(undefined);
+    return output;
+  }
   return {
     require,
     taskOf,
     async run(name, inputs, signal) {
       const model = require(name);
-      return taskOf(model).run(inputs, callOf(model, signal));
+      return counted(model, taskOf(model).run(inputs, callOf(model, signal)));
     },
     async openAi(door, body, signal) {
       const name = (body as { model?: unknown } | null)?.model;
       if (typeof name !== "string") throw aiError("incomplete", "Request is missing headers or body: model");
-      return openAiDoors[door](body, callOf(require(name), signal));
+      const model = require(name);
+      return counted(model, openAiDoors[door](body, callOf(model, signal)));
     },
   };
 }

@@ -116,7 +116,7 @@ export async function chatCompletion(given: unknown, call: Call): Promise<Output
   const asked = checked(inputs, given);
   if (asked.messages === undefined) throw aiError("invalidInput", "Error: required properties at '/' are 'messages'");
   const reply = await send("chat/completions", asked, call);
-  if (asked.stream) return { type: "text/event-stream", body: openAiEvents(reply.body, call.model.name) };
+  if (asked.stream) return { type: "text/event-stream", body: openAiEvents(reply.body, call.model.name, call.used) };
   const answer = await json(reply);
   return { json: { ...(answer as object), model: call.model.name } };
 }
@@ -134,7 +134,7 @@ async function classic(asked: Inputs, call: Call): Promise<Output> {
   const format = asked.response_format?.type ?? "text";
   if (format !== "text" && asked.stream) throw aiError("invalidInput", "Error: JSON Mode does not support streaming");
   const reply = await send(asked.raw ? "completions" : "chat/completions", asked, call);
-  if (asked.stream) return { type: "text/event-stream", body: classicEvents(reply.body) };
+  if (asked.stream) return { type: "text/event-stream", body: classicEvents(reply.body, call.used) };
   const answer = completion.safeParse(await json(reply));
   if (!answer.success)
     throw aiError("runnerFailed", "What runs the model answered with something that is not understood", { cause: answer.error });

@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import { z } from "zod";
 import type { Model } from "./catalogue.ts";
 import { aiError } from "./errors.ts";
+import type { Limits } from "./limits.ts";
 import type { Runners } from "./runners.ts";
 
 /** What a model answered: a value for JSON, or bytes as they come. */
@@ -12,6 +13,8 @@ export interface Call {
   readonly model: Model;
   readonly runners: Runners;
   readonly signal: AbortSignal;
+  /** Hears what a stream has used, when it ends. */
+  readonly used: Limits["used"];
 }
 
 export interface Task {

@@ -9,7 +9,8 @@ import { startPlatform } from "../../harness/platform.ts";
 import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const models = await startModelServer({ after });
-const platform = await startPlatform({ after }, { config: { "workers_ai.models": [`@cf/*=${models.url}`] } });
+const config = { "workers_ai.models": [`@cf/*=${models.url}`] };
+const platform = await startPlatform({ after }, { config });
 const account = platform.ready.account_id;
 const ai = `/accounts/${account}/ai`;
 // Node's resolver does not know names under localhost.
@@ -193,4 +194,21 @@ test("[workers-ai-21] files of a form become Markdown by REST and by the SDK, an
   const formats = (await sdk.ai.toMarkdown.supported({ account_id: account })).result.map(({ extension }) => extension);
   for (const extension of [".html", ".pdf", ".docx", ".odt", ".xlsx", ".csv", ".xml", ".png"])
     assert.ok(formats.includes(extension), extension);
+});
+
+test("[workers-ai-40] with the limits on, more requests than a minute's and more neurons than a day's are refused", async () => {
+  const limited = await startPlatform({ after }, { config: { ...config, "workers_ai.rate_limits": true, "workers_ai.daily_neurons": 20 } });
+  const run = (model: string, inputs: object) => limited.rest("POST", `/accounts/${limited.ready.account_id}/ai/run/${model}`, inputs);
+  const codeOf = ({ body }: { body: { errors: readonly { code: number }[] } }): number | undefined => body.errors[0]?.code;
+  const codes: (number | undefined)[] = [];
+  // A minute may begin in between: then the next one's requests are counted anew.
+  while (!codes.includes(3049) && codes.length < 5000)
+    codes.push(...(await Promise.all(Array.from({ length: 100 }, () => run(LLAMA, {})))).map(codeOf));
+  assert.equal(codes.at(-1), 3049);
+  assert.ok(codes.filter((code) => code === 5006).length >= 300);
+  // Other tasks have limits of their own. Each of these counts as a neuron at least.
+  for (let count = 0; count < 20; count++) assert.equal((await run("@cf/baai/bge-m3", { text: "x" })).status, 200);
+  const refused = await run("@cf/baai/bge-m3", { text: "x" });
+  assert.deepEqual([refused.status, codeOf(refused)], [429, 3036]);
+  assert.match(refused.body.errors[0]?.message ?? "", /^You have used up your daily free allocation of 20 neurons/);
 });
