@@ -101,3 +101,18 @@ export function sparseAnimation(width: number, height: number, frames: number): 
   const frame = Buffer.from("!\xf9\x04\0\x0a\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0", "latin1");
   return Buffer.concat([head, ...Array.from({ length: frames }, () => frame), Buffer.from(";")]);
 }
+
+/** A HEIC file as an iPhone held upright makes it: 64 by 96 pixels, red above blue. Made by libheif's own encoder. */
+export const phonePicture = Buffer.from(
+  [
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAaFtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAADRpbG9jAA",
+    "AAAERAAAIAAQAAAAABxQABAAAAAAAAAG8AAgAAAAACNAABAAAAAAAAAEIAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAAABVp",
+    "bmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAAA4GlwcnAAAADAaXBjbwAAAHhodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGE",
+    "ABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQArQgEBA3AAAAMAkAAAAwAAAwAeoDCBBZbqSSmubgIaDAgAAAMAyAAAAwAIQGIAAQAHRAHBcrAi",
+    "QAAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABgAAAAQAAAABBwaXhpAAAAAAMICAgAAAAJaXJvdAMAAAAYaXBtYQAAAAAAAAABAA",
+    "EFgQIDBIUAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAALltZGF0AAAAaygBrwng40ibUR///ei+//9uY9D/WtWB5k8//vGaK/w87j/2S02E",
+    "y4fJZOV/OjuvTe0nzRSwog/J8Q6wmjufKTh5V2knc1aPLM2m9Z3kreVIqdWJ2HL1t7GsOSpPpq+sn/OxgSVkFu3pm5VPAAAABkV4aWYAAE1NAC",
+    "oAAAAIAAIBEgADAAAAAQAGAACCmAACAAAAEgAAACYAAAAAVGhlIHBob25lJ3Mgb3duZXIA",
+  ].join(""),
+  "base64",
+);

@@ -6,13 +6,16 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { readBody } from "../../kernel/api/body.ts";
 import type { BindingCompiler, KernelSlice } from "../../kernel/product.ts";
+import { workerModules } from "../../kernel/workerd/module.ts";
 import { encoded, type File } from "./encode.ts";
 import { ImageError } from "./errors.ts";
 import { infoOf } from "./formats.ts";
 import { REMOTE_MAX_BYTES } from "./limits.ts";
 import { stepsOf } from "./options.ts";
 import { decode, overlaid, type Picture, transformed } from "./picture.ts";
-import type { Turns } from "./turns.ts";
+import type { Sources } from "./source.ts";
+import { textPicture } from "./text.ts";
+import { openTurns, type Turns } from "./turns.ts";
 
 const SERVICE = "images:binding";
 
@@ -20,11 +23,30 @@ export const imagesBinding = ({ mint }: KernelSlice): BindingCompiler => ({
   validate: async ({ type, name }) => ({ type, name }),
   compile: async ({ name }) => ({
     bindings: [{ name, wrapped: { moduleName: "cloudflare-internal:images-api", innerBindings: [{ name: "fetcher", service: SERVICE }] } }],
-    services: [mint.node(SERVICE, {})],
+    services: [
+      {
+        name: SERVICE,
+        worker: {
+          modules: workerModules(import.meta.url, "./hosted-binding.worker.ts"),
+          compatibilityDate: "2026-01-01",
+          bindings: [
+            { name: "PLATFORM", service: `${SERVICE}:forms` },
+            { name: "HOSTED", service: `${SERVICE}:hosted` },
+          ],
+        },
+      },
+      mint.node(`${SERVICE}:forms`, { kind: "forms" }),
+      mint.node(`${SERVICE}:hosted`, { kind: "hosted" }),
+    ],
   }),
 });
 
-export function imagesServer({ config, log }: KernelSlice, turns: Turns) {
+/** Forms that are in memory at a time. */
+const FORMS_AT_ONCE = 8;
+
+export function imagesServer({ config, log }: KernelSlice, turns: Turns, sources: Sources) {
+  const forms = openTurns(FORMS_AT_ONCE, config["images.transforms_waiting_max"]);
+
   async function answer(request: IncomingMessage): Promise<File> {
     const limits = { maxBytes: 2 * REMOTE_MAX_BYTES, idleTimeoutMs: config["gateway.body_idle_timeout_ms"] };
     const body = await readBody(request, limits);
@@ -33,14 +55,16 @@ export function imagesServer({ config, log }: KernelSlice, turns: Turns) {
       throw new ImageError(9401, "the request is no form", { cause });
     });
     const path = (request.url as string).split("?")[0];
-    if (path === "/info") return json(await infoView(form));
-    if (path === "/transform") return transform(form);
-    throw new ImageError(9401, `${path} is not implemented by this version of Freehold`);
+    if (path === "/info") return turns.take(async () => json(await infoView(form)));
+    if (path !== "/transform") throw new ImageError(9401, `${path} is not implemented by this version of Freehold`);
+    // Before the picture's turn: a font may come from a Worker that has pictures made itself.
+    const written = await writtenText(form, sources);
+    return turns.take(() => transform(form, written));
   }
 
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     try {
-      const { type, bytes } = await turns.take(() => answer(request));
+      const { type, bytes } = await forms.take(() => answer(request));
       response.writeHead(200, { "content-type": type, "content-length": bytes.byteLength }).end(bytes);
     } catch (error) {
       request.resume();
@@ -60,12 +84,20 @@ async function infoView(form: FormData): Promise<object> {
   return type === "image/svg+xml" ? { format: type } : { format: type, file_size: fileSize, width, height };
 }
 
-async function transform(form: FormData): Promise<File> {
+const TEXTS = new Set(["text_input", "draw_text"]);
+
+/** Texts of the form, in their order. */
+async function writtenText(form: FormData, sources: Sources): Promise<Picture[]> {
+  const pictures: Picture[] = [];
+  for (const [name, value] of form) if (TEXTS.has(name)) pictures.push(await textPicture(String(value), sources));
+  return pictures;
+}
+
+async function transform(form: FormData, written: readonly Picture[]): Promise<File> {
   const text = (name: string): string | undefined => {
     const value = form.get(name);
     return typeof value === "string" ? value : undefined;
   };
-  if (form.has("text_input") || form.has("draw_text")) throw new ImageError(9401, "text() is not implemented by this version of Freehold");
   const steps = stepsOf(text("transforms") ?? "[]");
   const quality = text("output_quality");
   if (quality !== undefined && !/^([1-9]\d?|100)$/.test(quality)) throw new ImageError(9401, "quality: a whole number from 1 to 100");
@@ -74,8 +106,12 @@ async function transform(form: FormData): Promise<File> {
   const anim = text("anim") !== "false" && /gif|webp/.test(output.format);
   // The canvas is number 0; overlays follow in the order of their parts.
   const pictures: Picture[] = [];
-  pictures.push(await decode(await imageOf(form.get("image")), { anim }));
-  for (const value of form.getAll("draw_image")) pictures.push(await decode(await imageOf(value)));
+  const texts = written.values();
+  for (const [name, value] of form) {
+    if (TEXTS.has(name)) pictures.push(texts.next().value as Picture);
+    else if (name === "image") pictures.push(await decode(await imageOf(value), { anim }));
+    else if (name === "draw_image") pictures.push(await decode(await imageOf(value)));
+  }
   const picture = (index: number): Picture => {
     const found = pictures[index];
     if (found === undefined) throw new ImageError(9401, `there is no image ${index}`);

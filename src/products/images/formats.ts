@@ -7,7 +7,7 @@ import { ImageError } from "./errors.ts";
 import type { Size } from "./geometry.ts";
 import { ANIMATED_PIXELS_MAX, PIXELS_MAX, SIDE_MAX } from "./limits.ts";
 
-export type ImageType = "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/avif" | "image/svg+xml";
+export type ImageType = "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/avif" | "image/heic" | "image/svg+xml";
 
 export interface ImageInfo extends Size {
   readonly type: ImageType;
@@ -33,8 +33,15 @@ export function typeOf(bytes: Buffer): ImageType | undefined {
   if (startsWith(bytes, "\x89PNG\r\n\x1a\n")) return "image/png";
   if (startsWith(bytes, "GIF87a") || startsWith(bytes, "GIF89a")) return "image/gif";
   if (startsWith(bytes, "RIFF") && startsWith(bytes, "WEBP", 8)) return "image/webp";
-  if (startsWith(bytes, "ftyp", 4) && /^avi[fs]|^mif1/.test(bytes.toString("latin1", 8, 12))) return "image/avif";
+  if (startsWith(bytes, "ftyp", 4)) return heifTypeOf(bytes);
   return isSvg(bytes) ? "image/svg+xml" : undefined;
+}
+
+/** AVIF and HEIC are one container: its brands say which. */
+function heifTypeOf(bytes: Buffer): ImageType | undefined {
+  const brands = bytes.toString("latin1", 8, Math.min(bytes.readUInt32BE(0), 256)).match(/.{4}/gs) ?? [];
+  if (brands.some((brand) => /^avi[fs]$/.test(brand))) return "image/avif";
+  return brands.some((brand) => /^hei[cxms]$/.test(brand)) ? "image/heic" : undefined;
 }
 
 /** A document whose first element is `svg`. */
@@ -72,9 +79,10 @@ export async function infoOf(bytes: Buffer): Promise<ImageInfo> {
 }
 
 /** Of one frame, as it is seen: a camera held upright is noted in EXIF. */
-function sizeOf({ width, height, pageHeight, orientation = 1 }: Metadata): Size {
+function sizeOf({ format, width, height, pageHeight, orientation = 1 }: Metadata): Size {
   const tall = pageHeight ?? height;
   if (width * tall > PIXELS_MAX) throw new ImageError(9413, "the image exceeds the maximum image area of 100 megapixels");
   if (width > SIDE_MAX || tall > SIDE_MAX) throw new ImageError(9402, `the image is longer than ${SIDE_MAX} pixels`);
-  return orientation >= 5 ? { width: tall, height: width } : { width, height: tall };
+  // libheif has turned the picture already.
+  return orientation >= 5 && format !== "heif" ? { width: tall, height: width } : { width, height: tall };
 }

@@ -7,6 +7,7 @@ import { batchTokens } from "./batch.ts";
 import { imagesBinding, imagesServer } from "./binding.ts";
 import { CUSTOM_PREFIX, imageDelivery } from "./delivery.ts";
 import { openHostedImages } from "./hosted.ts";
+import { hostedBinding } from "./hosted-binding.ts";
 import { openSigningKeys } from "./keys.ts";
 import { migrations } from "./migrations.ts";
 import { imageRoutes } from "./routes.ts";
@@ -50,7 +51,8 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const delivery = imageDelivery({ kernel, hosted, variants, keys, views, cache, turns });
   const uploads = creatorUploads(kernel, hosted, views, () => undefined);
   const transforms = imageTransforms({ kernel, zones, settings, sources, cache, turns, usage });
-  const serveBinding = imagesServer(kernel, turns);
+  const serveBinding = imagesServer(kernel, turns, sources);
+  const serveHosted = hostedBinding({ kernel, hosted, keys, views });
 
   const hosts: HostRoute[] = [
     {
@@ -91,8 +93,10 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     routes: [...imageRoutes({ kernel, hosted, variants, keys, views, sources, batch }), ...settings.routes],
     hosts,
     bindings: { images: imagesBinding(kernel) },
-    internal: (claims, request, response) =>
-      claims.kind === "fetch" ? transforms.handleFetch(claims, request, response) : serveBinding(request, response),
+    internal(claims, request, response) {
+      if (claims.kind === "fetch") return transforms.handleFetch(claims, request, response);
+      return claims.kind === "hosted" ? serveHosted(request, response) : serveBinding(request, response);
+    },
     offers: {
       imageTransforms: {
         service: (name, names) =>

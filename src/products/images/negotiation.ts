@@ -77,6 +77,8 @@ interface Asked {
   readonly fast: boolean;
 }
 
+/** Types that come in and are not delivered for want of a better one. */
+const UNSERVED: ReadonlySet<string> = new Set(["image/svg+xml", "image/avif", "image/heic"]);
 const STILL: ReadonlySet<string> = new Set(["jpeg", "baseline-jpeg", "png", "png-force"]);
 
 /** Whether the frames of an animation are wanted in what comes out. */
@@ -120,7 +122,7 @@ export function chooseFormat(
     case "original":
       if (accepted.avif && longest <= AVIF_SIDE_MAX) return { type: "image/avif" };
       if (accepted.webp) return { type: "image/webp" };
-      return format === "auto" || info.type === "image/svg+xml" || info.type === "image/avif" ? standard : { type: info.type };
+      return format === "auto" || UNSERVED.has(info.type) ? standard : { type: info.type };
     default:
       return standard;
   }

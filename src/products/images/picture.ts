@@ -7,6 +7,7 @@ import sharp, { type Blend, type OutputInfo, type Sharp } from "sharp";
 import { ImageError } from "./errors.ts";
 import { type ImageInfo, infoOf } from "./formats.ts";
 import { type Box, type Frame, frameOf, positionOf, type Size, trimmedBox } from "./geometry.ts";
+import { heicPixels } from "./heic.ts";
 import { PIXELS_MAX, SIDE_MAX } from "./limits.ts";
 import type { Draw, Transform } from "./options.ts";
 
@@ -26,6 +27,10 @@ const STEP_TIMEOUT_S = 30;
 export async function decode(bytes: Buffer, { anim = false, info }: { anim?: boolean; info?: ImageInfo } = {}): Promise<Picture> {
   const { type, width, height, frames, delays, loop, oversized } = info ?? (await infoOf(bytes));
   if (type === "image/svg+xml") throw new ImageError(9520, "SVG images cannot be transformed");
+  if (type === "image/heic") {
+    const decoded = await heicPixels(bytes);
+    return { content: { pixels: decoded.pixels }, width: decoded.width, height: decoded.height, frames: 1, delays: [], loop: 0 };
+  }
   const still: Picture = { content: { file: bytes }, width, height, frames: 1, delays: [], loop: 0 };
   if (!anim || frames === 1) return still;
   if (oversized) throw new ImageError(9402, "the animation has more than 50 megapixels");

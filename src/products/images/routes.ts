@@ -22,7 +22,7 @@ const WRITE = ["Images Write"] as const;
 
 const MINUTE_MS = 60_000;
 /** Documented life of an upload URL: by default, at least, at most. */
-const EXPIRY = { default: 30 * MINUTE_MS, min: 2 * MINUTE_MS, max: 360 * MINUTE_MS } as const;
+export const EXPIRY = { default: 30 * MINUTE_MS, min: 2 * MINUTE_MS, max: 360 * MINUTE_MS } as const;
 /** Between a client's clock and ours, and on the way. */
 const SLACK_MS = 5_000;
 
@@ -324,10 +324,10 @@ function whole(text: string | null, fallback: number, max: number): number {
   return text === null || !Number.isInteger(value) || value < 1 ? fallback : Math.min(max, value);
 }
 
-const continuation = ({ uploaded, id }: { uploaded: number; id: string }): string =>
+export const continuation = ({ uploaded, id }: { uploaded: number; id: string }): string =>
   Buffer.from(JSON.stringify([1, uploaded, id])).toString("base64url");
 
-function tokenOf(text: string | null): { uploaded: number; id: string } | undefined {
+export function tokenOf(text: string | null): { uploaded: number; id: string } | undefined {
   if (text === null || text === "") return undefined;
   try {
     const [version, uploaded, id] = JSON.parse(Buffer.from(text, "base64url").toString("utf8")) as [number, number, string];

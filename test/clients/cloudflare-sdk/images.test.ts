@@ -11,7 +11,7 @@ import { NotFoundError, toFile } from "cloudflare";
 import sharp from "sharp";
 import { FormData, type Response } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
-import { animation, atHost, BLUE, halves, plain, RED, saysItIs, seen, sparseAnimation, WHITE } from "../pictures.ts";
+import { animation, atHost, BLUE, halves, phonePicture, plain, RED, saysItIs, seen, sparseAnimation, WHITE } from "../pictures.ts";
 
 const platform = await startPlatform({ after }, { config: { "runtime.outbound_allow": ["public", "private", "local"] } });
 const { account_id, api, api_token } = platform.ready;
@@ -363,17 +363,39 @@ test("[images-18] a batch token stands for the API token on the batch host, 200 
   assert.ok((await ask("GET", "/v2?per_page=1000")).body.result.images?.some(({ id }) => id === "by/batch"));
   assert.match((await ask("POST", "/v2/direct_upload", {})).body.result.uploadURL ?? "", /^http/);
   assert.equal((await ask("DELETE", "/v1/by%2Fbatch")).status, 200);
-  // As many at once as it takes until one second has more than 200 of them; another token has its own seconds.
-  const other = { authorization: `Bearer ${await issue()}` };
-  let limited = 0;
-  let admitted = 0;
-  while (limited === 0) {
-    const statuses = await Promise.all(Array.from({ length: 400 }, async () => (await ask("GET", "/v1/none")).status));
-    limited += statuses.filter((status) => status === 429).length;
-    admitted = Math.max(admitted, statuses.filter((status) => status !== 429).length);
-  }
+  // A token's second has room for 200 requests; as many at once as it takes until one second has more.
+  const fresh = { authorization: `Bearer ${await issue()}` };
+  const burst = async (): Promise<{ admitted: number; limited: number }> => {
+    const statuses = await Promise.all(
+      Array.from({ length: 400 }, async () => {
+        const { status, body } = await platform.fetch(`${batch}/v1/none`, { headers: fresh });
+        await body?.cancel();
+        return status;
+      }),
+    );
+    return { admitted: statuses.filter((status) => status === 404).length, limited: statuses.filter((status) => status === 429).length };
+  };
+  let { admitted, limited } = await burst();
   assert.ok(admitted >= 200, String(admitted));
-  const response = await platform.fetch(`${batch}/v1/none`, { headers: other });
+  while (limited === 0) ({ admitted, limited } = await burst());
+  // Another token has its own seconds.
+  const response = await platform.fetch(`${batch}/v1/none`, { headers: { authorization: `Bearer ${await issue()}` } });
   assert.equal(response.status, 404);
   await response.body?.cancel();
+});
+
+test("[images-35] a phone's HEIC picture is taken, kept as it is, and delivered as what browsers show", async () => {
+  const image = await images.v1.create({ ...account, file: await file(phonePicture, "IMG_0001.HEIC") });
+  for (const [accept, format] of [
+    ["*/*", "jpeg"],
+    ["image/webp", "webp"],
+    ["image/avif", "heif"],
+  ] as const) {
+    const { bytes, headers } = await see(variantUrl(image.variants, "public"), { accept });
+    const shown = await seen(bytes);
+    assert.deepEqual([shown.size, shown.format, shown.at(30, 10), shown.at(30, 85)], [[64, 96], format, RED, BLUE]);
+    assert.notEqual(headers.get("content-type"), "image/heic");
+  }
+  assert.deepEqual(Buffer.from(await (await images.v1.blobs.get(image.id as string, account)).arrayBuffer()), phonePicture);
+  assert.equal((await upload({ file: new Blob([phonePicture.subarray(0, 500)]) })).body.errors[0]?.code, 5455);
 });

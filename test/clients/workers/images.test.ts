@@ -1,24 +1,63 @@
 /** The Images binding from a deployed Worker: what comes out is decoded again and looked at pixel by pixel. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import opentype from "opentype.js";
 import sharp, { type Color } from "sharp";
+import { FormData } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
+
+/** A font whose letter A is a square of 700 of its 1,000 units, standing on the line; a space is as wide as the letter. */
+function squares(): Buffer {
+  const path = new opentype.Path();
+  path.moveTo(0, 0);
+  for (const [x, y] of [
+    [0, 700],
+    [700, 700],
+    [700, 0],
+  ] as const)
+    path.lineTo(x, y);
+  path.close();
+  const blank = { advanceWidth: 1000, path: new opentype.Path() };
+  const glyphs = [
+    new opentype.Glyph({ name: ".notdef", ...blank }),
+    new opentype.Glyph({ name: "space", unicode: 32, ...blank }),
+    new opentype.Glyph({ name: "A", unicode: 65, advanceWidth: 1000, path }),
+  ];
+  const names = { familyName: "Squares", styleName: "Medium" };
+  return Buffer.from(new opentype.Font({ ...names, unitsPerEm: 1000, ascender: 800, descender: -200, glyphs }).toArrayBuffer());
+}
 
 const platform = await startPlatform({ after });
 const { url } = await deployWorker(platform, {
   files: {
-    "index.js": `const streamOf = (text) => new Response(Uint8Array.fromBase64(text)).body;
+    "index.js": `const FONT = "${squares().toString("base64")}";
+      const streamOf = (text) => new Response(Uint8Array.fromBase64(text)).body;
       // An image in the body is described or taken through what the query says, as calls of the binding.
+      async function hosted(env, name, options = {}) {
+        const { image: id, bytes, ...rest } = options;
+        switch (name) {
+          case "upload": return env.IMAGES.hosted.upload(rest.encoding ? new Response(bytes).body : streamOf(bytes), rest);
+          case "list": return env.IMAGES.hosted.list(rest);
+          case "createDirectUpload": return env.IMAGES.hosted.createDirectUpload(rest);
+          case "bytes": {
+            const stream = await env.IMAGES.hosted.image(id).bytes();
+            return stream && new Uint8Array(await new Response(stream).arrayBuffer()).toBase64();
+          }
+          default: return env.IMAGES.hosted.image(id)[name](rest);
+        }
+      }
       export default { async fetch(request, env) {
-        const { image, overlay, steps = [], output, childOf = [] } = await request.json();
+        if (request.method === "GET") return new Response(Uint8Array.fromBase64(FONT));
+        const { image, overlay, steps = [], output, childOf = [], text, drawnText, call } = await request.json();
         try {
+          if (call !== undefined) return Response.json(await hosted(env, ...call));
           if (output === undefined) return Response.json(await env.IMAGES.info(streamOf(image)));
-          let picture = env.IMAGES.input(streamOf(image));
+          let picture = text === undefined ? env.IMAGES.input(streamOf(image)) : env.IMAGES.text(...text);
           for (const [name, options] of steps) {
             if (name === "transform") picture = picture.transform(options);
             else {
-              let drawn = streamOf(overlay);
+              let drawn = drawnText === undefined ? streamOf(overlay) : env.IMAGES.text(...drawnText);
               if (childOf.length > 0) drawn = childOf.reduce((child, options) => child.transform(options), env.IMAGES.input(drawn));
               picture = picture.draw(drawn, options);
             }
@@ -37,10 +76,12 @@ interface Asked {
   readonly steps?: readonly (readonly ["transform" | "draw", object])[];
   readonly childOf?: readonly object[];
   readonly output?: object;
+  readonly text?: readonly unknown[];
+  readonly drawnText?: readonly unknown[];
 }
 
-async function ask(image: Buffer, { overlay, ...rest }: Asked = {}) {
-  const body = JSON.stringify({ image: image.toString("base64"), overlay: overlay?.toString("base64"), ...rest });
+async function ask(image: Buffer | undefined, { overlay, ...rest }: Asked = {}) {
+  const body = JSON.stringify({ image: image?.toString("base64"), overlay: overlay?.toString("base64"), ...rest });
   const response = await platform.fetch(url, { method: "POST", body });
   return { status: response.status, type: response.headers.get("content-type"), bytes: Buffer.from(await response.arrayBuffer()) };
 }
@@ -200,4 +241,85 @@ test("what cannot be done is refused by its number", async () => {
     [image.subarray(0, image.length - 40), { output: png }, 9412],
   ] as const)
     assert.equal((await refusal(input, asked)).code, code, JSON.stringify(asked));
+});
+
+test("[images-48] hosted images, text in a font that a URL names, and raw pixels", async () => {
+  const call = async (name: string, options: object = {}) => {
+    const response = await platform.fetch(url, { method: "POST", body: JSON.stringify({ call: [name, options] }) });
+    return { status: response.status, body: (await response.json()) as never as Record<string, never> & { message: string; code: number } };
+  };
+  const image = await halves(40, 20);
+  const bytes = image.toString("base64");
+  const { body: kept } = await call("upload", { bytes, filename: "a.png", metadata: { kind: "one", rank: 3 }, creator: "worker" });
+  const { id, variants } = kept as never as { id: string; variants: string[] };
+  assert.deepEqual([kept.filename, kept.creator, kept.requireSignedURLs], ["a.png", "worker", false]);
+  const shown = await platform.fetch(variants[0] as string);
+  assert.deepEqual((await decoded(Buffer.from(await shown.arrayBuffer()))).size, [40, 20]);
+  const { body: second } = await call("upload", { bytes, id: "custom/b", encoding: "base64" });
+  assert.equal(second.id, "custom/b");
+  const exists = await call("upload", { bytes, id: "custom/b" });
+  assert.match(exists.body.message, /IMAGES_HOSTED_ERROR 5409/);
+  assert.deepEqual((await call("details", { image: id })).body.meta, { kind: "one", rank: 3 });
+  assert.equal((await call("bytes", { image: "custom/b" })).body, bytes);
+  assert.equal((await call("bytes", { image: "nothing" })).body, null);
+  assert.equal((await call("details", { image: "nothing" })).body, null);
+  const ids = async (options: object) => {
+    const { images, listComplete, cursor } = (await call("list", options)).body as never as {
+      images: { id: string }[];
+      listComplete: boolean;
+      cursor?: string;
+    };
+    return { ids: images.map((one) => one.id), listComplete, cursor };
+  };
+  const first = await ids({ limit: 1, sortOrder: "asc" });
+  assert.deepEqual([first.ids, first.listComplete], [[id], false]);
+  assert.deepEqual((await ids({ limit: 1, sortOrder: "asc", cursor: first.cursor })).ids, ["custom/b"]);
+  assert.deepEqual((await ids({ filter: { metadata: { kind: "one", rank: { gte: 3, lt: 4 } } } })).ids, [id]);
+  assert.equal((await call("update", { image: id, requireSignedURLs: true })).body.requireSignedURLs, true);
+  assert.equal((await platform.fetch(variants[0] as string)).status, 403);
+  const { body: signed } = await call("signedUrl", { image: id, variant: "public", expiresIn: 300 });
+  assert.equal((await platform.fetch(signed as never as string)).status, 200);
+  const { uploadURL, id: draft } = (await call("createDirectUpload", { expiresIn: 600 })).body as never as {
+    uploadURL: string;
+    id: string;
+  };
+  const form = new FormData();
+  form.set("file", new Blob([image]), "c.png");
+  assert.equal((await platform.fetch(uploadURL, { method: "POST", body: form })).status, 200);
+  assert.equal((await call("details", { image: draft })).body.filename, "c.png");
+  assert.deepEqual([(await call("delete", { image: id })).body, (await call("delete", { image: id })).body], [true, false]);
+
+  // Two letters of 30 points, 40 pixels: each a square of 28 on the line, which is 32 from the top.
+  const font = { url: `${url}/font.otf` };
+  const png = { format: "image/png" };
+  const written = await ask(undefined, { text: ["AA", { font, size: 30, color: "#ff0000" }], output: png });
+  assert.equal(written.status, 200, written.bytes.toString());
+  const { data, info } = await sharp(written.bytes).raw().toBuffer({ resolveWithObject: true });
+  const pixel = (x: number, y: number) => [...data.subarray((y * info.width + x) * 4, (y * info.width + x) * 4 + 4)];
+  assert.deepEqual([info.width, info.height], [80, 40]);
+  assert.deepEqual(
+    [pixel(10, 20), pixel(50, 20), pixel(34, 20)[3], pixel(10, 2)[3], pixel(10, 36)[3]],
+    [[255, 0, 0, 255], [255, 0, 0, 255], 0, 0, 0],
+  );
+  const drawn = await decoded(
+    (
+      await ask(await plain(200, 100, "white").png().toBuffer(), {
+        drawnText: ["A", { font, size: 30, color: "blue" }],
+        steps: [["draw", { left: 0, top: 0 }]],
+        output: png,
+      })
+    ).bytes,
+  );
+  assert.deepEqual([drawn.at(10, 20), drawn.at(34, 20)], [BLUE, WHITE]);
+  for (const [what, code] of [
+    [["A", { font: { url: `${url.replace("pictures", "nothing")}/font.otf` } }], 9404],
+    [["A", { font: { url: "http://127.0.0.1:1/font.otf" } }], 9420],
+    [["A", { font: { url: "file:///etc/passwd" } }], 9401],
+    [["A", { font: { url: `${variants[0]}`.replace(/[^/]*\/public/, "custom/b/public") } }], 9520],
+  ] as const)
+    assert.equal(JSON.parse((await ask(undefined, { text: what, output: png })).bytes.toString()).code, code, JSON.stringify(what));
+
+  const raw = await ask(image, { output: { format: "rgba" } });
+  assert.deepEqual([raw.bytes.length, [...raw.bytes.subarray(0, 4)]], [40 * 20 * 4, [255, 0, 0, 255]]);
+  assert.equal((await ask(image, { output: { format: "rgb" } })).bytes.length, 40 * 20 * 3);
 });
