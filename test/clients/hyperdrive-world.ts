@@ -1,5 +1,5 @@
 /** What tests of Hyperdrive share: certificates, a configuration's body for a server of the test's own, and the Worker of drivers. */
-import { readFile, writeFile } from "node:fs/promises";
+import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Client, clientProject } from "../harness/npm-client.ts";
 import { runProcess, type TestPlatform } from "../harness/platform.ts";
@@ -39,19 +39,24 @@ export const originOf = ({ host, port, user, password, database }: Postgres) => 
   scheme: "postgresql" as const,
 });
 
-/** Deploys a Worker whose modules find the drivers; gives its URL. */
+export interface DriversProject {
+  readonly dir: string;
+  readonly url: string;
+}
+
+/** Deploys a Worker, in one file, whose imports find the drivers. */
 export async function deployDrivers(
   platform: TestPlatform,
   t: Parameters<typeof clientProject>[0],
   name: string,
-  source: string,
+  source: URL,
   config: Readonly<Record<string, unknown>>,
-): Promise<string> {
+): Promise<DriversProject> {
   const dir = await clientProject(t, "sql-drivers" satisfies Client);
-  await writeFile(join(dir, "index.js"), source);
-  const whole = { name, main: "index.js", compatibility_date: COMPATIBILITY_DATE, compatibility_flags: ["nodejs_compat"], ...config };
+  await copyFile(source, join(dir, "index.js"));
+  const whole = { name, main: "index.js", compatibility_date: COMPATIBILITY_DATE, ...config };
   await writeFile(join(dir, "wrangler.json"), JSON.stringify(whole));
   await platform.wrangler(["deploy"], { cwd: dir });
   const { body } = await platform.rest("GET", `/accounts/${platform.ready.account_id}/workers/subdomain`);
-  return platform.host("workers", { worker: name, subdomain: body.result.subdomain });
+  return { dir, url: platform.host("workers", { worker: name, subdomain: body.result.subdomain }) };
 }

@@ -30,9 +30,39 @@ export interface QueryEvent {
   readonly connectionMs: number;
 }
 
-export interface Backend<T extends Pooled> {
+/** Who has a connection of the pool, and hears what the database answers. */
+export interface Sink {
+  onBytes(bytes: Buffer): void;
+  /** The database takes the data of a COPY. */
+  onCopyIn?(): void;
+  onError(): void;
+  /** The answer is complete; "I": no transaction is open. `whole` is a message that says so and belongs to no result. */
+  onReady(status: string, whole?: Buffer): void;
+  /** The connection is gone. */
+  onLost(): void;
+}
+
+/** A connection to a database, whichever its protocol. */
+export interface Origin extends Pooled {
+  /** Milliseconds that connecting took; the first borrower takes note of it. */
+  connectMs: number;
+  /** From now on answers go to the sink. */
+  lend(sink: Sink): void;
+  /** The sink is done with it. */
+  takeBack(): void;
+  /** Makes the session as new, for the next who gets it; nobody waits for that. */
+  reset(thoroughly: boolean): void;
+  /** Asks the database to stop the running query. Rejects when it could not be asked. */
+  cancel(): Promise<void>;
+  onceDrained(then: () => void): void;
+  pause(): void;
+  resume(): void;
+}
+
+export interface Backend<T extends Origin> {
   readonly configId: string;
   readonly user: string;
+  readonly database: string;
   /** What the Worker's driver signs in with. */
   readonly password: string;
   readonly pool: Pool<T>;

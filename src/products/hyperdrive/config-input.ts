@@ -72,7 +72,6 @@ export const isMysql = (scheme: string): boolean => scheme === "mysql";
 
 /** The settings of a whole body; what it leaves out of these is kept of `old`, as documented for the operation. */
 export function settingsOf(given: WholeConfig, old: Settings | undefined, limitMax: number): Settings {
-  if (isMysql(given.origin.scheme)) throw hyperdriveError("unsupported", "MySQL is not implemented yet");
   if (given.origin.access_client_id !== undefined)
     throw hyperdriveError("unsupported", "Databases behind Cloudflare Access are not implemented: give the host and port of the database");
   if (given.origin.service_id !== undefined)

@@ -77,6 +77,8 @@ function connectTo(host: string, port: number, signal: AbortSignal): Promise<Soc
     socket.once("connect", () => {
       signal.removeEventListener("abort", stop);
       socket.off("error", reject);
+      // Whoever has the socket hears of its close.
+      socket.on("error", () => undefined);
       socket.pause();
       resolve(socket);
     });
@@ -119,6 +121,7 @@ export function encrypt(socket: Socket, host: string, settings: TlsSettings, sig
   encrypted.once("secureConnect", () => {
     signal.removeEventListener("abort", stop);
     encrypted.off("error", failed);
+    encrypted.on("error", () => undefined);
     encrypted.pause();
     resolve(encrypted);
   });

@@ -9,15 +9,17 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KernelSlice } from "../../kernel/product.ts";
-import type { Backend, QueryEvent } from "./backend.ts";
+import type { Backend, Origin, QueryEvent } from "./backend.ts";
+import { isMysql } from "./config-input.ts";
 import type { HyperdriveConfig } from "./configs.ts";
 import type { DatabaseAddress } from "./dial.ts";
-import { openPool, type Pool, type Pooled } from "./pool.ts";
+import { mysqlDoor } from "./mysql/door.ts";
+import { openPool, type Pool } from "./pool.ts";
 import { postgresDoor } from "./postgres/door.ts";
 import { type CacheRules, openQueryCache } from "./query-cache.ts";
 
 /** What a protocol makes of a configuration's connections. */
-export interface Protocol<T extends Pooled> {
+export interface Protocol<T extends Origin> {
   connect(address: DatabaseAddress, now: () => number): Promise<T>;
   /** Serves a Worker's connection to its end. Rejects for none. */
   serve(client: Socket, backend: Backend<T>): Promise<void>;
@@ -44,7 +46,7 @@ export interface Doors {
 
 interface Opened extends Door {
   config: HyperdriveConfig;
-  readonly pool: Pool<Pooled>;
+  readonly pool: Pool<Origin>;
   readonly server: Server;
   readonly clients: Set<Socket>;
 }
@@ -70,16 +72,17 @@ export async function openDoors({ kernel, address, count }: DoorsOptions): Promi
     const clients = new Set<Socket>();
     const password = randomBytes(24).toString("base64url");
     const path = join(directory, `${randomBytes(8).toString("hex")}.sock`);
-    const pool = openPool<Pooled>({
+    const pool = openPool<Origin>({
       clock,
       limit: () => opened.config.origin_connection_limit ?? limits["hyperdrive.connections_default"],
       connect: async () => protocol.connect(await address(opened.config), () => performance.now()),
       acquireTimeoutMs: limits["hyperdrive.acquire_timeout_ms"],
       idleTimeoutMs: limits["hyperdrive.idle_timeout_ms"],
     });
-    const backend: Backend<Pooled> = {
+    const backend: Backend<Origin> = {
       configId: config.id,
       user: config.origin.user,
+      database: config.origin.database,
       password,
       pool,
       cache,
@@ -145,7 +148,8 @@ export async function openDoors({ kernel, address, count }: DoorsOptions): Promi
   };
 }
 
-export const protocolOf = (_config: HyperdriveConfig): Protocol<Pooled> => postgresDoor() as unknown as Protocol<Pooled>;
+export const protocolOf = ({ origin }: HyperdriveConfig): Protocol<Origin> =>
+  (isMysql(origin.scheme) ? mysqlDoor() : postgresDoor()) as unknown as Protocol<Origin>;
 
 /** What connections are to, without the password: connections that were made with an old one go on. */
 const connectionOf = ({ origin, mtls }: HyperdriveConfig): string => JSON.stringify([origin, mtls]);

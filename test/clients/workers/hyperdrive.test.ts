@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { after, test } from "node:test";
 import pg from "pg";
 import { missingClient } from "../../harness/npm-client.ts";
@@ -55,7 +54,7 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
 async function world(): Promise<void> {
   const issue = await certificateMaker();
   server = await startPostgres({ after }, { tls: await issue("server", "subjectAltName=DNS:localhost") });
-  const config = { "hyperdrive.private_origins": true, "hyperdrive.query_timeout_ms": 4_000, "hyperdrive.acquire_timeout_ms": 3_000 };
+  const config = { "hyperdrive.private_origins": true, "hyperdrive.query_timeout_ms": 8_000, "hyperdrive.acquire_timeout_ms": 4_000 };
   platform = await startPlatform({ after }, { config });
   direct = new pg.Client({ ...server, ssl: { rejectUnauthorized: false }, application_name: "test" });
   await direct.connect();
@@ -65,9 +64,8 @@ async function world(): Promise<void> {
   ids.UNCACHED = await create("uncached", { caching: { disabled: true }, origin_connection_limit: 5 });
   ids.SHORT = await create("short", { caching: { max_age: 1, stale_while_revalidate: 0 } });
   ids.STALE = await create("stale", { caching: { max_age: 1, stale_while_revalidate: 3600 } });
-  const source = await readFile(new URL("../hyperdrive-worker.js", import.meta.url), "utf8");
   const hyperdrive = Object.entries(ids).map(([binding, id]) => ({ binding, id }));
-  url = await deployDrivers(platform, { after }, "drivers", source, { hyperdrive });
+  ({ url } = await deployDrivers(platform, { after }, "drivers", new URL("../hyperdrive-worker.js", import.meta.url), { hyperdrive }));
 }
 // Before the server is stopped.
 after(() => direct?.end());
@@ -246,7 +244,7 @@ test("[hyperdrive-21] errors of the database reach the driver as they are", { sk
   assert.deepEqual([text.code, missing.code], ["22P02", "42P01"]);
 });
 
-test("what Hyperdrive does not support is refused by name, and the connection goes on", { skip }, async () => {
+test("[hyperdrive-22] what Hyperdrive does not support is refused by name, and the connection goes on", { skip }, async () => {
   const results = await queries([
     "LISTEN news",
     "NOTIFY news",

@@ -52,18 +52,26 @@ export async function requestCancel(address: DatabaseAddress, packet: Buffer): P
   const socket = await openSocket(address, signal);
   socket.end(packet);
   socket.resume();
-  await once(socket, "close", { signal });
+  try {
+    await once(socket, "close", { signal });
+  } finally {
+    socket.destroy();
+  }
 }
 
 async function openSocket(address: DatabaseAddress, signal: AbortSignal): Promise<Socket> {
   const socket = await dial({ ...address, signal });
-  socket.write(startup(SSL_REQUEST));
-  const answer = await firstBytes(socket, signal);
-  // More than the one byte could only come from somebody in between.
-  if (answer.length === 1 && answer[0] === 0x53) return encrypt(socket, address.host, address.tls, signal);
-  if (answer.length === 1 && answer[0] === 0x4e && address.allowPlaintext && address.tls.mode === "require") return socket;
-  socket.destroy();
-  throw new OriginError("noTls", "The database does not support TLS");
+  try {
+    socket.write(startup(SSL_REQUEST));
+    const answer = await firstBytes(socket, signal);
+    // More than the one byte could only come from somebody in between.
+    if (answer.length === 1 && answer[0] === 0x53) return await encrypt(socket, address.host, address.tls, signal);
+    if (answer.length === 1 && answer[0] === 0x4e && address.allowPlaintext && address.tls.mode === "require") return socket;
+    throw new OriginError("noTls", "The database does not support TLS");
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
 }
 
 async function firstBytes(socket: Socket, signal: AbortSignal): Promise<Buffer> {

@@ -7,8 +7,8 @@
  * the server knows, or will once it has read what was sent to it.
  */
 import type { Socket } from "node:net";
+import type { Origin, Sink } from "../backend.ts";
 import type { DatabaseAddress } from "../dial.ts";
-import type { Pooled } from "../pool.ts";
 import { login, requestCancel } from "./login.ts";
 import {
   CANCEL_REQUEST,
@@ -31,18 +31,6 @@ export interface Statement {
   readonly sql: string;
   /** What follows the text in Parse: the parameters' types. */
   readonly types: Buffer;
-}
-
-/** The session that has the connection. */
-export interface Sink {
-  onBytes(bytes: Buffer): void;
-  /** The server takes the data of a COPY. */
-  onCopyIn(): void;
-  onError(): void;
-  /** A cycle has ended; `status` is "I", "T" or "E". */
-  onReady(status: string, whole: Buffer): void;
-  /** The connection is gone. */
-  onLost(): void;
 }
 
 /** The answer to a Parse or Close: shown as it is, not at all, or as that to a Parse. */
@@ -68,7 +56,7 @@ const PREPARED_MAX = 500;
 const WHOLE: ReadonlySet<number> = new Set([Server.readyForQuery, Server.parseComplete, Server.closeComplete]);
 const ANNOUNCED: ReadonlySet<number> = new Set([Server.error, Server.copyIn]);
 
-export class PostgresOrigin implements Pooled {
+export class PostgresOrigin implements Origin {
   /** What the server said of itself when the connection began. */
   readonly parameters: ReadonlyMap<string, string>;
   /** Milliseconds that connecting took; the first borrower takes note of it. */
@@ -262,7 +250,7 @@ export class PostgresOrigin implements Pooled {
   #onPassing(type: number): number {
     const cycle = this.#cycles[0];
     if (type === Server.copyIn) {
-      if (cycle?.internal !== true) this.#sink?.onCopyIn();
+      if (cycle?.internal !== true) this.#sink?.onCopyIn?.();
       return 0;
     }
     if (cycle === undefined) {

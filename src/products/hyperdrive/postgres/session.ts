@@ -4,14 +4,16 @@
  * socket. Messages that lead up to a Sync or Flush are gathered first, so that a cached result can answer them.
  */
 import type { Socket } from "node:net";
-import { type Backend, CACHED_QUERY_MAX_BYTES, type CacheStatus } from "../backend.ts";
+import { type Backend, CACHED_QUERY_MAX_BYTES, type CacheStatus, type Origin, type Sink } from "../backend.ts";
+import { cachedAnswer } from "../cached-answer.ts";
 import { OriginError } from "../origin-error.ts";
 import { PoolExhausted } from "../pool.ts";
-import { type Capture, keyOf } from "../query-cache.ts";
+import { keyOf } from "../query-cache.ts";
+import { Running } from "../running.ts";
 import { inspector } from "../sql.ts";
 import { boundTo, cacheStatusOf, keyParts, namesOfBind, type Step, sendCycle, sendSteps, stepOf } from "./batch.ts";
 import { Client, errorResponse, messageScanner, ProtocolError, readyForQuery, sync, textAt } from "./messages.ts";
-import type { PostgresOrigin, Sink, Statement } from "./origin.ts";
+import type { PostgresOrigin, Statement } from "./origin.ts";
 import { statementOf } from "./statements.ts";
 
 export type PostgresBackend = Backend<PostgresOrigin>;
@@ -21,19 +23,6 @@ type Incoming =
   | { readonly kind: "whole"; readonly type: number; readonly bytes: Buffer }
   | { readonly kind: "head"; readonly type: number; readonly size: number; readonly bytes: Buffer }
   | { readonly kind: "part"; readonly bytes: Buffer };
-
-/** What is asked of the server now. */
-interface Running {
-  status: CacheStatus;
-  readonly key: string | undefined;
-  readonly capture: Capture | undefined;
-  readonly queryBytes: number;
-  readonly begun: number;
-  readonly connectionMs: number;
-  readonly timer: NodeJS.Timeout;
-  resultBytes: number;
-  failed: boolean;
-}
 
 /** How long a server may take to stop a query before its connection is cut. */
 const CANCEL_GRACE_MS = 5_000;
@@ -345,16 +334,18 @@ export class PostgresSession implements Sink {
     return keyOf(this.#backend.configId, [this.#settings, ...parts]);
   }
 
-  /** Answers from the cache, if it can; one of those who are served a stale result fetches it anew. */
-  #serveCached(key: string, queryBytes: number, send: (origin: PostgresOrigin) => boolean): boolean {
-    const { cache, count } = this.#backend;
-    const rules = this.#backend.cacheRules();
-    const found = rules && cache.find(key, rules);
-    if (found === undefined) return false;
-    this.#client.write(found.bytes);
-    count({ cacheStatus: "hit", failed: false, queryBytes, resultBytes: found.bytes.length, queryMs: 0, connectionMs: 0 });
-    if (found.revalidate) void revalidate(this.#backend, key, this.#settings, send);
-    return true;
+  /** Answers from the cache, if it can. */
+  #serveCached(key: string, bytes: number, send: (origin: PostgresOrigin) => boolean): boolean {
+    const answer = cachedAnswer(this.#backend, {
+      key,
+      bytes,
+      send: (origin) => {
+        if (this.#settings !== "") origin.runInternally(this.#settings);
+        send(origin);
+      },
+    });
+    if (answer !== undefined) this.#client.write(answer);
+    return answer !== undefined;
   }
 
   // --- the server connection ---
@@ -390,19 +381,9 @@ export class PostgresSession implements Sink {
   }
 
   /** `status` undefined: nothing that counts as a query. */
-  #run(status: CacheStatus | undefined, key: string | undefined, queryBytes: number): void {
-    const { clock, cache, queryTimeoutMs } = this.#backend;
-    this.#running = {
-      status: status ?? "notaquery",
-      key,
-      capture: key === undefined ? undefined : cache.capture(),
-      queryBytes: status === undefined ? -1 : queryBytes,
-      begun: clock.now(),
-      connectionMs: this.#connectionMs,
-      timer: setTimeout(() => this.#cancelOrigin(), queryTimeoutMs).unref(),
-      resultBytes: 0,
-      failed: false,
-    };
+  #run(status: CacheStatus | undefined, key: string | undefined, bytes: number): void {
+    const start = { status, key, bytes, connectionMs: this.#connectionMs };
+    this.#running = new Running(this.#backend as Backend<Origin>, start, () => this.#cancelOrigin());
     this.#connectionMs = 0;
   }
 
@@ -428,11 +409,7 @@ export class PostgresSession implements Sink {
   }
 
   onBytes(bytes: Buffer): void {
-    const running = this.#running;
-    if (running !== undefined) {
-      running.resultBytes += bytes.length;
-      running.capture?.add(bytes);
-    }
+    this.#running?.add(bytes);
     this.#toClient(bytes);
   }
 
@@ -446,11 +423,11 @@ export class PostgresSession implements Sink {
     if (this.#running !== undefined) this.#running.failed = true;
   }
 
-  onReady(status: string, whole: Buffer): void {
+  onReady(status: string, whole?: Buffer): void {
     this.#transaction = status;
     this.#copying = false;
     this.#finishRunning();
-    this.#toClient(whole);
+    if (whole !== undefined) this.#toClient(whole);
     if (status === "I") this.#unlink();
     this.#pumpLater();
   }
@@ -465,17 +442,8 @@ export class PostgresSession implements Sink {
   }
 
   #finishRunning(): void {
-    const running = this.#running;
-    if (running === undefined) return;
+    this.#running?.end();
     this.#running = undefined;
-    clearTimeout(running.timer);
-    const { capture, key, failed, queryBytes, resultBytes, connectionMs } = running;
-    if (capture?.overflown) running.status = "oversizedresult";
-    if (key !== undefined && !failed) capture?.keep(key);
-    else capture?.drop();
-    if (queryBytes < 0) return;
-    const queryMs = this.#backend.clock.now() - running.begun;
-    this.#backend.count({ cacheStatus: running.status, failed, queryBytes, resultBytes, queryMs, connectionMs });
   }
 
   #toClient(bytes: Buffer): void {
@@ -545,51 +513,4 @@ export function errorOf(error: unknown, { log, configId }: PostgresBackend, seve
   }
   log.error("hyperdrive.acquire_failed", { config: configId, error });
   return own("Internal error.");
-}
-
-/** Runs a query once more for the cache alone. What fails leaves the old result to its age. */
-async function revalidate(
-  backend: PostgresBackend,
-  key: string,
-  settings: string,
-  send: (origin: PostgresOrigin) => boolean,
-): Promise<void> {
-  const { pool, cache, log, configId, queryTimeoutMs } = backend;
-  try {
-    const origin = await pool.acquire(AbortSignal.timeout(queryTimeoutMs));
-    const capture = cache.capture();
-    let failed = false;
-    const timer = setTimeout(() => {
-      pool.discard(origin);
-      settle.resolve();
-    }, queryTimeoutMs);
-    const settle = Promise.withResolvers<void>();
-    origin.lend({
-      onBytes: (bytes) => capture.add(bytes),
-      onCopyIn: () => undefined,
-      onError: () => {
-        failed = true;
-      },
-      onReady() {
-        if (!failed) capture.keep(key);
-        origin.takeBack();
-        origin.reset(false);
-        pool.release(origin);
-        settle.resolve();
-      },
-      onLost() {
-        pool.discard(origin);
-        settle.resolve();
-      },
-    });
-    if (settings !== "") origin.runInternally(settings);
-    send(origin);
-    await settle.promise;
-    clearTimeout(timer);
-    capture.drop();
-  } catch (error) {
-    log.debug("hyperdrive.revalidation_failed", { config: configId, error });
-  } finally {
-    cache.revalidated(key);
-  }
 }
