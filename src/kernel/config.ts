@@ -100,6 +100,13 @@ export const configKeys = {
   "browser_rendering.memory_mb": key(2048, "Memory of one browser with all its processes; past it the browser is ended", positive),
   "browser_rendering.actions_at_once": key(4, "REST actions that are done at a time, in one browser", positive),
   "browser_rendering.actions_waiting_max": key(100, "REST actions that may wait for their turn before 429"),
+  "browser_rendering.sessions_max": key(30, "Browsers that Workers have open at a time", positive),
+  "browser_rendering.idle_timeout_s": key(
+    60,
+    "A browser that gets no commands for this long is closed, unless its Worker asked for longer",
+    positive,
+  ),
+  "browser_rendering.sessions_per_min": key(30, "Browsers a minute that Workers may open, spread evenly; 0 = unlimited"),
   "browser_rendering.actions_per_min": key(600, "REST actions a minute, spread evenly, before 429; 0 = unlimited"),
   "cache.max_bytes": key(1024 ** 3, "Bytes of responses that the content cache (`caches` of Workers) holds", positive),
   "cache.object_max_bytes": key(512 * 1024 ** 2, "Largest response that the content cache stores", positive),

@@ -21,7 +21,8 @@ export type Client =
   | "pages-plugins"
   | "agents-0.7"
   | "agents-0.32"
-  | "ai-sdks";
+  | "ai-sdks"
+  | "browser-clients";
 type Hooks = { after(fn: () => Promise<void>): void };
 
 /** Runs wrangler 4.36.0, the last that creates legacy pipelines, under `freehold exec`. */

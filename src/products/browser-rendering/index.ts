@@ -2,12 +2,18 @@
 import type { Product } from "../../kernel/product.ts";
 import { openDesk } from "./actions/desk.ts";
 import { actionRoutes } from "./actions/routes.ts";
+import { browserBinding, connectBinding, serveBinding } from "./binding.ts";
 import { HOW_TO_GET } from "./chromium.ts";
 import { openLauncher } from "./launcher.ts";
+import { migrations } from "./migrations.ts";
+import { openDevtools } from "./sessions/devtools.ts";
+import { openHistory } from "./sessions/history.ts";
+import { openSessions } from "./sessions/sessions.ts";
 
 export const browserRendering = {
   name: "browser-rendering",
   status: "beta",
+  migrations,
   permissions: [
     // Cloudflare's ids of these groups are not known.
     { id: "b7c0a3f1d2e84c55a6f1900b7a1c0e01", name: "Browser Rendering Read", scopes: ["com.cloudflare.api.account"] },
@@ -16,11 +22,16 @@ export const browserRendering = {
   async start(kernel) {
     const launcher = await openLauncher(kernel);
     const desk = openDesk(kernel, launcher);
+    const sessions = openSessions(kernel, launcher, await openHistory(kernel));
+    const devtools = openDevtools(sessions);
     return {
       routes: actionRoutes(kernel, desk),
+      bindings: { browser: browserBinding(kernel.mint) },
+      internal: (_claims, request, response) => serveBinding(sessions, devtools, request, response),
+      internalUpgrade: (_claims, ...connection) => connectBinding(sessions, devtools, ...connection),
       check: async () => ({ ok: launcher.executable !== undefined, detail: launcher.executable ?? HOW_TO_GET }),
       async stop() {
-        await desk.stop();
+        await Promise.all([desk.stop(), sessions.stop()]);
         await launcher.stop();
       },
     };
