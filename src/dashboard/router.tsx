@@ -3,6 +3,7 @@ import { createRouter } from "@tanstack/react-router";
 import { d1Routes } from "./products/d1/routes.ts";
 import { durableObjectsRoutes } from "./products/durable-objects/routes.ts";
 import { kvRoutes } from "./products/kv/routes.ts";
+import { pagesRoutes } from "./products/pages/routes.ts";
 import { pipelinesRoutes } from "./products/pipelines/routes.ts";
 import { queuesRoutes } from "./products/queues/routes.ts";
 import { r2Routes } from "./products/r2/routes.ts";
@@ -19,6 +20,7 @@ const routeTree = rootRoute.addChildren([
     ...d1Routes,
     ...durableObjectsRoutes,
     ...kvRoutes,
+    ...pagesRoutes,
     ...pipelinesRoutes,
     ...queuesRoutes,
     ...r2Routes,

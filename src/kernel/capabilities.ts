@@ -9,7 +9,7 @@ import type { BlobId } from "./blobs/blobs.ts";
 import type { InvocationRecord } from "./invocation-record.ts";
 import type { MetaTransaction } from "./meta/meta.ts";
 import type { ObjectSplit } from "./object-split.ts";
-import type { BindingConfig, RequestContext, Route, WorkerdParts, WorkerRef } from "./product.ts";
+import type { BindingConfig, DatasetWindow, Fact, RequestContext, Route, WorkerdParts, WorkerRef } from "./product.ts";
 import type { DurableObjectNamespace, Module, Service as WorkerdService } from "./workerd/config.ts";
 
 export interface Capabilities {
@@ -319,6 +319,11 @@ export interface OwnedWorkers {
   /** Answers the request, with the documented error pages where the code does not. */
   serve(name: string, request: IncomingMessage, response: ServerResponse, options?: OwnedServeOptions): Promise<void>;
   upgrade(name: string, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
+  /**
+   * What those whose names begin so did: dimensions `scriptName` and `status`, sums `requests`, `errors`, `wallTime` and
+   * `cpuTimeUs`, the times in microseconds.
+   */
+  invocations(prefix: string, window: DatasetWindow): Promise<readonly Fact[]>;
   /** Opens a live tail; `filters` is the body with which clients of Workers do so. */
   openTail(name: string, filters: unknown): Promise<TailSession>;
   closeTail(name: string, id: string): Promise<void>;

@@ -14,7 +14,7 @@ export interface Series {
 
 const HEIGHT = 200;
 /** Roles of colours, in the order of the series. */
-const COLOURS = ["--accent", "--warn", "--danger"] as const;
+const COLOURS = ["--accent", "--warn", "--danger", "--soft"] as const;
 
 export function Chart({
   title,

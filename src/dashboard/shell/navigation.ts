@@ -12,6 +12,7 @@ export const navigation: readonly { readonly heading: string; readonly items: re
     heading: "Compute",
     items: [
       { label: "Workers", to: "/workers", icon: "worker" },
+      { label: "Pages", to: "/pages", icon: "file" },
       { label: "Workflows", to: "/workflows", icon: "steps" },
       { label: "Durable Objects", to: "/durable-objects", icon: "object" },
       { label: "Observability", to: "/observability", icon: "chart" },

@@ -13,7 +13,7 @@ import type { DeploymentConfig } from "./deployment-config.ts";
 import type { DeploymentForm } from "./deployment-form.ts";
 import type { Domains } from "./domains.ts";
 import { pagesError } from "./errors.ts";
-import { createFunctions, OWNER, workerName } from "./functions.ts";
+import { createFunctions, OWNER, partsOf, workerName } from "./functions.ts";
 import type { Deployment, Environment, Project, ProjectSettings } from "./model.ts";
 import type { Sites } from "./sites.ts";
 import type { Manifest, PagesStore } from "./store.ts";
@@ -158,7 +158,7 @@ export function createDeployer(kernel: KernelSlice, { store, assets, sites, doma
       }),
     async sweep() {
       const named = new Set(await store.withFunctions());
-      for (const name of workers.names(OWNER)) if (!named.has(name.split(":")[2] as string)) await workers.remove(name);
+      for (const name of workers.names(OWNER)) if (!named.has(partsOf(name).deployment)) await workers.remove(name);
     },
   };
 }

@@ -15,7 +15,11 @@ const ASSETS_TYPE = "pages_assets";
 
 export const workerName = (project: string, deploymentId: string): string => `${OWNER}${project}:${deploymentId}`;
 
-const deploymentIn = (name: string): string | undefined => (name.startsWith(OWNER) ? name.split(":")[2] : undefined);
+/** What the name of such a Worker says. */
+export function partsOf(name: string): { readonly project: string; readonly deployment: string } {
+  const [, project = "", deployment = ""] = name.split(":");
+  return { project, deployment };
+}
 
 /** The code of a deployment, as the form carries it. */
 export type FunctionsCode = { readonly bundle: Uint8Array } | { readonly script: string };
@@ -59,14 +63,14 @@ export function assetsBinding({ mint }: KernelSlice): Readonly<Record<string, Bi
   return {
     [ASSETS_TYPE]: {
       async validate(binding, worker) {
-        if (deploymentIn(worker.scriptName) === undefined) {
+        if (!worker.scriptName.startsWith(OWNER)) {
           throw pagesError("invalidDeployment", `The binding type "${ASSETS_TYPE}" belongs to deployments of Pages.`);
         }
         return { type: binding.type, name: binding.name };
       },
       async compile(binding, worker) {
         const service = `pages-assets:${binding.name}`;
-        const deployment = deploymentIn(worker.scriptName) as string;
+        const { deployment } = partsOf(worker.scriptName);
         return { bindings: [{ name: binding.name, service }], services: [mint.node(service, { deployment })] };
       },
     },

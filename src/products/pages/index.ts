@@ -10,6 +10,7 @@ import { domainRoutes } from "./domain-routes.ts";
 import { openDomains } from "./domains.ts";
 import { assetsBinding, internalDoor } from "./functions.ts";
 import { pagesFront } from "./hosts.ts";
+import { functionsDataset } from "./metrics.ts";
 import { migrations } from "./migrations.ts";
 import { projectRoutes } from "./project-routes.ts";
 import { openSites } from "./sites.ts";
@@ -45,6 +46,7 @@ export const pages = {
       ],
       hosts: [front.host],
       bindings: assetsBinding(kernel),
+      datasets: { pagesFunctionsInvocationsAdaptiveGroups: functionsDataset(store, workers) },
       internal: internalDoor(front.assets),
       check: async () => ({ ok: true, detail: `${store.projects().length} projects` }),
       stop: async () => undefined,

@@ -10,6 +10,9 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 /** Host name and port of a project's site. */
 export const subdomainOf = (project: Project, urls: PlatformUrls): string => new URL(urls.host(`${project.name}.pages`)).host;
 
+/** What the analytics API calls the Functions of an environment. */
+export const scriptNameOf = (project: Project, environment: string): string => `pages-worker--${project.id}-${environment}`;
+
 export interface Views {
   project(project: Project): Promise<Record<string, unknown>>;
   deployment(project: Project, deployment: Deployment): Promise<Record<string, unknown>>;
@@ -59,8 +62,8 @@ export function openViews(store: PagesStore, domains: Domains, urls: PlatformUrl
         domains: [subdomain, ...domains.of(project).map(({ name }) => name)],
         created_on: iso(project.createdOn),
         production_branch: project.productionBranch,
-        production_script_name: `pages-worker--${project.id}-production`,
-        preview_script_name: `pages-worker--${project.id}-preview`,
+        production_script_name: scriptNameOf(project, "production"),
+        preview_script_name: scriptNameOf(project, "preview"),
         framework: "",
         framework_version: "",
         uses_functions: latest?.functions ?? false,

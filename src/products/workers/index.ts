@@ -178,7 +178,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
         },
         beforeRemoval: (check) => void removalChecks.push(check),
       },
-      ownedWorkers: ownedWorkers(store, deployer, front, tails),
+      ownedWorkers: ownedWorkers({ store, deployer, front, tails, invocations }),
       userWorkers: {
         routes: (options) => userWorkerRoutes({ kernel, store, deployer, assets, durableObjects }, options),
         count: store.countOfNamespace,

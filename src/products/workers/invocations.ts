@@ -7,8 +7,9 @@
 import { openCounter } from "../../kernel/analytics/counter.ts";
 import { bucketOf } from "../../kernel/analytics/histogram.ts";
 import type { ForwardOutcome } from "../../kernel/gateway/forward.ts";
-import type { Dataset, KernelSlice } from "../../kernel/product.ts";
+import type { Dataset, DatasetWindow, Fact, KernelSlice } from "../../kernel/product.ts";
 import type { CpuMeter } from "./cpu-meter.ts";
+import { isOwned } from "./store.ts";
 
 /** Words of the dataset's `status`. */
 export type InvocationStatus = "success" | "clientDisconnected" | "scriptThrewException" | "exceededResources";
@@ -26,6 +27,8 @@ export interface Invocations {
   begin(versionId: string): number;
   end(worker: { readonly scriptName: string; readonly versionId: string }, status: InvocationStatus, begun: number): void;
   readonly dataset: Dataset;
+  /** Facts of the Workers whose names are wanted, with the dimensions of the dataset. */
+  facts(window: DatasetWindow, wanted: (script: string) => boolean): Promise<Fact[]>;
   /** Invocations since a time. */
   since(from: number): Promise<number>;
   stop(): Promise<void>;
@@ -77,6 +80,19 @@ export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMet
     for (const id of seen) if (!requests.has(id)) seen.delete(id);
   }
 
+  async function facts(window: DatasetWindow, wanted: (script: string) => boolean): Promise<Fact[]> {
+    settle();
+    const rows = await counter.read(window);
+    return rows
+      .filter(({ script }) => wanted(String(script)))
+      .map(({ time, script, version, status, requests, errors, wall_us, cpu_us }) => ({
+        time,
+        dimensions: { scriptName: script, scriptVersion: version, status, usageModel: "standard" },
+        count: requests,
+        sum: { requests, errors, wallTime: wall_us, cpuTime: cpu_us, cpuTimeUs: cpu_us },
+      }));
+  }
+
   return {
     begin(versionId) {
       if (!seen.has(versionId)) {
@@ -106,17 +122,9 @@ export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMet
       dimensions: { scriptName: "string", scriptVersion: "string", status: "string", usageModel: "string" },
       sum: ["requests", "errors", "wallTime", "cpuTimeUs"],
       quantiles: ["cpuTime", "wallTime"],
-      async facts(window) {
-        settle();
-        const rows = await counter.read(window);
-        return rows.map(({ time, script, version, status, requests, errors, wall_us, cpu_us }) => ({
-          time,
-          dimensions: { scriptName: script, scriptVersion: version, status, usageModel: "standard" },
-          count: requests,
-          sum: { requests, errors, wallTime: wall_us, cpuTime: cpu_us, cpuTimeUs: cpu_us },
-        }));
-      },
+      facts: (window) => facts(window, (script) => !isOwned(script)),
     },
+    facts,
     async since(from) {
       const rows = await counter.read({ from, to: clock.now() + 1, unit: Number.POSITIVE_INFINITY });
       return rows.reduce((sum, { requests }) => sum + requests, 0);

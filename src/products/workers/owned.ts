@@ -8,11 +8,20 @@ import type { OwnedWorkers } from "../../kernel/capabilities.ts";
 import type { Deployer } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import type { Front } from "./http.ts";
+import type { Invocations } from "./invocations.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 import { filtersSchema, type Tails } from "./tails.ts";
 import { readBundle, readForm } from "./upload.ts";
 
-export function ownedWorkers(store: ScriptStore, deployer: Deployer, front: Front, tails: Tails): OwnedWorkers {
+interface Parts {
+  readonly store: ScriptStore;
+  readonly deployer: Deployer;
+  readonly front: Front;
+  readonly tails: Tails;
+  readonly invocations: Invocations;
+}
+
+export function ownedWorkers({ store, deployer, front, tails, invocations }: Parts): OwnedWorkers {
   function require(name: string): LiveScript {
     const live = store.live(name);
     if (live === undefined) throw workersError("notFound");
@@ -33,6 +42,7 @@ export function ownedWorkers(store: ScriptStore, deployer: Deployer, front: Fron
     },
     serve: async (name, request, response, options) => front.serve(require(name), request, response, options),
     upgrade: async (name, request, socket, head) => front.upgrade(require(name), request, socket, head),
+    invocations: (prefix, window) => invocations.facts(window, (name) => name.startsWith(prefix)),
     async openTail(name, filters) {
       const { id, url, expires_at } = await tails.create(require(name).script, parseWith(filtersSchema, filters).filters, "127.0.0.1");
       return { id, url, expires_at };

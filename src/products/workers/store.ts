@@ -82,7 +82,7 @@ export interface ScriptStore {
 }
 
 /** Names with a colon are those of other products' Workers. */
-const isOwned = (name: string): boolean => name.includes(":");
+export const isOwned = (name: string): boolean => name.includes(":");
 /** User Workers in memory: more than can run at a time. */
 const USER_WORKERS_KEPT = 2_000;
 /** Most user Workers of a namespace that one list has. */

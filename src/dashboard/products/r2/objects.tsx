@@ -3,6 +3,7 @@ import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { createRoute, Link, useNavigate } from "@tanstack/react-router";
 import { type DragEvent, type ReactNode, useState } from "react";
 import { Button } from "../../components/button.tsx";
+import { droppedFiles, UploadButtons } from "../../components/choose-files.tsx";
 import { Switch, TextField } from "../../components/form.tsx";
 import { Icon } from "../../components/icon.tsx";
 import { Badge, Empty, Failure, Loading } from "../../components/page.tsx";
@@ -13,7 +14,6 @@ import { type BucketRef, bucketPath, jurisdictionHeader, type LockRule, listObje
 import { bucketRoute, useBucket } from "./bucket.tsx";
 import { DeleteDialog } from "./delete-dialog.tsx";
 import { ObjectDialog } from "./object-dialog.tsx";
-import { droppedFiles, UploadButtons } from "./upload-buttons.tsx";
 import { uploads } from "./uploads.ts";
 
 export const objectsRoute = createRoute({

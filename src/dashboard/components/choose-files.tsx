@@ -1,7 +1,7 @@
 /** Choosing what to upload: files, a folder, or what was dropped on the page. Paths are relative, with "/" between names. */
 import { type ChangeEvent, useRef } from "react";
-import { Button } from "../../components/button.tsx";
-import { Icon } from "../../components/icon.tsx";
+import { Button } from "./button.tsx";
+import { Icon } from "./icon.tsx";
 
 export interface ChosenFile {
   readonly path: string;

@@ -1,0 +1,6 @@
+/** Pages' pages. */
+import { metricsRoute } from "./metrics.tsx";
+import { deploymentsRoute, projectRoute, settingsRoute } from "./project.tsx";
+import { projectsRoute } from "./projects.tsx";
+
+export const pagesRoutes = [projectsRoute, projectRoute.addChildren([deploymentsRoute, metricsRoute, settingsRoute])] as const;

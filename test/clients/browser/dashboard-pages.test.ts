@@ -1,0 +1,144 @@
+/** Pages' pages of the dashboard in Chromium: a project, deployments by a folder, an archive and a drop, rollback, metrics. */
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import http from "node:http";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { strToU8, zipSync } from "fflate";
+import type { Page } from "playwright-core";
+import { launchBrowser, noBrowser } from "../../harness/browser.ts";
+import { openDashboard } from "../../harness/dashboard.ts";
+import { startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
+
+const platform = await startPlatform({ after }, { config: { "workers.cpu_ms": 500 } });
+const browser = noBrowser === false ? await launchBrowser() : undefined;
+after(() => browser?.close());
+const port = new URL(platform.ready.gateway).port;
+const host = `dropped.pages.${platform.ready.domain}`;
+
+const pictures = process.env.FREEHOLD_PICTURES;
+
+/** In light and dark, for those who want to see. */
+async function picture(page: Page, name: string): Promise<void> {
+  if (pictures === undefined) return;
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: join(pictures, `${name}-${colorScheme}.png`), fullPage: true });
+  }
+}
+
+async function body(path: string): Promise<string> {
+  return (await platform.fetch(`http://${host}:${port}${path}`)).text();
+}
+
+test("[pages-28, pages-42] files are dropped, as a folder and as an archive, and what Functions did is charted", {
+  skip: noBrowser,
+  timeout: 120_000,
+}, async () => {
+  const { page, open, problems } = await openDashboard(platform, browser as NonNullable<typeof browser>);
+  await open("/pages");
+  await page.getByRole("button", { name: "Create project" }).click();
+  await page.getByLabel("Name").fill("dropped");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await page.getByRole("heading", { name: "dropped" }).waitFor();
+
+  const deployments = page.getByRole("table", { name: "Deployments" }).locator("tbody tr");
+  const dialog = page.getByRole("dialog", { name: "Deploy to dropped" });
+  const begin = () => page.getByRole("button", { name: "Create deployment" }).click();
+  const deploy = async (rows: number) => {
+    await dialog.getByRole("button", { name: "Deploy", exact: true }).click();
+    await deployments.nth(rows - 1).waitFor();
+  };
+
+  // A folder, whose own name is no part of the paths.
+  const folder = join(await temporaryDirectory("freehold-dropped-"), "dist");
+  await mkdir(join(folder, "docs"), { recursive: true });
+  await writeFile(join(folder, "index.html"), "from a folder");
+  await writeFile(join(folder, "docs/page.html"), "a page");
+  await writeFile(join(folder, "_headers"), "/*\n  x-dropped: yes\n");
+  await begin();
+  await dialog.getByLabel("Folder to upload").setInputFiles(folder);
+  await dialog.getByText("2 files and _headers").waitFor();
+  await deploy(1);
+  assert.deepEqual([await body("/"), await body("/docs/page")], ["from a folder", "a page"]);
+  assert.equal((await platform.fetch(`http://${host}:${port}/`)).headers.get("x-dropped"), "yes");
+
+  // An archive with a Worker.
+  const worker = `export default { async fetch(request, env) {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/fails") throw new Error("on purpose");
+    if (pathname === "/spins") for (;;);
+    if (pathname === "/waits") return new Response(new ReadableStream({ start: (stream) => stream.enqueue(new TextEncoder().encode("first")) }));
+    return pathname === "/api" ? new Response("from the Worker") : env.ASSETS.fetch(request);
+  } };`;
+  const archive = zipSync({ "site/index.html": strToU8("from an archive"), "site/_worker.js": strToU8(worker) });
+  await begin();
+  await dialog.getByLabel("Files to upload").setInputFiles({ name: "site.zip", mimeType: "application/zip", buffer: Buffer.from(archive) });
+  await dialog.getByText("1 files and _worker.js").waitFor();
+  await deploy(2);
+  assert.deepEqual([await body("/"), await body("/api")], ["from an archive", "from the Worker"]);
+
+  // More files than are documented.
+  const many = zipSync(Object.fromEntries(Array.from({ length: 1_001 }, (_, i) => [`${i}.txt`, strToU8(String(i))])));
+  await begin();
+  const choose = (name: string, buffer: Buffer) =>
+    dialog.getByLabel("Files to upload").setInputFiles({ name, mimeType: "application/zip", buffer });
+  await choose("many.zip", Buffer.from(many));
+  await dialog.getByText("An upload has at most 1,000 files.").waitFor();
+  await choose("broken.zip", Buffer.from("no archive"));
+  await dialog.getByText("The archive cannot be read.").waitFor();
+
+  // Dropped on the dialog.
+  await writeFile(join(folder, "index.html"), "dropped by hand");
+  const { x, y } = (await dialog.getByText("Drop a folder or a zip archive here.").boundingBox()) as { x: number; y: number };
+  const devtools = await page.context().newCDPSession(page);
+  for (const type of ["dragEnter", "dragOver", "drop"] as const)
+    await devtools.send("Input.dispatchDragEvent", {
+      type,
+      x: x + 5,
+      y: y + 5,
+      data: { items: [], files: [folder], dragOperationsMask: 1 },
+    });
+  await dialog.getByText("2 files and _headers").waitFor();
+  await dialog.getByLabel("Branch").fill("by-hand");
+  await picture(page, "pages-upload");
+  await deploy(3);
+  await picture(page, "pages-deployments");
+  assert.equal(await (await platform.fetch(`http://by-hand.${host}:${port}/`)).text(), "dropped by hand");
+  assert.equal(await body("/"), "from an archive");
+
+  // Each way in which an invocation ends.
+  platform.expectErrors(/./);
+  assert.match(await body("/fails"), /1101/);
+  assert.match(await body("/spins"), /1102/);
+  // A client that goes away in the middle of an answer.
+  await new Promise<void>((resolve, reject) => {
+    const request = http.get({ host: "127.0.0.1", port, path: "/waits", headers: { host } }, (response) => {
+      response.once("data", () => request.destroy()).once("close", resolve);
+      response.once("error", () => undefined);
+    });
+    request.once("error", reject);
+  });
+  const sections = page.getByRole("navigation", { name: "Sections" });
+  const figure = (label: string) => page.locator("dl > div").filter({ hasText: label }).locator("dd");
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    await open("/pages/dropped/metrics");
+    await figure("Client disconnected").waitFor();
+    if ((await figure("Client disconnected").textContent()) !== "0") break;
+    assert.ok(Date.now() < deadline, "the client's going away is never counted");
+  }
+  for (const label of ["Exceptions (1101)", "Exceeded resources (1102)", "Client disconnected"])
+    assert.equal(await figure(label).textContent(), "1", label);
+  assert.ok(Number(await figure("Success").textContent()) >= 2);
+  assert.ok((await page.locator("figure, canvas, svg[role=img]").count()) > 0);
+
+  await picture(page, "pages-metrics");
+
+  await sections.getByRole("link", { name: "Deployments" }).click();
+  await deployments.nth(2).getByRole("button", { name: "Roll back to this" }).click();
+  await page.getByText("is in production").waitFor();
+  assert.equal(await body("/"), "from a folder");
+  assert.deepEqual(problems, []);
+});
