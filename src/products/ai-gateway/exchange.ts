@@ -11,8 +11,10 @@ import { type CachedResponse, cacheKey, type ResponseCache } from "./cache.ts";
 import { gatewayError } from "./errors.ts";
 import type { Gateway } from "./gateways.ts";
 import type { Limiter } from "./limiter.ts";
-import { type Logs, newLogId } from "./logs.ts";
+import { type LogEntry, type Logs, newLogId } from "./logs.ts";
+import type { Metrics } from "./metrics.ts";
 import type { StepOptions } from "./options.ts";
+import type { Spans } from "./spans.ts";
 import type { UpstreamRequest, UpstreamResponse, Upstreams } from "./upstream.ts";
 import { costOf, usageOf } from "./usage.ts";
 
@@ -43,6 +45,8 @@ export interface ExchangeParts {
   readonly cache: ResponseCache;
   readonly limiter: Limiter;
   readonly logs: Logs;
+  readonly metrics: Pick<Metrics, "count">;
+  readonly spans: Pick<Spans, "send">;
   readonly clock: Clock;
 }
 
@@ -54,7 +58,7 @@ interface Answer extends UpstreamResponse {
 
 export type Exchange = ReturnType<typeof openExchange>;
 
-export function openExchange({ upstreams, cache, limiter, logs, clock }: ExchangeParts) {
+export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, clock }: ExchangeParts) {
   function keyOf(gateway: Gateway, { request, options }: Step): string | undefined {
     if (options.cacheTtl === 0 || options.skipCache) return undefined;
     const { provider, url, method, headers, body = Buffer.alloc(0) } = request;
@@ -83,8 +87,7 @@ export function openExchange({ upstreams, cache, limiter, logs, clock }: Exchang
     const model = step.model || usage.model || "";
     const cost = success ? costOf({ ...usage, model: usage.model ?? step.model }, options.customCost, outcome.cached) : null;
     if (cost !== null) step.charge?.(cost);
-    if (!options.collectLog) return;
-    logs.add(gateway, {
+    const entry: LogEntry = {
       id: outcome.logId,
       eventId: options.eventId,
       createdAt: outcome.startedAt,
@@ -112,7 +115,10 @@ export function openExchange({ upstreams, cache, limiter, logs, clock }: Exchang
         outcome.body !== undefined && requestBody.byteLength + outcome.size <= LOG_MAX_BYTES
           ? { request: requestBody, response: outcome.body }
           : undefined,
-    });
+    };
+    metrics.count(gateway.id, entry);
+    spans.send(gateway, entry, options.trace);
+    if (options.collectLog) logs.add(gateway, entry);
   }
 
   /** Passes the answer on, piece by piece; resolves with its body when it is whole and not too large. */

@@ -14,6 +14,15 @@ export const DEFAULT_GATEWAY = "default";
 
 const backoff = z.enum(["constant", "linear", "exponential"]);
 
+const COLLECTORS_MAX = 5;
+/** Where spans of requests go (docs/ai-gateway/observability/otel-integration). */
+const collector = z.object({
+  url: z.string().refine((url) => URL.canParse(url) && /^https?:/.test(url), "must be a URL"),
+  headers: z.record(z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/), z.string()).default({}),
+  authorization: z.literal("", { error: "secrets of a store are not used by this version of Freehold: give the header itself" }).optional(),
+  content_type: z.literal("json", { error: "only JSON is sent" }).optional(),
+});
+
 /** What a user sets (`cloudflare` SDK 7.3.0). Members that only other services would act on are refused by name in `refuse`. */
 export const settingsSchema = z.object({
   cache_invalidate_on_update: z.boolean(),
@@ -28,6 +37,7 @@ export const settingsSchema = z.object({
   retry_max_attempts: z.number().int().min(1).max(5).nullish(),
   retry_delay: z.number().int().min(0).max(5000).nullish(),
   retry_backoff: backoff.nullish(),
+  otel: z.array(collector).max(COLLECTORS_MAX).nullish(),
 });
 
 export type Settings = z.infer<typeof settingsSchema>;
@@ -41,7 +51,7 @@ export interface Gateway {
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 /** Settings of parts that are not here yet: accepting them silently would promise what does not happen. */
-const ABSENT = ["dlp", "guardrails", "otel", "logpush", "stripe", "spend_limits", "byok_only", "zdr"] as const;
+const ABSENT = ["dlp", "guardrails", "logpush", "stripe", "spend_limits", "byok_only", "zdr"] as const;
 
 function refuseAbsent(given: Readonly<Record<string, unknown>>): void {
   const asked = ABSENT.find((name) => {

@@ -10,10 +10,12 @@ import { openGateways } from "./gateways.ts";
 import { openKeys } from "./keys.ts";
 import { openLimiter } from "./limiter.ts";
 import { openLogs } from "./logs.ts";
+import { openMetrics } from "./metrics.ts";
 import { migrations } from "./migrations.ts";
 import { ownProvider } from "./own-models.ts";
 import { openProviders } from "./providers.ts";
 import { gatewayRoutes } from "./routes.ts";
+import { openSpans } from "./spans.ts";
 import { openUpstreams } from "./upstream.ts";
 
 export const aiGateway = {
@@ -38,7 +40,9 @@ export const aiGateway = {
     const upstreams = openUpstreams();
     const limiter = openLimiter(clock);
     const dynamic = await openDynamicRoutes(meta, clock, accountId);
-    const exchange = openExchange({ upstreams, cache, limiter, logs, clock });
+    const metrics = openMetrics(meta, clock, kernel.log);
+    const spans = openSpans(kernel.log, config["ai_gateway.private_providers"]);
+    const exchange = openExchange({ upstreams, cache, limiter, logs, metrics, spans, clock });
     const door = openDoor({ kernel, gateways, providers, keys, exchange, dynamic, limiter });
     const url = (gateway: string, provider: string): string =>
       `${urls.host("gateway.ai")}/v1/${accountId}/${gateway}/${provider === "universal" ? "" : provider}`;
@@ -55,9 +59,12 @@ export const aiGateway = {
           handle: door.handle,
         },
       ],
+      datasets: metrics.datasets,
       check: async () => ({ ok: true, detail: `${gateways.list().length} gateways` }),
       async stop() {
         await upstreams.stop();
+        await spans.stop();
+        await metrics.stop();
         await logs.stop();
       },
     };

@@ -95,4 +95,22 @@ export const migrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    name: "0003-requests",
+    sql: `
+      CREATE TABLE ai_gateway_requests (
+        minute INTEGER NOT NULL,         -- its start, in milliseconds since the epoch
+        gateway TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        model TEXT NOT NULL,
+        cached INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        tokens_in INTEGER NOT NULL,
+        tokens_out INTEGER NOT NULL,
+        cost INTEGER NOT NULL,           -- in billionths of a dollar
+        PRIMARY KEY (minute, gateway, provider, model, cached, failed)
+      );
+    `,
+  },
 ];

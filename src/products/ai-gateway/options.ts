@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { gatewayError } from "./errors.ts";
 import { type Settings, TTL_MAX_S } from "./gateways.ts";
+import type { TraceContext } from "./spans.ts";
 
 export type HeaderValues = Readonly<Record<string, string>>;
 
@@ -23,6 +24,7 @@ export interface StepOptions {
   readonly retryDelayMs: number;
   readonly backoff: "constant" | "linear" | "exponential";
   readonly alias: string | undefined;
+  readonly trace: TraceContext;
 }
 
 export interface CustomCost {
@@ -78,8 +80,16 @@ export function stepOptions(settings: Settings, layers: readonly HeaderValues[],
     retryDelayMs: Math.min(retryDelay, RETRY_DELAY_MAX_MS),
     backoff: backoff === "linear" || backoff === "exponential" ? backoff : "constant",
     alias: header("cf-aig-byok-alias"),
+    trace: {
+      traceId: idOf(header("cf-aig-otel-trace-id"), 32),
+      parentSpanId: idOf(header("cf-aig-otel-parent-span-id"), 16),
+    },
   };
 }
+
+/** An id of a trace or span; one of another form is left out. */
+const idOf = (text: string | undefined, length: number): string | undefined =>
+  text?.length === length && /^[0-9a-z]+$/i.test(text) ? text.toLowerCase() : undefined;
 
 /** The metadata that the headers give, for conditions of dynamic routes. */
 export function metadataIn(layers: readonly HeaderValues[]): Record<string, unknown> {

@@ -1,6 +1,7 @@
 /** AI Gateway by the SDKs of model providers, which know nothing of it but a base URL. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { startModelProvider } from "../../harness/model-provider.ts";
@@ -86,4 +87,20 @@ test("the Anthropic SDK gets messages through its own provider", async () => {
     ["echo hello"],
   );
   assert.deepEqual([provider.seen.at(-1)?.url, provider.seen.at(-1)?.headers.authorization], ["/v1/messages", "Bearer sk-ant"]);
+});
+
+test("spans go to no private address that a user names", async () => {
+  const settings = {
+    cache_invalidate_on_update: false,
+    cache_ttl: 0,
+    collect_logs: true,
+    rate_limiting_interval: 0,
+    rate_limiting_limit: 0,
+  };
+  const otel = [{ url: `${provider.url}/traces`, headers: {} }];
+  await platform.rest("POST", `/accounts/${platform.ready.account_id}/ai-gateway/gateways`, { id: "leaky", ...settings, otel });
+  const client = new OpenAI({ apiKey: "sk", baseURL: `${platform.host("ai_gateway", { gateway: "leaky" })}/openai`, fetch, maxRetries: 0 });
+  await client.chat.completions.create({ model: "gpt-4o-mini", messages });
+  while (!platform.log.some(({ msg }) => msg === "ai_gateway.span_not_sent")) await setImmediate();
+  assert.ok(provider.seen.every(({ url }) => url !== "/traces"));
 });
