@@ -18,6 +18,7 @@ export interface Capabilities {
   readonly dispatch: Dispatch;
   readonly durableObjects: DurableObjects;
   readonly contentCache: ContentCache;
+  readonly customHostnames: CustomHostnames;
   readonly imageTransforms: ImageTransforms;
   readonly queueSender: QueueSender;
   readonly telemetry: Telemetry;
@@ -139,6 +140,21 @@ export interface ZoneRecord {
 
 /** A record for mail that a product keeps in a zone. */
 export type ManagedRecord = Pick<ZoneRecord, "name" | "content" | "priority"> & { readonly type: "MX" | "TXT" };
+
+/** Names outside the account's zones that a zone serves. Every answer comes from memory. */
+export interface CustomHostnames {
+  /** The custom hostname that a host name is, when its owner and the control of it are proven. */
+  ofHost(host: string): CustomHostname | undefined;
+}
+
+export interface CustomHostname {
+  /** The zone that serves it. */
+  readonly zoneId: string;
+  /** What `request.cf.hostMetadata` has. */
+  readonly metadata: Readonly<Record<string, unknown>> | null;
+  /** The host name of its origin: its own, or its zone's fallback origin. */
+  readonly origin: string | undefined;
+}
 
 /** Copies of responses. */
 export interface ContentCache {

@@ -323,6 +323,12 @@ export const configKeys = {
   "workflows.retention_days": key(30, "Ended instances are deleted after this long, unless they or their workflow say otherwise", positive),
   "zones.count_max": key(1000, "Zones (domains) of the account", positive),
   "workers.tail_clients_max": key(10, "Live tails of one script", positive),
+  "custom_hostnames.count_max": key(50_000, "Custom hostnames of a zone", positive),
+  "custom_hostnames.dns_servers": key(
+    [] as readonly string[],
+    "DNS servers (address or address:port) that are asked for the proofs of custom hostnames; empty: the system's",
+  ),
+  "custom_hostnames.http_port": key(80, "Port at which the servers of custom hostnames are asked for their proofs", positive),
   "workers_for_platforms.namespaces_max": key(1000, "Dispatch namespaces of the account", positive),
 } as const;
 

@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import type { OwnedServeOptions } from "../../kernel/capabilities.ts";
+import type { CustomHostnames, OwnedServeOptions } from "../../kernel/capabilities.ts";
 import { type ForwardOutcome, forward, forwardUpgrade } from "../../kernel/gateway/forward.ts";
 import type { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
 import { notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
@@ -97,6 +97,7 @@ export function workerFront(deps: {
   readonly serving: Serving;
   readonly pool: ConnectionPool;
   readonly subdomain: () => string;
+  readonly customHostnames: CustomHostnames;
   readonly routing: Routing;
   readonly origins: Origins;
   readonly invocations: Invocations;
@@ -104,8 +105,11 @@ export function workerFront(deps: {
   readonly previews: Previews;
   readonly onExceeded: (killed: Killed) => void;
 }): Front {
-  const { kernel, store, serving, pool, subdomain, routing, origins, invocations, daily, previews, onExceeded } = deps;
+  const { kernel, store, serving, pool, subdomain, customHostnames, routing, origins, invocations, daily, previews, onExceeded } = deps;
   const { config, log, clock } = kernel;
+
+  /** What `request.cf.hostMetadata` has: of requests for custom hostnames. */
+  const metadataOf = (request: IncomingMessage): object | undefined => customHostnames.ofHost(hostOf(request))?.metadata ?? undefined;
 
   /** The Worker (and, for a preview URL, the version) that a host name means. */
   function find(params: Readonly<Record<string, string>>): Deployed | undefined {
@@ -221,7 +225,7 @@ export function workerFront(deps: {
       const begun = "live" in found ? invocations.begin(lease.version.id) : undefined;
       const outcome = await forward(pool, request, response, {
         path: lease.socket("http"),
-        headers: headersFor(request, ray),
+        headers: headersFor(request, ray, metadataOf(request)),
         answerHeaders: ["cf-ray", `${ray}-${COLO}`],
         condemned: lease.condemned,
         intercept(head) {
@@ -312,7 +316,7 @@ export function workerFront(deps: {
     lease.openEnded();
     const outcome = await forwardUpgrade(request, socket, head, {
       path: lease.socket("http"),
-      headers: headersFor(request, ray),
+      headers: headersFor(request, ray, metadataOf(request)),
       answerHeaders: ["cf-ray", `${ray}-${COLO}`],
       intercept: isUncaught,
       // As documented: a deploy disconnects WebSockets.
@@ -384,7 +388,7 @@ const pathOf = (target: string): string => {
 };
 
 /** The request's headers as Worker code sees them on Cloudflare, with `request.cf` for workerd. */
-function headersFor(request: IncomingMessage, ray: string): string {
+function headersFor(request: IncomingMessage, ray: string, hostMetadata: object | undefined): string {
   const { rawHeaders, socket } = request;
   const ip = clientAddress(socket.remoteAddress);
   const https = (socket as TLSSocket).encrypted === true;
@@ -405,10 +409,16 @@ function headersFor(request: IncomingMessage, ray: string): string {
     if (lower === "cf-ew-via" && !VIA.test(rawHeaders[i + 1] as string)) continue;
     lines += `${name}: ${rawHeaders[i + 1]}\r\n`;
   }
+  const common = https ? cfHttps(socket as TLSSocket) : cfHttp;
+  const cf = hostMetadata === undefined ? common : headerText({ ...JSON.parse(common), hostMetadata });
   // Without the header workerd takes the connection's own protocol, which is HTTP.
   const secured = https ? `${PROTO_HEADER}: https\r\n` : "";
-  return `${lines}CF-Connecting-IP: ${ip}\r\nX-Real-IP: ${ip}\r\nX-Forwarded-For: ${forwarded}${ip}\r\nX-Forwarded-Proto: ${proto}\r\nCF-Ray: ${ray}\r\nCF-Visitor: {"scheme":"${proto}"}\r\n${secured}${CF_HEADER}: ${https ? cfHttps(socket as TLSSocket) : cfHttp}\r\n`;
+  return `${lines}CF-Connecting-IP: ${ip}\r\nX-Real-IP: ${ip}\r\nX-Forwarded-For: ${forwarded}${ip}\r\nX-Forwarded-Proto: ${proto}\r\nCF-Ray: ${ray}\r\nCF-Visitor: {"scheme":"${proto}"}\r\n${secured}${CF_HEADER}: ${cf}\r\n`;
 }
+
+/** JSON in the characters that a header may have. */
+const headerText = (value: unknown): string =>
+  JSON.stringify(value).replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 /** An IPv4 address that came on an IPv6 socket is written as IPv4. */
 function clientAddress(address: string | undefined): string {

@@ -42,7 +42,7 @@ import { userCalls } from "./user-workers.ts";
 export const workers = {
   name: "workers",
   status: "beta",
-  needs: ["contentCache", "durableObjects", "imageTransforms", "telemetry", "zones"],
+  needs: ["contentCache", "customHostnames", "durableObjects", "imageTransforms", "telemetry", "zones"],
   provides: ["certificates", "dispatch", "ownedWorkers", "userWorkers"],
   migrations,
   permissions: [
@@ -91,8 +91,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   durableObjects.scriptsBy((name) => store.live(name)?.script);
   await serving.arrangeObjects();
   const zones = kernel.get("zones");
-  const routing = await openRouting(kernel.meta, kernel.clock, zones, serving.rerouted);
-  const origins = openOrigins(kernel, zones, account.subdomain.get);
+  const customHostnames = kernel.get("customHostnames");
+  const routing = await openRouting(kernel.meta, kernel.clock, { zones, customHostnames }, serving.rerouted);
+  const origins = openOrigins(kernel, { zones, customHostnames }, account.subdomain.get);
   const deployer = createDeployer(context, store, serving, routing, () => previews.manifests());
   const tails = createTails(kernel, store, serving);
   const previews = openPreviews(context, deployer, tails, zones);
@@ -122,6 +123,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     serving,
     pool,
     subdomain: account.subdomain.get,
+    customHostnames,
     routing,
     origins,
     invocations,

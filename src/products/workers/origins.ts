@@ -10,7 +10,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import { pipeline } from "node:stream/promises";
 import { Agent, type Dispatcher } from "undici";
-import type { Origin, Zones } from "../../kernel/capabilities.ts";
+import type { CustomHostnames, Origin, Zones } from "../../kernel/capabilities.ts";
 import { type ErrorPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { PrivateAddressError, publicAgent } from "../../kernel/public-network.ts";
@@ -39,7 +39,12 @@ const VIA = "cf-ew-via";
 /** Of one connection, or only the platform's. */
 const DROPPED = /^(connection|keep-alive|transfer-encoding|upgrade|expect|proxy-connection|te|cf-ew-via|x-freehold-.*)$/i;
 
-export function openOrigins(kernel: KernelSlice, zones: Zones, subdomain: () => string): Origins {
+interface Names {
+  readonly zones: Zones;
+  readonly customHostnames: CustomHostnames;
+}
+
+export function openOrigins(kernel: KernelSlice, { zones, customHostnames }: Names, subdomain: () => string): Origins {
   const allowed = kernel.config["runtime.outbound_allow"];
   const agent = publicAgent(allowed.includes("private") && allowed.includes("local"));
 
@@ -89,8 +94,11 @@ export function openOrigins(kernel: KernelSlice, zones: Zones, subdomain: () => 
     if (left < 0) return refuse(errorPages.loop);
     let answer: Dispatcher.ResponseData;
     try {
+      const custom = customHostnames.ofHost(url.hostname);
+      if (custom !== undefined && custom.origin === undefined) return refuse(originPages.dns);
+      const name = custom?.origin ?? url.hostname;
       // Without a record here, whatever the public DNS says.
-      const origin = zones.origin(url.hostname) ?? { address: url.hostname };
+      const origin = zones.origin(name) ?? { address: name };
       answer =
         gatewayPort === undefined
           ? await ask(request, originOf(origin, url), left)
@@ -107,7 +115,7 @@ export function openOrigins(kernel: KernelSlice, zones: Zones, subdomain: () => 
   }
 
   return {
-    has: (host) => zones.origin(host) !== undefined,
+    has: (host) => zones.origin(host) !== undefined || customHostnames.ofHost(host) !== undefined,
     pass,
     async passOut(from, request, response, scheme) {
       if (from.strict) return pass(request, response, scheme, new URL(kernel.urls.gateway(scheme)).port);

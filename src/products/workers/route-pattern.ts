@@ -7,7 +7,7 @@ import { workersError } from "./errors.ts";
 export interface RoutePattern {
   /** "https", "http", or undefined for both. */
   readonly scheme: string | undefined;
-  /** Lower case, without the wildcard. */
+  /** Lower case, without the wildcard; empty: every host name of the zone. */
   readonly host: string;
   /** "*.example.com" matches names below it, "*example.com" the name itself too. */
   readonly hostWildcard: boolean;
@@ -17,8 +17,10 @@ export interface RoutePattern {
 
 /** Throws `workers.invalidRoute`. */
 export function parsePattern(text: string): RoutePattern {
-  const match = /^(?:(https?):\/\/)?(\*?)([^/*?#:]+)(\/[^?#]*)?$/i.exec(text.trim());
-  if (match === null) throw workersError("invalidRoute", `The route pattern "${text}" is invalid.`);
+  const match = /^(?:(https?):\/\/)?(\*?)([^/*?#:]*)(\/[^?#]*)?$/i.exec(text.trim());
+  // Without a host name only every one can be meant, and only with a path.
+  if (match === null || (match[3] === "" && (match[2] === "" || match[4] === undefined)))
+    throw workersError("invalidRoute", `The route pattern "${text}" is invalid.`);
   const [, scheme, star, host, path = "/"] = match;
   const pathWildcard = path.endsWith("*");
   const plain = pathWildcard ? path.slice(0, -1) : path;

@@ -4,7 +4,7 @@
  * paths out; a custom domain has every path that no route has (docs: Workers, Routes and domains).
  */
 import { randomBytes, randomUUID } from "node:crypto";
-import type { Zone, Zones } from "../../kernel/capabilities.ts";
+import type { CustomHostnames, Zone, Zones } from "../../kernel/capabilities.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore, MetaTransaction } from "../../kernel/meta/meta.ts";
 import { workersError } from "./errors.ts";
@@ -82,7 +82,7 @@ const DOMAINS_MAX = 100;
 export async function openRouting(
   meta: MetaStore,
   clock: Clock,
-  zones: Zones,
+  { zones, customHostnames }: { readonly zones: Zones; readonly customHostnames: CustomHostnames },
   changed: (scriptId: string) => Promise<void>,
 ): Promise<Routing> {
   let routes: RouteRow[] = await meta.all<RouteRow & Record<string, never>>(
@@ -101,14 +101,18 @@ export async function openRouting(
 
   /** The zone that a route or domain names, or else the one that its host lies in. */
   function zoneOf(host: string, { zone_id: id, zone_name: name }: ZoneReference): Zone {
-    const zone = id !== undefined ? zones.byId(id) : name !== undefined ? zones.byName(name) : zones.ofHost(host);
+    const found = customHostnames.ofHost(host)?.zoneId;
+    const own = found === undefined ? zones.ofHost(host) : zones.byId(found);
+    const zone = id !== undefined ? zones.byId(id) : name !== undefined ? zones.byName(name) : own;
     if (zone === undefined) {
       throw workersError(
         "zoneNotFound",
         `Could not find zone for \`${name ?? id ?? host}\`. Add the zone to the account (POST /zones) and deploy again.`,
       );
     }
-    if (host !== zone.name && !host.endsWith(`.${zone.name}`))
+    // "*/*" is of whichever zone is named, as are patterns of its custom hostnames.
+    if (host === "" && (id ?? name) !== undefined) return zone;
+    if (host !== zone.name && !host.endsWith(`.${zone.name}`) && customHostnames.ofHost(host)?.zoneId !== zone.id)
       throw workersError("invalidRoute", `The host name "${host}" does not belong to the zone "${zone.name}".`);
     return zone;
   }
@@ -136,8 +140,12 @@ export async function openRouting(
   const routing: Routing = {
     find(host, path, scheme) {
       let ours = false;
+      const custom = customHostnames.ofHost(host);
       for (const { pattern, row } of table) {
         if (!matchesHost(pattern, host) || zones.byId(row.zone_id) === undefined) continue;
+        // A custom hostname is another zone's name than its own, and routes of that one do not see its requests.
+        if (custom !== undefined && custom.zoneId !== row.zone_id) continue;
+        if (custom === undefined && pattern.host === "" && zones.ofHost(host)?.id !== row.zone_id) continue;
         ours = true;
         if (path === undefined) break;
         if ((pattern.scheme === undefined || pattern.scheme === scheme) && matchesPath(pattern, path)) return row.script_id;

@@ -4,8 +4,9 @@ import { createHmac } from "node:crypto";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import PostalMime from "postal-mime";
+import type { Records } from "../../harness/dns-server.ts";
 import { missingClient } from "../../harness/npm-client.ts";
-import { bring, type Mail, mailPlatform, type Records } from "../email-world.ts";
+import { bring, type Mail, mailPlatform } from "../email-world.ts";
 import { type Any, deployAgents } from "./agents.ts";
 
 const noAgents = missingClient("agents-0.7");

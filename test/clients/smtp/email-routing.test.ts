@@ -5,7 +5,8 @@ import { after, test } from "node:test";
 import { authenticate } from "mailauth";
 import { createTransport } from "nodemailer";
 import PostalMime from "postal-mime";
-import { bring, type Delivered, mailPlatform, type Records } from "../email-world.ts";
+import type { Records } from "../../harness/dns-server.ts";
+import { bring, type Delivered, mailPlatform } from "../email-world.ts";
 
 const { privateKey, publicKey } = generateKeyPairSync("rsa", {
   modulusLength: 2048,

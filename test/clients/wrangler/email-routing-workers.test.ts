@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { after, test } from "node:test";
 import PostalMime from "postal-mime";
+import type { Records } from "../../harness/dns-server.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
-import { bring, mailPlatform, type Records } from "../email-world.ts";
+import { bring, mailPlatform } from "../email-world.ts";
 
 const dns = new Map<string, Records>([
   ["sender.example", { TXT: ["v=spf1 ip4:127.0.0.1 -all"], MX: ["mx.inbox.example"] }],
