@@ -2,7 +2,7 @@
  * What products offer each other. A product lists the keys it needs; the kernel hands it the implementation of
  * whichever product provides it, or refuses to start naming both sides. Interfaces only.
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import type { Principal } from "./api/tokens.ts";
 import type { BlobId } from "./blobs/blobs.ts";
@@ -184,6 +184,19 @@ export interface ImageTransforms {
    * transformation, or 204 where it is to be sent on as any other, since no zone has transformations.
    */
   service(name: string, zones: readonly string[]): WorkerdService;
+  /** What becomes of an origin's answer on a zone that has its images made smaller (Polish); undefined: nothing. */
+  polish(
+    url: URL,
+    request: IncomingHttpHeaders,
+    answer: { readonly status: number; readonly headers: IncomingHttpHeaders },
+  ): ImagePolish | undefined;
+}
+
+export interface ImagePolish {
+  /** Headers that the answer gets. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Takes the body, which is as long as the answer says, and gives another, with headers that replace the answer's. */
+  take?(body: Buffer): Promise<{ readonly bytes: Buffer; readonly headers: Readonly<Record<string, string>> }>;
 }
 
 /** Object storage for other products: buckets of the account, without credentials of their own. */

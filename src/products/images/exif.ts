@@ -42,6 +42,13 @@ function firstDirectory(exif: Buffer): Directory | undefined {
   return { tiff, entries, uint16, uint32 };
 }
 
+/** How the picture is to be turned: 1 to 8, where 1 is not at all. */
+export function orientationOf(exif: Buffer): number {
+  const directory = firstDirectory(exif);
+  const entry = directory?.entries.find(({ tag }) => tag === ORIENTATION);
+  return directory === undefined || entry === undefined ? 1 : directory.uint16(entry.at);
+}
+
 /** The text of the copyright tag. */
 export function copyrightOf(exif: Buffer | undefined): string | undefined {
   const directory = exif && firstDirectory(exif);

@@ -10,6 +10,7 @@ import { openHostedImages } from "./hosted.ts";
 import { hostedBinding } from "./hosted-binding.ts";
 import { openSigningKeys } from "./keys.ts";
 import { migrations } from "./migrations.ts";
+import { polishFor } from "./polish.ts";
 import { imageRoutes } from "./routes.ts";
 import { openSources } from "./source.ts";
 import { CF_HEADER, imageTransforms, PROTO_HEADER, TRANSFORM_PREFIX } from "./transforms.ts";
@@ -99,6 +100,8 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     },
     offers: {
       imageTransforms: {
+        polish: (url, request, { status, headers }) =>
+          polishFor({ zones, settings, cache, turns, log: kernel.log }, url, request, status, headers),
         service: (name, names) =>
           mint.node(name, { kind: "fetch", zones: names.join(" ") }, { cfBlobHeader: CF_HEADER, forwardedProtoHeader: PROTO_HEADER }),
       },

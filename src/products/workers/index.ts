@@ -93,7 +93,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const zones = kernel.get("zones");
   const customHostnames = kernel.get("customHostnames");
   const routing = await openRouting(kernel.meta, kernel.clock, { zones, customHostnames }, serving.rerouted);
-  const origins = openOrigins(kernel, { zones, customHostnames }, account.subdomain.get);
+  const origins = openOrigins(kernel, { zones, customHostnames, images: context.images }, account.subdomain.get);
   const deployer = createDeployer(context, store, serving, routing, () => previews.manifests());
   const tails = createTails(kernel, store, serving);
   const previews = openPreviews(context, deployer, tails, zones);

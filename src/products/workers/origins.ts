@@ -6,11 +6,12 @@
  */
 
 import { lookup } from "node:dns";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { isIP } from "node:net";
+import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { Agent, type Dispatcher } from "undici";
-import type { CustomHostnames, Origin, Zones } from "../../kernel/capabilities.ts";
+import type { CustomHostnames, ImagePolish, ImageTransforms, Origin, Zones } from "../../kernel/capabilities.ts";
 import { type ErrorPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { PrivateAddressError, publicAgent } from "../../kernel/public-network.ts";
@@ -39,12 +40,13 @@ const VIA = "cf-ew-via";
 /** Of one connection, or only the platform's. */
 const DROPPED = /^(connection|keep-alive|transfer-encoding|upgrade|expect|proxy-connection|te|cf-ew-via|x-freehold-.*)$/i;
 
-interface Names {
+interface Needs {
   readonly zones: Zones;
   readonly customHostnames: CustomHostnames;
+  readonly images: ImageTransforms;
 }
 
-export function openOrigins(kernel: KernelSlice, { zones, customHostnames }: Names, subdomain: () => string): Origins {
+export function openOrigins(kernel: KernelSlice, { zones, customHostnames, images }: Needs, subdomain: () => string): Origins {
   const allowed = kernel.config["runtime.outbound_allow"];
   const agent = publicAgent(allowed.includes("private") && allowed.includes("local"));
 
@@ -86,7 +88,12 @@ export function openOrigins(kernel: KernelSlice, { zones, customHostnames }: Nam
     return rest === `${subdomain()}.workers.${kernel.urls.domain}` || rest === `${subdomain()}.workers.dev` ? worker : undefined;
   }
 
-  async function pass(request: IncomingMessage, response: ServerResponse, scheme: "http" | "https", gatewayPort?: string): Promise<void> {
+  async function pass(
+    request: IncomingMessage,
+    response: ServerResponse,
+    scheme: "http" | "https",
+    { gatewayPort, polished = false }: { gatewayPort?: string; polished?: boolean } = {},
+  ): Promise<void> {
     const refuse = (page: ErrorPage): void => sendErrorPage(request, response, page);
     const url = URL.parse(`${scheme}://${request.headers.host}`);
     if (url === null) return refuse(originPages.dns);
@@ -109,16 +116,42 @@ export function openOrigins(kernel: KernelSlice, { zones, customHostnames }: Nam
       return refuse(pageOf(error));
     }
     const headers = Object.entries(answer.headers).filter(([name, value]) => value !== undefined && !DROPPED.test(name));
-    response.writeHead(answer.statusCode, Object.fromEntries(headers));
+    const about = { status: answer.statusCode, headers: answer.headers };
+    const polish =
+      polished && request.method === "GET" ? images.polish(new URL(request.url as string, url), request.headers, about) : undefined;
+    if (polish?.take !== undefined) return sendPolished(response, answer, Object.fromEntries(headers), polish.take);
+    response.writeHead(answer.statusCode, { ...Object.fromEntries(headers), ...polish?.headers });
     // Whoever is cut off sees it by its own end of the connection.
     await pipeline(answer.body, response).catch(() => response.destroy());
   }
 
+  /** An image as it was made smaller. Its length is known, and bounded by who takes it. */
+  async function sendPolished(
+    response: ServerResponse,
+    { statusCode, body }: Dispatcher.ResponseData,
+    headers: Readonly<Record<string, unknown>>,
+    take: NonNullable<ImagePolish["take"]>,
+  ): Promise<void> {
+    let whole: Buffer;
+    try {
+      whole = await buffer(body);
+    } catch {
+      return void response.destroy();
+    }
+    const { bytes, headers: changed } = await take(whole);
+    const { etag, "accept-ranges": _ranges, "content-md5": _digest, ...kept } = headers;
+    // Another body than the origin's, but one of the same image.
+    const weak = typeof etag === "string" && { etag: etag.startsWith("W/") ? etag : `W/${etag}` };
+    response
+      .writeHead(statusCode, { ...(kept as OutgoingHttpHeaders), ...weak, ...changed, "content-length": bytes.byteLength })
+      .end(bytes);
+  }
+
   return {
     has: (host) => zones.origin(host) !== undefined || customHostnames.ofHost(host) !== undefined,
-    pass,
+    pass: (request, response, scheme) => pass(request, response, scheme, { polished: true }),
     async passOut(from, request, response, scheme) {
-      if (from.strict) return pass(request, response, scheme, new URL(kernel.urls.gateway(scheme)).port);
+      if (from.strict) return pass(request, response, scheme, { gatewayPort: new URL(kernel.urls.gateway(scheme)).port });
       const worker = workerOf((request.headers.host ?? "").toLowerCase().replace(/:\d+$/, ""));
       if (worker === undefined) return pass(request, response, scheme);
       // What passThroughOnException() does where there is no origin: the exception stays one.

@@ -399,3 +399,91 @@ test("[images-35] a phone's HEIC picture is taken, kept as it is, and delivered 
   assert.deepEqual(Buffer.from(await (await images.v1.blobs.get(image.id as string, account)).arrayBuffer()), phonePicture);
   assert.equal((await upload({ file: new Blob([phonePicture.subarray(0, 500)]) })).body.errors[0]?.code, 5455);
 });
+
+test("[images-50] Polish makes an origin's images smaller, without loss unless it may, and says what it did", async () => {
+  const gateway = new URL(platform.ready.gateway);
+  // Every other pixel by chance: what is smaller is so by better packing, and a palette would lose some.
+  const noise = Buffer.from(Array.from({ length: 120 * 80 * 3 }, (_, i) => (i % 6 < 3 ? 200 : (i * 7919) % 251)));
+  const raw = { raw: { width: 120, height: 80, channels: 3 } } as const;
+  const loose = await sharp(noise, raw).png({ compressionLevel: 0 }).toBuffer();
+  const tight = await sharp(noise, raw).png({ compressionLevel: 9, effort: 10, adaptiveFiltering: true }).toBuffer();
+  const fine = await sharp(noise, raw)
+    .jpeg({ quality: 98 })
+    .withExif({ IFD0: { Software: "camera ".repeat(200) } })
+    .toBuffer();
+  const coarse = await sharp(noise, raw).jpeg({ quality: 5, mozjpeg: true }).toBuffer();
+  const served: Record<string, [Buffer, string, Record<string, string>?]> = {
+    "/loose.png": [loose, "image/png", { etag: '"loose"' }],
+    "/tight.png": [tight, "image/png"],
+    "/fine.jpg": [fine, "image/jpeg"],
+    "/coarse.jpg": [coarse, "image/jpeg"],
+    "/smooth.jpg": [await sharp(picture).jpeg({ quality: 98 }).toBuffer(), "image/jpeg"],
+    "/private.png": [loose, "image/png", { "cache-control": "private" }],
+    "/varied.png": [loose, "image/png", { vary: "Accept-Language" }],
+    "/encoded.png": [loose, "image/png", { vary: "Accept-Encoding" }],
+    "/broken.png": [loose.subarray(0, 200), "image/png"],
+    "/large.png": [await saysItIs(5000, 10), "image/png"],
+    "/photo.bmp": [Buffer.from("BM"), "image/bmp"],
+    "/page.html": [Buffer.from("<p>"), "text/html"],
+  };
+  const origin = http.createServer((request, response) => {
+    const [body, type, headers] = served[request.url as string] ?? [Buffer.from("no"), "text/plain"];
+    response.writeHead(200, { "content-type": type, "content-length": body.length, ...headers }).end(body);
+  });
+  origin.listen(Number(gateway.port), "127.0.0.2");
+  await once(origin, "listening");
+  after(() => origin.close());
+  const zone = await platform.sdk().zones.create({ account: { id: account_id }, name: "polished.example" });
+  const zone_id = zone.id;
+  await platform.sdk().dns.records.create({ zone_id, type: "A", name: "polished.example", content: "127.0.0.2", ttl: 1, proxied: true });
+  const set = (setting: string, value: string) => platform.sdk().zones.settings.edit(setting, { zone_id, value } as never);
+  const get = (path: string, accept = "*/*") => atHost(platform, "polished.example", path, { accept });
+  const status = async (path: string, accept?: string) => (await get(path, accept)).headers["cf-polished"];
+  const pixels = (bytes: Buffer) => sharp(bytes).raw().toBuffer();
+
+  const off = await get("/loose.png");
+  assert.deepEqual([off.bytes, off.headers["cf-polished"]], [loose, undefined]);
+  await set("polish", "lossless");
+  const smaller = await get("/loose.png");
+  assert.ok(smaller.bytes.length < loose.length * 0.8, `${smaller.bytes.length} of ${loose.length}`);
+  assert.deepEqual(await pixels(smaller.bytes), noise);
+  const { etag, "content-type": type, "content-length": length } = smaller.headers;
+  assert.deepEqual(
+    [smaller.headers["cf-polished"], etag, type, length],
+    [`origSize=${loose.length}`, 'W/"loose"', "image/png", String(smaller.bytes.length)],
+  );
+  const stripped = await get("/fine.jpg");
+  assert.deepEqual([await pixels(stripped.bytes), (await sharp(stripped.bytes).metadata()).exif], [await pixels(fine), undefined]);
+  assert.ok(stripped.bytes.length < fine.length - 1000);
+  const kept = await get("/tight.png");
+  assert.deepEqual(kept.bytes, tight);
+  assert.match(String(kept.headers["cf-polished"]), /status=not_compressed/);
+  assert.equal(kept.headers.warning, 'cf-images 299 "original is smaller"');
+  for (const [path, expected] of [
+    ["/private.png", undefined],
+    ["/page.html", undefined],
+    ["/varied.png", "status=vary_header_present"],
+    ["/encoded.png", `origSize=${loose.length}`],
+    ["/photo.bmp", "status=format_not_supported"],
+    ["/broken.png", "origSize=200, status=cannot_optimize"],
+    ["/large.png", `origSize=${served["/large.png"]?.[0].length}, status=input_too_large`],
+  ] as const)
+    assert.equal(await status(path), expected, path);
+  assert.deepEqual((await get("/broken.png")).bytes, served["/broken.png"]?.[0]);
+
+  await set("webp", "on");
+  const webp = await get("/loose.png", "image/webp,*/*");
+  assert.deepEqual([webp.headers["content-type"], webp.headers.vary], ["image/webp", "Accept"]);
+  assert.deepEqual(await pixels(webp.bytes), noise);
+  assert.equal((await get("/loose.png")).headers["content-type"], "image/png");
+  // Of a JPEG there is no WebP without loss.
+  assert.equal((await get("/fine.jpg", "image/webp")).headers["content-type"], "image/jpeg");
+
+  await set("polish", "lossy");
+  const lossy = await get("/fine.jpg");
+  assert.equal((await sharp(lossy.bytes).metadata()).format, "jpeg");
+  assert.ok(lossy.bytes.length < stripped.bytes.length);
+  assert.equal((await get("/smooth.jpg", "image/webp")).headers["content-type"], "image/webp");
+  assert.match(String(await status("/fine.jpg", "image/webp")), /status=webp_bigger/);
+  assert.deepEqual((await get("/coarse.jpg")).bytes, coarse);
+});
