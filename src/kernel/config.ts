@@ -100,6 +100,7 @@ export const configKeys = {
   "browser_rendering.memory_mb": key(2048, "Memory of one browser with all its processes; past it the browser is ended", positive),
   "browser_rendering.actions_at_once": key(4, "REST actions that are done at a time, in one browser", positive),
   "browser_rendering.actions_waiting_max": key(100, "REST actions that may wait for their turn before 429"),
+  "browser_rendering.json_model": key("@cf/meta/llama-3.3-70b-instruct-fp8-fast", "Model of Workers AI for the action json"),
   "browser_rendering.sessions_max": key(30, "Browsers that Workers have open at a time", positive),
   "browser_rendering.idle_timeout_s": key(
     60,

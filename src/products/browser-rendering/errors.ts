@@ -13,6 +13,7 @@ export const browserError = defineErrors("browserRendering", {
   tooManySessions: { status: 429, apiCode: 2008, message: "Too many browsers are open" },
   targetNotFound: { status: 404, apiCode: 2009, message: "Target not found" },
   noRoute: { status: 404, apiCode: 2010, message: "Not found" },
+  notJson: { status: 422, apiCode: 2011, message: "The model's answer is no JSON" },
   noChromium: { status: 501, apiCode: 2004, message: "No Chromium was found on this machine" },
   startFailed: { status: 503, apiCode: 2005, message: "Chromium did not start" },
   notImplemented: { status: 501, apiCode: 2006, message: "Not implemented by this version of Freehold" },

@@ -13,6 +13,7 @@ import { openSessions } from "./sessions/sessions.ts";
 export const browserRendering = {
   name: "browser-rendering",
   status: "beta",
+  needs: ["models"],
   migrations,
   permissions: [
     // Cloudflare's ids of these groups are not known.

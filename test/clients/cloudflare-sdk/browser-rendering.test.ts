@@ -5,12 +5,19 @@ import { APIError } from "cloudflare";
 import sharp, { type Sharp } from "sharp";
 import { extractText, getDocumentProxy } from "unpdf";
 import { browserSettings, noBrowser } from "../../harness/browser.ts";
+import { startModelServer } from "../../harness/model-server.ts";
 import { startPlatform } from "../../harness/platform.ts";
 import { openOrigin } from "../browser-rendering-origin.ts";
 
 const skip = noBrowser;
 const origin = await openOrigin({ after });
-const config = { ...browserSettings, "browser_rendering.private_hosts": [origin.host], "browser_rendering.actions_per_min": 0 };
+const models = await startModelServer({ after });
+const config = {
+  ...browserSettings,
+  "browser_rendering.private_hosts": [origin.host],
+  "browser_rendering.actions_per_min": 0,
+  "workers_ai.models": [`@cf/*=${models.url}`],
+};
 const platform = await startPlatform({ after }, { config });
 const account_id = platform.ready.account_id;
 const actions = platform.sdk().browserRendering;
@@ -395,4 +402,48 @@ test("pages reach nothing private: by address, name, redirect, frame, script, so
   for (const url of ["file:///etc/passwd", "chrome://version", "javascript:1", "view-source:http://x/", "ftp://x/"])
     assert.equal((await call("content", { url })).status, 400, url);
   assert.deepEqual(victim.requests, []);
+});
+
+test("[browser-rendering-13] json: data of a page by a schema, by a prompt, and by both", { skip }, async () => {
+  const url = origin.page("products", EXAMPLE);
+  const schema = { type: "object", properties: { name: { type: "string" }, price: { type: "number" } }, required: ["name"] };
+  const expected = { name: "some name", price: 7 };
+  const json_schema = { type: "json_schema", json_schema: schema };
+  assert.deepEqual(await actions.json.create({ account_id, url, response_format: json_schema }), expected);
+  assert.deepEqual(await actions.json.create({ account_id, url, prompt: "Get me the price", response_format: json_schema }), expected);
+  const asked = models.seen.at(-1)?.body;
+  assert.match(JSON.stringify(asked.messages), /Get me the price.*# Example Domain/);
+  // As the documentation's examples spell it.
+  const documented = await call("json", { url, prompt: "Get", response_format: { type: "json_schema", schema } }, "?cacheTTL=0");
+  assert.deepEqual(json(documented).result, expected);
+  assert.equal(typeof (await actions.json.create({ account_id, html: "<p>Page</p>", prompt: "What is it?" })), "object");
+  const raw = await call("json", { url, prompt: "no JSON", response_format: json_schema }, "?cacheTTL=0");
+  assert.deepEqual([raw.status, json(raw).errors[0].message], [422, "JSON Mode couldn't be met"]);
+  assert.equal((await call("json", { url })).status, 400);
+});
+
+test("[browser-rendering-25] every action by the SDK", { skip }, async () => {
+  const page = { account_id, url: origin.page("sdk", EXAMPLE) };
+  const [content, markdown, links, scrape, snapshot, data, screenshot, pdf] = await Promise.all([
+    actions.content.create(page),
+    actions.markdown.create(page),
+    actions.links.create(page),
+    actions.scrape.create({ ...page, elements: [{ selector: "h1" }] }),
+    actions.snapshot.create(page),
+    actions.json.create({
+      ...page,
+      prompt: "p",
+      response_format: { type: "json_schema", json_schema: { type: "object", properties: { a: {} } } },
+    }),
+    actions.screenshot.create(page).asResponse(),
+    actions.pdf.create(page),
+  ]);
+  assert.match(content, /Example Domain/);
+  assert.match(markdown, /^# Example Domain/);
+  assert.deepEqual(links, ["https://www.iana.org/domains/example"]);
+  assert.equal(scrape[0]?.selector, "h1");
+  assert.deepEqual(Object.keys(snapshot).sort(), ["content", "screenshot"]);
+  assert.deepEqual(data, { a: "some a" });
+  assert.equal((await sharp(Buffer.from(await screenshot.arrayBuffer())).metadata()).width, 1920);
+  assert.equal(Buffer.from(await pdf.arrayBuffer()).toString("latin1", 0, 4), "%PDF");
 });

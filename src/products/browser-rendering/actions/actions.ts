@@ -49,6 +49,8 @@ const ACTION_TIMEOUT_MS = 30_000;
 const actions: { readonly [A in ActionName]: (page: Page, options: Options<A>) => Promise<ActionResult> } = {
   content: async (page) => described(page, await page.call<string>(CONTENT)),
   markdown: async (page) => described(page, await markdown(page)),
+  // What the model gets: `extract.ts` makes the answer of it, without the browser.
+  json: async (page) => described(page, await markdown(page)),
   async screenshot(page, { screenshotOptions, selector, scrollPage, viewport }) {
     if (scrollPage === true) await page.call(SCROLL, Math.ceil(viewport.height / 2));
     const data = await screenshot(page, screenshotOptions, selector);

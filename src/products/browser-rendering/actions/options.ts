@@ -190,6 +190,25 @@ const own = {
       }),
   },
   scrape: { elements: z.array(z.strictObject({ selector: z.string() })).min(1) },
+  json: {
+    prompt: z.string().min(1).max(10_000).optional(),
+    // `schema` in the documentation's examples, `json_schema` in the clients' types.
+    response_format: z
+      .strictObject({
+        type: z.string(),
+        schema: z.record(z.string(), z.unknown()).nullish(),
+        json_schema: z.record(z.string(), z.unknown()).nullish(),
+      })
+      .refine(({ type, schema, json_schema }) => type !== "json_schema" || Object.keys(json_schema ?? schema ?? {}).length > 0, {
+        error: "response_format.json_schema is required and must be non-empty when response_format.type is 'json_schema'",
+      })
+      .optional(),
+    custom_ai: z
+      .array(z.strictObject({ model: z.string(), authorization: z.string().optional() }))
+      .min(1)
+      .max(3, "You can only specify up to 3 custom AI models.")
+      .optional(),
+  },
   links: { visibleLinksOnly: z.boolean().default(false), excludeExternalLinks: z.boolean().default(false) },
 } as const;
 
@@ -200,6 +219,13 @@ const schemas = {
   pdf: z.strictObject({ ...common, ...own.pdf }).superRefine(consistent),
   snapshot: z.strictObject({ ...common, ...own.snapshot }).superRefine(consistent),
   scrape: z.strictObject({ ...common, ...own.scrape }).superRefine(consistent),
+  json: z
+    .strictObject({ ...common, ...own.json })
+    .superRefine(consistent)
+    .refine(({ prompt, response_format }) => prompt !== undefined || response_format !== undefined, {
+      error: "Either 'prompt' or 'response_format' must be defined",
+      path: ["prompt"],
+    }),
   links: z.strictObject({ ...common, ...own.links }).superRefine(consistent),
 };
 

@@ -9,7 +9,8 @@ import { fillRate } from "../fill-rate.ts";
 import type { ActionResult } from "./actions.ts";
 import { type CachedAnswer, cacheKey, openAnswerCache } from "./cache.ts";
 import type { Desk } from "./desk.ts";
-import { type ActionName, actionNames, schemaOf } from "./options.ts";
+import { extract } from "./extract.ts";
+import { type ActionName, actionNames, type Options, schemaOf } from "./options.ts";
 import type { Badge } from "./requests.ts";
 
 export const PERMISSION = ["Browser Rendering Write"];
@@ -20,7 +21,9 @@ const CACHE_BYTES = 64 * 1024 * 1024;
 const CACHE_TTL_S = 5;
 const CACHE_TTL_MAX_S = 86_400;
 
-export function actionRoutes({ clock, config }: KernelSlice, desk: Desk): Route[] {
+export function actionRoutes(kernel: KernelSlice, desk: Desk): Route[] {
+  const { clock, config } = kernel;
+  const models = kernel.get("models");
   const cache = openAnswerCache(clock, CACHE_BYTES);
   const rate = fillRate(clock, config["browser_rendering.actions_per_min"]);
 
@@ -34,10 +37,15 @@ export function actionRoutes({ clock, config }: KernelSlice, desk: Desk): Route[
     const wait = rate.take();
     if (wait > 0) return tooMany(wait);
     const { result, browserMs } = await desk.run(name, options, badge());
-    const made = answerOf(result);
+    const made = answerOf(name === "json" ? await extracted(result, options as Options<"json">) : result);
     if (key !== undefined) cache.keep(key, made, ttl);
     return answer(made, browserMs);
   };
+  async function extracted(page: ActionResult, options: Options<"json">): Promise<ActionResult> {
+    const { result, meta } = page as Extract<ActionResult, { meta: unknown }>;
+    return { result: await extract(models, config["browser_rendering.json_model"], result as string, options), meta };
+  }
+
   return actionNames.map((name) => ({
     op: `browserRendering.${name}`,
     method: "POST",
