@@ -131,6 +131,7 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
           alivePath: socket(limits.aliveSocket),
           work: () => work,
           onExceeded: exceeded,
+          ...(spec.exclusive !== undefined && { onFilling: () => item !== undefined && replace(item) }),
         }),
       meter: meter && new Meter(meter.everyMs, () => meter.run(socket), meterFailed),
     };
@@ -139,6 +140,15 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
     const started = item;
     void process.exited.then((why) => ended(started, why));
     return started;
+  }
+
+  /** The next lease gets another process, which waits for this one's end where it must. */
+  function replace(item: Running): void {
+    if (item.stopping) return;
+    const entry = entries.get(item.spec.id);
+    if (entry?.current === item) delete entry.current;
+    log.info("worker.replaced", { worker: item.spec.label, process: item.spec.id, pid: item.process.pid });
+    retireInBackground(item);
   }
 
   function ended(item: Running, why: string): void {

@@ -31,6 +31,11 @@ export interface WatchdogOptions {
   readonly cpuMs: number;
   /** Anonymous memory of the process past which it is ended, in bytes. */
   readonly memoryMaxBytes: number;
+  /**
+   * For a process whose memory may well be that of idle objects: called once when it is past most of its limit, so that
+   * another can take its place in good order.
+   */
+  readonly onFilling?: (() => void) | undefined;
   /** Path of a unix socket on which the process answers HTTP between two turns of its event loop. */
   readonly alivePath: string;
   /** What is in flight now. */
@@ -47,6 +52,10 @@ const BUSY = 0.05;
 /** Looks in a row at a process without work or use of the CPU after which looks become rare: timers and alarms need none. */
 const QUIET_LOOKS = 4;
 const TICK_QUIET_MS = 1_000;
+/** The part of the memory limit past which a process is filling. */
+const FILLING = 0.8;
+/** What fills a younger process than this is at work: another one would be filled by it, too. */
+const FILLING_AGE_MS = 3_000;
 
 export class Watchdog {
   #options: WatchdogOptions;
@@ -65,6 +74,8 @@ export class Watchdog {
   /** What the thread has run since the work in flight last changed. */
   #togetherMs = 0;
   #alive = true;
+  #filling = false;
+  readonly #startedAt = performance.now();
   /** The thread's CPU time at the ping that is not answered yet. */
   #pingedAtMs: number | undefined;
 
@@ -139,7 +150,9 @@ export class Watchdog {
     const busy = ran >= (now - this.#lookedAt) * BUSY;
     this.#cpu = cpu;
     this.#lookedAt = now;
-    if ((anonymousBytes(pid) ?? 0) > memoryMaxBytes) this.#exceeded("exceededMemory");
+    const memory = anonymousBytes(pid) ?? 0;
+    if (memory > memoryMaxBytes) this.#exceeded("exceededMemory");
+    else if (memory > memoryMaxBytes * FILLING && now - this.#startedAt > FILLING_AGE_MS) this.#fills();
     const current = work();
     this.#quiet = current.size > 0 || busy ? 0 : this.#quiet + 1;
     if (this.#quiet === QUIET_LOOKS) this.#pace(TICK_QUIET_MS);
@@ -191,6 +204,12 @@ export class Watchdog {
     // A process that ends is told by its end.
     socket.on("error", () => socket.destroy());
     socket.write("GET /alive HTTP/1.1\r\nHost: freehold\r\nConnection: close\r\n\r\n");
+  }
+
+  #fills(): void {
+    if (this.#filling) return;
+    this.#filling = true;
+    this.#options.onFilling?.();
   }
 
   #exceeded(what: Exceeded): void {

@@ -1,10 +1,14 @@
 /** Calls that an object refuses because it has too many in hand, or got too many in a short time. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
 
-const platform = await startPlatform({ after }, { config: { "durable_objects.calls_max": 20, "durable_objects.calls_per_10_s_max": 300 } });
+const platform = await startPlatform(
+  { after },
+  { config: { "durable_objects.calls_max": 20, "durable_objects.calls_per_10_s_max": 300, "runtime.memory_outside_mb": 256 } },
+);
 
 const objects = (...names: string[]) => ({
   durable_objects: { bindings: names.map((name) => ({ name, class_name: name })) },
@@ -38,11 +42,11 @@ const flooding = `async function flood(env, name, calls, way) {
   } };`;
 
 const source = `import { DurableObject } from "cloudflare:workers";
-  class Base extends DurableObject { async inherited() { await scheduler.wait(300); } }
+  class Base extends DurableObject { async inherited() { await scheduler.wait(1_000); } }
   export class Slow extends Base {
-    async work() { await scheduler.wait(300); }
+    async work() { await scheduler.wait(1_000); }
     quick() {}
-    async fetch() { await scheduler.wait(300); return new Response("done"); }
+    async fetch() { await scheduler.wait(1_000); return new Response("done"); }
   }
   ${flooding}`;
 
@@ -94,4 +98,42 @@ test("what stands before an object is not in it: its class's own functions, and 
   });
   const refused = 'The RPC receiver does not implement the method "field".';
   assert.deepEqual(await (await platform.fetch(project.url)).json(), [true, 7, 7, refused]);
+});
+
+test("a process that idle objects fill is replaced by another, and no call fails", async () => {
+  const project = await deployWorker(platform, {
+    files: {
+      "index.js": `import { DurableObject } from "cloudflare:workers";
+        let process;
+        export class Large extends DurableObject {
+          ballast = new Uint8Array(8 * 2 ** 20).fill(1);
+          async add() { const n = ((await this.ctx.storage.get("n")) ?? 0) + 1; await this.ctx.storage.put("n", n); return { n, process }; }
+        }
+        let first;
+        export default { async fetch(request, env) {
+          first ??= Date.now();
+          process ??= crypto.randomUUID();
+          const [, name] = new URL(request.url).pathname.split("/");
+          return Response.json(name === "age" ? Date.now() - first : await env.Large.getByName(name).add());
+        } };`,
+    },
+    config: { name: "large", ...objects("Large") },
+  });
+  async function ask<T>(name: string): Promise<T> {
+    const response = await platform.fetch(`${project.url}/${name}`);
+    const body = await response.text();
+    assert.equal(response.status, 200, body);
+    return JSON.parse(body) as T;
+  }
+  // What fills a process in its first seconds is at work.
+  while ((await ask<number>("age")) < 3_500) await delay(50);
+  const processes = new Map<string, number>();
+  for (let i = 0; processes.size < 2; i++) {
+    assert(i < 200, "1.6 GB of objects are in one process");
+    const { n, process } = await ask<{ n: number; process: string }>(`object-${i}`);
+    assert.equal(n, 1);
+    processes.set(process, i);
+  }
+  // What the objects of the first process stored is there.
+  assert.equal((await ask<{ n: number }>("object-0")).n, 2);
 });
