@@ -54,8 +54,14 @@ export class LocalWebSocket extends WebSocket {
   }
 }
 
-/** Copies a folder with a Worker of the SDK into a project beside its packages, and deploys it. */
-export async function deployAgents(t: Hooks, platform: TestPlatform, client: Client, source: string): Promise<AgentsWorker> {
+/** Copies a folder with a Worker of the SDK into a project beside its packages, and deploys it with the variables. */
+export async function deployAgents(
+  t: Hooks,
+  platform: TestPlatform,
+  client: Client,
+  source: string,
+  variables: Readonly<Record<string, string>> = {},
+): Promise<AgentsWorker> {
   const dir = await clientProject(t as Parameters<typeof clientProject>[0], client);
   await cp(source, dir, { recursive: true });
   const config = await readFile(join(dir, "wrangler.jsonc"), "utf8");
@@ -71,7 +77,8 @@ export async function deployAgents(t: Hooks, platform: TestPlatform, client: Cli
     url,
     wrangler,
     load,
-    deploy: (args = []) => wrangler(["deploy", ...args]),
+    deploy: (args = []) =>
+      wrangler(["deploy", ...args, ...Object.entries(variables).flatMap(([name, value]) => ["--var", `${name}:${value}`])]),
     fetch: (path, init) => platform.fetch(`${url}${path}`, init),
     async json(path, init) {
       const response = await worker.fetch(path, init);
