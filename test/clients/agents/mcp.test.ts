@@ -140,3 +140,18 @@ test("[agents-55] an agent's tools of another's MCP server work in the AI SDK, a
   await client.call("remove", [id]);
   assert.deepEqual(await client.call("servers"), { servers: [], tools: [] });
 });
+
+test("[agents-53] a tool asks the client's user for a form; a session of an agent goes on in the agent's next life", {
+  skip: noAgents,
+}, async (t) => {
+  const accept = { action: "accept", content: { amount: 5 } };
+  assert.equal(await (await connect(t, "/counter", accept)).call("ask"), "by 5");
+  assert.equal(await (await connect(t, "/counter", { action: "decline" })).call("ask"), "decline");
+  const { call, transport } = await connect(t, "/form", accept);
+  const { sessionId } = transport;
+  assert.equal(await call("increase"), "5");
+  await platform.kill9();
+  await platform.restart();
+  assert.equal(await call("increase"), "10");
+  assert.equal(transport.sessionId, sessionId);
+});
