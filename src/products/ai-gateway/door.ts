@@ -3,7 +3,8 @@
  * (`exchange.ts`): one for a provider's own endpoint and the compatible one, several for the universal one. Nothing of the
  * platform's own tokens goes on to a provider.
  */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
 import { z } from "zod";
 import { readBody } from "../../kernel/api/body.ts";
 import type { Principal } from "../../kernel/api/tokens.ts";
@@ -11,7 +12,7 @@ import { PlatformError } from "../../kernel/errors.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import type { DynamicRoutes } from "./dynamic-routes.ts";
 import { gatewayError } from "./errors.ts";
-import { type Caller, type Exchange, failureBody, type Step, type Steps } from "./exchange.ts";
+import { type Caller, type Exchange, failureBody, type Sink, type Step, type Steps } from "./exchange.ts";
 import { DEFAULT_GATEWAY, type Gateway, type Gateways } from "./gateways.ts";
 import type { Keys } from "./keys.ts";
 import type { Limiter } from "./limiter.ts";
@@ -20,7 +21,9 @@ import { type HeaderValues, headersOf, metadataIn, type StepConfig, stepOptions 
 import { bindingPath, modelOfPath, OWN } from "./own-models.ts";
 import { prices } from "./prices.ts";
 import { chatUrl, type Provider, type Providers, upstreamUrl } from "./providers.ts";
+import { openRealtime, realtimePath, type Target } from "./realtime.ts";
 import { walk } from "./route-graph.ts";
+import { headersOfProtocols, openSockets } from "./sockets.ts";
 import { forwardedHeaders } from "./upstream.ts";
 
 export const RUN = ["AI Gateway Run", "AI Gateway Write"];
@@ -48,7 +51,7 @@ const universalStep = z.object({
 });
 
 export interface DoorParts {
-  readonly kernel: Pick<KernelSlice, "auth" | "config" | "accountId">;
+  readonly kernel: Pick<KernelSlice, "auth" | "config" | "accountId" | "log">;
   readonly gateways: Gateways;
   readonly providers: Providers;
   readonly keys: Keys;
@@ -256,6 +259,32 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     await exchange.run(gateway, inOrder([step]), caller, response);
   }
 
+  /** A request of a socket: the token that it was opened with must still be good. */
+  async function socketRequest(id: string, headers: HeaderValues, body: Buffer, sink: Sink): Promise<void> {
+    const { allowed, rest } = await identify(headers);
+    if (!allowed) throw gatewayError("unauthorized");
+    const gateway = await gatewayOf(id, true);
+    const caller: Caller = { authenticated: gateway.settings.authentication, userAgent: headers["user-agent"] ?? "" };
+    await exchange.run(gateway, await universal(gateway, rest, body, true), caller, sink, true);
+  }
+  /** The socket of a provider that a client asks for: with the client's own key, or the one that the gateway keeps. */
+  async function targetOf(gateway: Gateway, path: string, request: IncomingMessage): Promise<Target> {
+    if (!limiter.take(gateway)) throw gatewayError("rateLimited");
+    const [slug = "", ...segments] = path.split("/");
+    const provider = providers.require(slug);
+    if (provider.serve !== undefined) throw gatewayError("notImplemented", "Models of this platform have no sockets");
+    const { search } = new URL(request.url ?? "/", "http://gateway");
+    const url = upstreamUrl(provider, `${realtimePath(slug, segments.join("/"))}${search}`);
+    const { rest } = await identify(flat(request.headers));
+    const headers = Object.fromEntries(Object.entries(forwardedHeaders(rest)).filter(([name]) => !name.startsWith("sec-websocket-")));
+    const given = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((one) => one.trim());
+    const protocols = given.filter((one) => one !== "" && !one.startsWith("cf-aig-"));
+    return { provider, url, headers: await withKey(gateway, provider, headers), protocols };
+  }
+
+  const realtime = openRealtime(kernel.log);
+  const sockets = openSockets(socketRequest, kernel.log, config["ai_gateway.request_max_bytes"]);
+
   return {
     handle: (_params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): Promise<void> =>
       refusing(response, async () => {
@@ -263,6 +292,30 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
         if (id === undefined || account !== kernel.accountId) throw gatewayError("gatewayMissing");
         await serve(id, rest, request, response, false);
       }),
+    /** A WebSocket for universal requests. Its opener needs the permission whatever the gateway asks for. */
+    async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+      try {
+        const { pathname } = new URL(request.url ?? "/", "http://gateway");
+        const [, account, id, rest = ""] = /^\/v1\/([^/]+)\/([^/]+)\/?(.*)$/.exec(pathname) ?? [];
+        if (id === undefined || account !== kernel.accountId) throw gatewayError("gatewayMissing");
+        const headers = headersOfProtocols(flat(request.headers));
+        const { allowed } = await identify(headers);
+        if (!allowed) throw gatewayError("unauthorized");
+        const gateway = await gatewayOf(id, true);
+        if (rest === "") sockets.upgrade(id, headers, request, socket, head);
+        else await realtime.relay(await targetOf(gateway, rest, request), request, socket, head);
+      } catch (error) {
+        if (!(error instanceof PlatformError)) throw error;
+        const { status } = error.spec;
+        const text = JSON.stringify(failureBody(error));
+        const fields = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close`;
+        socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${fields}\r\n\r\n${text}`);
+      }
+    },
+    closeSockets(): void {
+      sockets.close();
+      realtime.close();
+    },
     /** A universal request of a Worker's binding. */
     binding: (gatewayId: string, request: IncomingMessage, response: ServerResponse): Promise<void> =>
       refusing(response, () => serve(gatewayId, "/", request, response, true)),

@@ -3,8 +3,7 @@
  * passed on as it comes. What went through is logged when it has ended; the body of an answer is kept beside only up to
  * what logs and cache take.
  */
-import type { ServerResponse } from "node:http";
-import { Readable } from "node:stream";
+import { Readable, type Writable } from "node:stream";
 import type { Clock } from "../../kernel/clock.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import { type CachedResponse, cacheKey, type ResponseCache } from "./cache.ts";
@@ -54,6 +53,13 @@ interface Answer extends UpstreamResponse {
   readonly cached: boolean;
   /** Where the response is kept when it is whole. */
   readonly key: string | undefined;
+}
+
+/** Where an answer goes: the response of HTTP, or one that speaks as it does. */
+export interface Sink extends Writable {
+  readonly headersSent: boolean;
+  writeHead(status: number, headers: Readonly<Record<string, string | number>>): unknown;
+  flushHeaders(): void;
 }
 
 export type Exchange = ReturnType<typeof openExchange>;
@@ -122,7 +128,7 @@ export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, 
   }
 
   /** Passes the answer on, piece by piece; resolves with its body when it is whole and not too large. */
-  async function pass(answer: Answer, response: ServerResponse): Promise<{ body: Buffer | undefined; size: number }> {
+  async function pass(answer: Answer, response: Sink): Promise<{ body: Buffer | undefined; size: number }> {
     let kept: Buffer[] | undefined = [];
     let size = 0;
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
@@ -138,7 +144,7 @@ export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, 
 
   return {
     /** `universal`: the answer tells which step it is of. */
-    async run(gateway: Gateway, next: Steps, caller: Caller, response: ServerResponse, universal = false): Promise<void> {
+    async run(gateway: Gateway, next: Steps, caller: Caller, response: Sink, universal = false): Promise<void> {
       const gone = new AbortController();
       response.once("close", () => gone.abort());
       let step = await next();
@@ -158,7 +164,7 @@ export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, 
     at: number,
     next: Steps,
     caller: Caller,
-    response: ServerResponse,
+    response: Sink,
     universal: boolean,
     signal: AbortSignal,
   ): Promise<Step | undefined> {
@@ -184,7 +190,10 @@ export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, 
       const { status } = error.spec;
       note(gateway, caller, step, at, { logId, startedAt, status, headers, body: failure, size: failure.byteLength, cached: false });
       const following = await next();
-      if (following === undefined) response.writeHead(status, { ...headers, ...marks, "content-length": failure.byteLength }).end(failure);
+      if (following === undefined) {
+        response.writeHead(status, { ...headers, ...marks, "content-length": failure.byteLength });
+        response.end(failure);
+      }
       return following;
     }
     const outcome = { logId, startedAt, status: answer.status, headers: answer.headers, cached: answer.cached };
@@ -251,7 +260,7 @@ async function readAll(body: Readable): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-function drained(response: ServerResponse): Promise<void> {
+function drained(response: Sink): Promise<void> {
   if (response.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {

@@ -57,8 +57,10 @@ export const aiGateway = {
           template: "/v1/{account}/{gateway}",
           wholeHost: true,
           handle: door.handle,
+          upgrade: (_params, request, socket, head) => door.upgrade(request, socket, head),
         },
       ],
+      closing: door.closeSockets,
       datasets: metrics.datasets,
       check: async () => ({ ok: true, detail: `${gateways.list().length} gateways` }),
       async stop() {
