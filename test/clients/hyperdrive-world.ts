@@ -44,19 +44,50 @@ export interface DriversProject {
   readonly url: string;
 }
 
+interface DriversOptions {
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Where the imports are found. */
+  readonly client?: Client;
+  /** What is to be done in the project before it is deployed. */
+  prepare?(dir: string): Promise<unknown>;
+}
+
 /** Deploys a Worker, in one file, whose imports find the drivers. */
 export async function deployDrivers(
   platform: TestPlatform,
   t: Parameters<typeof clientProject>[0],
   name: string,
   source: URL,
-  config: Readonly<Record<string, unknown>>,
+  { config, client = "sql-drivers", prepare }: DriversOptions,
 ): Promise<DriversProject> {
-  const dir = await clientProject(t, "sql-drivers" satisfies Client);
+  const dir = await clientProject(t, client);
   await copyFile(source, join(dir, "index.js"));
   const whole = { name, main: "index.js", compatibility_date: COMPATIBILITY_DATE, ...config };
   await writeFile(join(dir, "wrangler.json"), JSON.stringify(whole));
+  await prepare?.(dir);
   await platform.wrangler(["deploy"], { cwd: dir });
   const { body } = await platform.rest("GET", `/accounts/${platform.ready.account_id}/workers/subdomain`);
   return { dir, url: platform.host("workers", { worker: name, subdomain: body.result.subdomain }) };
+}
+
+/** Prisma's client for the table `people`. Its generator asks for a program that it does not run, and would download. */
+export async function generatePrisma(dir: string): Promise<void> {
+  const schema = `
+generator client {
+  provider = "prisma-client"
+  output   = "./generated"
+  runtime  = "cloudflare"
+}
+datasource db {
+  provider = "postgresql"
+}
+model Person {
+  id   Int    @id @default(autoincrement())
+  name String @unique
+  @@map("people")
+}`;
+  await writeFile(join(dir, "schema.prisma"), schema);
+  const env = { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: "1", CHECKPOINT_DISABLE: "1" };
+  const prisma = join(dir, "..", "node_modules", "prisma", "build", "index.js");
+  await runProcess(process.execPath, [prisma, "generate", "--schema", "schema.prisma"], { cwd: dir, env });
 }

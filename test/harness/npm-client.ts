@@ -15,6 +15,7 @@ const INSTALL_DEADLINE_MS = 10 * 60_000;
 
 export type Client =
   | "sql-drivers"
+  | "prisma-7"
   | "wrangler-4.36"
   | "vitest-3"
   | "frameworks"

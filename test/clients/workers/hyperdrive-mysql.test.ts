@@ -46,7 +46,7 @@ async function world(): Promise<void> {
   }
   const hyperdrive = Object.entries(ids).map(([binding, id]) => ({ binding, id }));
   const source = new URL("../hyperdrive-mysql-worker.js", import.meta.url);
-  ({ url } = await deployDrivers(platform, { after }, "mysql", source, { hyperdrive }));
+  ({ url } = await deployDrivers(platform, { after }, "mysql", source, { config: { hyperdrive } }));
   await queries([
     "CREATE TABLE goods (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(100) NOT NULL UNIQUE)",
     { sql: "INSERT INTO goods (name) VALUES (?), (?)", values: ["Tee", "Käse"] },

@@ -11,7 +11,7 @@ import { startPlatform, type TestPlatform } from "../../harness/platform.ts";
 import { noPostgres, type Postgres, startPostgres } from "../../harness/postgres.ts";
 import { noOpenssl } from "../../harness/programs.ts";
 import { rowsOf } from "../analytics.ts";
-import { certificateMaker, deployDrivers, originOf } from "../hyperdrive-world.ts";
+import { certificateMaker, deployDrivers, generatePrisma, originOf } from "../hyperdrive-world.ts";
 
 const skip = noPostgres || noOpenssl || missingClient("sql-drivers");
 const APPLICATION = "Cloudflare Hyperdrive";
@@ -65,7 +65,9 @@ async function world(): Promise<void> {
   ids.SHORT = await create("short", { caching: { max_age: 1, stale_while_revalidate: 0 } });
   ids.STALE = await create("stale", { caching: { max_age: 1, stale_while_revalidate: 3600 } });
   const hyperdrive = Object.entries(ids).map(([binding, id]) => ({ binding, id }));
-  ({ url } = await deployDrivers(platform, { after }, "drivers", new URL("../hyperdrive-worker.js", import.meta.url), { hyperdrive }));
+  ({ url } = await deployDrivers(platform, { after }, "drivers", new URL("../hyperdrive-worker.js", import.meta.url), {
+    config: { hyperdrive },
+  }));
 }
 // Before the server is stopped.
 after(() => direct?.end());
@@ -95,11 +97,24 @@ test("[hyperdrive-03] postgres.js with prepared statements and five connections"
   }
 });
 
-test("Drizzle and Kysely insert and select", { skip }, async () => {
+test("[hyperdrive-05] Drizzle and Kysely insert and select", { skip }, async () => {
   const { byDrizzle, byKysely, found, also } = await ask("/orm", { name: "Alan" });
   assert.deepEqual([byDrizzle.name, byKysely.name], ["Alan of Drizzle", "Alan of Kysely"]);
   const names = ["Ada", "Grace", "Alan of Drizzle", "Alan of Kysely"].map((name) => ({ name }));
   assert.deepEqual([found, also], [names, names]);
+});
+
+test("[hyperdrive-05] Prisma inserts, selects and changes in a transaction", { skip: skip || missingClient("prisma-7") }, async () => {
+  const project = await deployDrivers(platform, { after }, "prisma", new URL("../hyperdrive-prisma-worker.js", import.meta.url), {
+    config: { hyperdrive: [{ binding: "HYPERDRIVE", id: ids.UNCACHED }] },
+    client: "prisma-7",
+    prepare: generatePrisma,
+  });
+  const response = await platform.fetch(project.url);
+  const text = await response.text();
+  assert.equal(response.status, 200, text);
+  const renamed = { name: "Dijkstra of Prisma" };
+  assert.deepEqual(JSON.parse(text), { made: "Edsger of Prisma", renamed, found: [renamed], taken: "P2002" });
 });
 
 test("[hyperdrive-09, hyperdrive-11] 1,000 requests share the pool's connections, and leave none behind", { skip }, async () => {

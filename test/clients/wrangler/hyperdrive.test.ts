@@ -103,11 +103,13 @@ async function world(): Promise<void> {
   const queue = await platform.rest("POST", `/accounts/${platform.ready.account_id}/queues`, { queue_name: "notes" });
   assert.deepEqual(queue.body.errors, []);
   worker = await deployDrivers(platform, { after }, "handlers", new URL("../hyperdrive-handlers-worker.js", import.meta.url), {
-    hyperdrive: Object.entries(ids).map(([binding, id]) => ({ binding, id })),
-    durable_objects: { bindings: [{ name: "ROOM", class_name: "Room" }] },
-    migrations: [{ tag: "v1", new_sqlite_classes: ["Room"] }],
-    queues: { producers: [{ binding: "QUEUE", queue: "notes" }], consumers: [{ queue: "notes", max_batch_timeout: 0 }] },
-    workflows: [{ binding: "FLOW", name: "flow", class_name: "Flow" }],
+    config: {
+      hyperdrive: Object.entries(ids).map(([binding, id]) => ({ binding, id })),
+      durable_objects: { bindings: [{ name: "ROOM", class_name: "Room" }] },
+      migrations: [{ tag: "v1", new_sqlite_classes: ["Room"] }],
+      queues: { producers: [{ binding: "QUEUE", queue: "notes" }], consumers: [{ queue: "notes", max_batch_timeout: 0 }] },
+      workflows: [{ binding: "FLOW", name: "flow", class_name: "Flow" }],
+    },
   });
 }
 
