@@ -384,6 +384,8 @@ export interface UserWorkers {
   /** Passes the request of a dispatch Worker's binding on; what fails is an answer with the header `x-freehold-failure`. */
   call(call: UserCall, request: IncomingMessage, response: ServerResponse): Promise<void>;
   upgrade(call: UserCall, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
+  /** Registers who knows the names of namespaces, for figures. */
+  namedBy(nameOf: (namespaceId: string) => string | undefined): void;
 }
 
 export interface DispatchNamespaceRef {

@@ -349,6 +349,8 @@ export interface WorkerdParts {
 }
 
 export interface BindingCompiler {
+  /** With `raw: true`, as for the proxy Worker of wrangler's remote bindings, it still is the object that Worker code knows. */
+  readonly neverRaw?: true;
   /** The Worker of the account that takes the fetch() of the Workers which the binding calls, if it names one. */
   outbound?(binding: BindingConfig): string | undefined;
   /** A method of the binding's objects that one invocation may call so often; past it the call throws an Error with the message. */

@@ -14,6 +14,7 @@ const HTTP = { cfBlobHeader: "x-freehold-cf", forwardedProtoHeader: "x-freehold-
 /** `hasWorker`: whether the account has a Worker of that name. */
 export function dispatchBinding(namespaces: Namespaces, mint: CapabilityMint, hasWorker: (name: string) => boolean): BindingCompiler {
   return {
+    neverRaw: true,
     outbound: outboundOf,
     async validate(binding) {
       const { type, name, namespace } = binding;

@@ -22,6 +22,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const dispatch = kernel.get("dispatch");
   const namespaces = await openNamespaces(kernel.meta, kernel.clock, kernel.config["workers_for_platforms.namespaces_max"]);
   const bound = (id: string): readonly string[] => dispatch.bound((b) => b.type === "dispatch_namespace" && b.namespace_id === id);
+  userWorkers.namedBy((id) => namespaces.byId(id)?.name);
   return {
     routes: namespaceRoutes(namespaces, userWorkers, bound),
     bindings: { dispatch_namespace: dispatchBinding(namespaces, kernel.mint, dispatch.has) },

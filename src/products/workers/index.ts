@@ -64,7 +64,11 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const account = await openAccount(kernel.meta);
   const pool = new ConnectionPool();
   const meter = new CpuMeter(kernel.runtime);
-  const invocations = openInvocations(kernel, meter, (versionId) => serving.processOf(versionId));
+  let namespaceName: (id: string) => string | undefined = () => undefined;
+  const invocations = openInvocations(kernel, meter, {
+    processId: (versionId) => serving.processOf(versionId),
+    namespaceName: (id) => namespaceName(id),
+  });
   const extensions: ((worker: ProcessWorker) => WorkerdParts | undefined)[] = [];
   const { "workers.daily_requests": dailyMax } = kernel.config;
   const daily = new DailyLimit(dailyMax, kernel.clock, dailyMax === 0 ? 0 : await invocations.since(dayOf(kernel.clock.now())));
@@ -190,6 +194,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
         },
         call: users.call,
         upgrade: users.upgrade,
+        namedBy(nameOf) {
+          namespaceName = nameOf;
+        },
       },
     },
     check: async () => ({ ok: true, detail: `${store.all().length} Workers` }),

@@ -9,6 +9,7 @@ import { bucketOf } from "../../kernel/analytics/histogram.ts";
 import type { ForwardOutcome } from "../../kernel/gateway/forward.ts";
 import type { Dataset, DatasetWindow, Fact, KernelSlice } from "../../kernel/product.ts";
 import type { CpuMeter } from "./cpu-meter.ts";
+import { namespaceOf, plainName } from "./owner.ts";
 import { isOwned } from "./store.ts";
 
 /** Words of the dataset's `status`. */
@@ -45,7 +46,14 @@ interface Tally {
   wallUs: number;
 }
 
-export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMeter, processId: (versionId: string) => string): Invocations {
+interface Names {
+  /** The process that serves a version. */
+  processId(versionId: string): string;
+  /** The name of a dispatch namespace, by its id. */
+  namespaceName(id: string): string | undefined;
+}
+
+export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMeter, { processId, namespaceName }: Names): Invocations {
   const counter = openCounter(meta, clock, log, {
     name: "workers_invocations",
     period: { column: "minute", ms: 60_000 },
@@ -87,10 +95,17 @@ export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMet
       .filter(({ script }) => wanted(String(script)))
       .map(({ time, script, version, status, requests, errors, wall_us, cpu_us }) => ({
         time,
-        dimensions: { scriptName: script, scriptVersion: version, status, usageModel: "standard" },
+        dimensions: { ...ownership(String(script)), scriptVersion: version, status, usageModel: "standard" },
         count: requests,
         sum: { requests, errors, wallTime: wall_us, cpuTime: cpu_us, cpuTimeUs: cpu_us },
       }));
+  }
+
+  /** A user Worker by its own name and its namespace's; one whose namespace is gone keeps the id. */
+  function ownership(script: string): { scriptName: string; dispatchNamespaceName: string } {
+    const namespace = namespaceOf(script);
+    if (namespace === undefined) return { scriptName: script, dispatchNamespaceName: "" };
+    return { scriptName: plainName(script), dispatchNamespaceName: namespaceName(namespace) ?? namespace };
   }
 
   return {
@@ -119,7 +134,13 @@ export function openInvocations({ meta, clock, log }: KernelSlice, meter: CpuMet
       description: "Invocations of Workers: requests, errors, and how long they took",
       permission: ["Account Analytics Read", "Workers Scripts Read"],
       grouped: true,
-      dimensions: { scriptName: "string", scriptVersion: "string", status: "string", usageModel: "string" },
+      dimensions: {
+        scriptName: "string",
+        dispatchNamespaceName: "string",
+        scriptVersion: "string",
+        status: "string",
+        usageModel: "string",
+      },
       sum: ["requests", "errors", "wallTime", "cpuTimeUs"],
       quantiles: ["cpuTime", "wallTime"],
       facts: (window) => facts(window, (script) => !isOwned(script)),

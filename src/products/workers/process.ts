@@ -272,7 +272,11 @@ async function pathOf(kernel: KernelSlice, blob: BlobId): Promise<string> {
 export async function compileBindings(context: PlanContext, options: Pick<PlanOptions, "script" | "version">): Promise<WorkerdParts> {
   const { script, version } = options;
   const worker = workerRef(context, script, version.id);
-  const compiled = version.bindings.map(async (b) => rawParts(b, await context.kernel.bindings.get(b.type).compile(b, worker)));
+  const compiled = version.bindings.map(async (b) => {
+    const compiler = context.kernel.bindings.get(b.type);
+    const parts = await compiler.compile(b, worker);
+    return compiler.neverRaw === true ? parts : rawParts(b, parts);
+  });
   return mergeParts([runtimeModules(), ...(await Promise.all(compiled))]);
 }
 

@@ -11,7 +11,9 @@ import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
 import Cloudflare from "cloudflare";
 import { startPlatform } from "../../harness/platform.ts";
+import { openTerminal } from "../../harness/terminal.ts";
 import { COMPATIBILITY_DATE, workerProject } from "../../harness/worker-project.ts";
+import { rowsOf } from "../analytics.ts";
 
 const platform = await startPlatform({ after }, { config: { "runtime.outbound_allow": ["public", "private", "local"] } });
 const client = platform.sdk();
@@ -390,6 +392,65 @@ test("[cloudflare-for-platforms-19, cloudflare-for-platforms-20, cloudflare-for-
   assert.equal((await ask("http://site-2.saas.test/index.html")).body, contents["/index.html"]);
 });
 
+test("[cloudflare-for-platforms-23] invocations are counted by namespace and user Worker", async () => {
+  await put("counted", "export default { fetch: () => new Response('counted') };");
+  for (let i = 0; i < 3; i++) assert.equal((await ask("http://counted.saas.test/")).body, "counted");
+  const where = ', dispatchNamespaceName: "production", scriptName: "counted"';
+  const selection = "sum { requests errors } dimensions { dispatchNamespaceName scriptName status }";
+  assert.deepEqual(await rowsOf(platform, "workersInvocationsAdaptive", where, "", selection), [
+    { sum: { requests: 3, errors: 0 }, dimensions: { dispatchNamespaceName: "production", scriptName: "counted", status: "success" } },
+  ]);
+  const all = (await rowsOf(platform, "workersInvocationsAdaptive", ', dispatchNamespaceName: ""', "", "dimensions { scriptName }")) as {
+    dimensions: { scriptName: string };
+  }[];
+  const names = all.map(({ dimensions }) => dimensions.scriptName);
+  assert(names.includes("by-subdomain") && !names.includes("counted"), String(names));
+});
+
+test("[cloudflare-for-platforms-24] wrangler dev runs the dispatch Worker here and its user Workers on the platform", async (t) => {
+  await put(
+    "deployed",
+    "export default { fetch: async (request) => new Response(request.method + ' ' + new URL(request.url).pathname + ' ' + (await request.text())) };",
+  );
+  const project = await workerProject(platform, {
+    config: { name: "local-dispatcher", dispatch_namespaces: [{ binding: "DISPATCHER", namespace: "production", remote: true }] },
+    files: { "index.js": dispatcher('const userWorker = env.DISPATCHER.get(url.pathname.split("/")[1]);') },
+  });
+  const terminal = openTerminal(
+    t,
+    platform,
+    ["wrangler", "dev", "--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0", "--show-interactive-dev-session=false"],
+    { cwd: project.dir },
+  );
+  const [, port] = await terminal.expect(/Ready on http:\/\/\S+:(\d+)/);
+  const answer = await fetch(`http://127.0.0.1:${port}/deployed/page`, { method: "POST", body: "from here" });
+  assert.equal(await answer.text(), "POST /deployed/page from here", terminal.text());
+});
+
+test("WebSockets pass through a dispatch Worker, and an unknown Worker's is refused", async () => {
+  await put(
+    "talker",
+    `export default { fetch() {
+      const [client, server] = Object.values(new WebSocketPair());
+      server.accept();
+      server.addEventListener("message", ({ data }) => server.send("heard " + data));
+      return new Response(null, { status: 101, webSocket: client });
+    } };`,
+  );
+  const gateway = new URL(platform.ready.gateway).host;
+  const open = (worker: string) => platform.webSocket(`ws://${gateway}/${worker}`, [], { headers: { host: "path.saas.test" } });
+  const socket = open("talker");
+  await once(socket, "open");
+  socket.send("hello");
+  const [message] = await once(socket, "message");
+  assert.equal(String(message), "heard hello");
+  socket.close();
+  const refused = open("nobody");
+  const [, response] = (await once(refused, "unexpected-response")) as [unknown, http.IncomingMessage];
+  assert.equal(response.statusCode, 404);
+  refused.on("error", () => undefined).terminate();
+});
+
 test("user Workers are reached through their namespace alone", async () => {
   await put("hidden", "export default { fetch: () => new Response('the user Worker') };");
   assert.equal((await platform.fetch(platform.host("workers", { worker: "hidden", subdomain: "dev" }))).status, 404);
@@ -411,4 +472,17 @@ test("user Workers are reached through their namespace alone", async () => {
   assert.equal((await platform.rest("GET", api, undefined, reader.value)).status, 200);
   assert.equal((await platform.rest("DELETE", `${api}/hidden`, undefined, reader.value)).status, 403);
   assert.equal((await failure(namespaces.delete("production", account)))[0], 400);
+});
+
+test("what was uploaded is there after SIGKILL", async () => {
+  await put("survivor", "export default { fetch: (request, env) => new Response(env.WORD) };", {
+    bindings: [{ type: "plain_text", name: "WORD", text: "alive" }],
+    tags: ["kept"],
+  });
+  await platform.kill9();
+  await platform.restart();
+  assert.equal((await ask("http://survivor.saas.test/")).body, "alive");
+  assert.equal((await ask("http://customer-1.saas.test/")).body, "Hello from user Worker!");
+  assert.equal((await ask("http://nobody.saas.test/")).status, 404);
+  assert.deepEqual((await platform.rest("GET", `${api}/survivor/tags`)).body.result, ["kept"]);
 });
