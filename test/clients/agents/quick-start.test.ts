@@ -90,3 +90,25 @@ test("[agents-20] a page with useAgent counts in a browser and reconnects by its
   await client.ready;
   assert.deepEqual(await (await agentFetch(options)).json(), { name: "shown", count: 0 });
 });
+
+const noNewest = missingClient("agents-0.32");
+
+test("[agents-82] the newest SDK: calls, schedules, and children of an agent, which have state of their own", {
+  skip: noNewest,
+}, async (t) => {
+  const newest = await deployAgents(t, platform, "agents-0.32", join(import.meta.dirname, "fixtures", "newest"));
+  const states: { ran: unknown[] }[] = [];
+  const onStateUpdate = (state: { ran: unknown[] }) => states.push(state);
+  const client = await newest.connect(t, { agent: "ParentAgent", name: "one", onStateUpdate });
+  await client.ready;
+  assert.equal(await client.call("sum", [2, 3]), 5);
+  assert.equal(await client.call("later", [{ by: "schedule" }]), "delayed");
+  await until(() => states.at(-1)?.ran.length === 1);
+  assert.deepEqual(states.at(-1), { ran: [{ by: "schedule" }] });
+  assert.deepEqual([await client.call("addTo", ["a", 2]), await client.call("addTo", ["a", 3])], [2, 5]);
+  assert.equal(await client.call("addTo", ["b", 1]), 1);
+  await platform.kill9();
+  await platform.restart();
+  await client.ready;
+  assert.equal(await client.call("addTo", ["a", 1]), 6);
+});
