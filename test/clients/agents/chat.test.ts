@@ -1,5 +1,8 @@
 /** Chats of AIChatAgent in a browser with useAgentChat, and agents that ask models: Workers AI, other servers, by code of theirs. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import type { BrowserContext, Page } from "playwright-core";
@@ -12,7 +15,33 @@ import { indexesPath, processed } from "../vectorize-world.ts";
 import { type AgentClient, type Any, deployAgents, eventually, type Hooks } from "./agents.ts";
 
 const noAgents = missingClient("agents-0.7");
-const [models, slow] = await Promise.all([startModelServer({ after }), startModelProvider({ after })]);
+/** A model that understands "tomorrow" and "every morning", and knows the time from what it is told before. */
+async function startParser(): Promise<string> {
+  const server = createServer(async (request, response) => {
+    const { messages, response_format } = JSON.parse((await request.setEncoding("utf8").toArray()).join(""));
+    assert.equal(response_format.type, "json_schema");
+    const words = messages.at(-1).content;
+    const now = new Date(/Current time: (.*)/.exec(messages[0].content)?.[1] as string);
+    const tomorrow = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate() + 1, 15));
+    const when = words.includes("tomorrow")
+      ? { type: "scheduled", date: tomorrow.toISOString() }
+      : words.includes("every morning")
+        ? { type: "cron", cron: "0 8 * * *" }
+        : { type: "no-schedule" };
+    const message = { role: "assistant", content: JSON.stringify({ description: words.split(" ").slice(0, 2).join(" "), when }) };
+    const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ id: "c", created: 1, model: "parser", choices: [{ index: 0, message, finish_reason: "stop" }], usage }));
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+}
+
+const [models, slow, parser] = await Promise.all([startModelServer({ after }), startModelProvider({ after }), startParser()]);
 const platform = await startPlatform(
   { after },
   { config: { "runtime.outbound_allow": ["public", "private", "local"], "workers_ai.models": [`@cf/*=${models.url}#base`] } },
@@ -32,6 +61,7 @@ const worker = noAgents
   : await deployAgents({ after }, platform, "agents-0.7", join(import.meta.dirname, "fixtures", "chat"), {
       MODELS: models.url,
       SLOW: `${slow.url}/v1`,
+      PARSER: parser,
     });
 const browser = noAgents || noBrowser ? undefined : await launchBrowser();
 after(() => browser?.close());
@@ -212,6 +242,17 @@ test("[agents-33] the tokens of Workers AI reach a browser over the agent's WebS
 test("[agents-34] OpenAI's SDK and the AI SDK ask a server in OpenAI's form by its URL", { skip: noAgents }, async (t) => {
   const client = await asker(t, "sdk");
   for (const sdk of ["openai", "ai"]) assert.equal(await client.call("ask", [sdk, `by ${sdk}`]), `echo by ${sdk}`);
+});
+
+test("[agents-29] what people say of a time becomes a schedule, by the SDK's prompt and schema", { skip: noAgents }, async (t) => {
+  const client = await asker(t, "planner");
+  const meeting = await client.call("planByWords", ["Team meeting tomorrow at 3pm"]);
+  const at = new Date(meeting.time * 1000);
+  assert.deepEqual([meeting.description, meeting.when.type, meeting.planned], ["Team meeting", "scheduled", "scheduled"]);
+  assert.ok(at.getUTCHours() === 15 && at.getTime() > Date.now() && at.getTime() < Date.now() + 2 * 86_400_000);
+  const news = await client.call("planByWords", ["Read news every morning"]);
+  assert.deepEqual([news.when, news.planned, new Date(news.time * 1000).getUTCHours()], [{ type: "cron", cron: "0 8 * * *" }, "cron", 8]);
+  assert.deepEqual((await client.call("planByWords", ["Just think"])).when, { type: "no-schedule" });
 });
 
 test("[agents-35] a gateway of the binding caches and logs, and keeps what people say of an answer", {
