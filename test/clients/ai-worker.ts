@@ -57,12 +57,13 @@ const routes = {
   async vectors({ AI }) {
     const shapes = {};
     for (const size of ["small", "base", "large"]) shapes[size] = (await AI.run("@cf/baai/bge-" + size + "-en-v1.5", { text: ["a red apple", "an apple", "war and peace"] })).shape;
+    const { data } = await AI.run("@cf/baai/bge-small-en-v1.5", { text: ["a red apple", "an apple", "war and peace"] });
     const one = await AI.run("@cf/baai/bge-base-en-v1.5", { text: "alone" });
     const contexts = [{ text: "a llama in the hills" }, { text: "the story of an orange cloud" }, { text: "a cloud" }];
     const scores = await AI.run("@cf/baai/bge-m3", { query: "story of a cloud", contexts });
     const plain = await AI.run("@cf/baai/bge-m3", { text: ["x y"] });
     const ranks = await AI.run("@cf/baai/bge-reranker-base", { query: "orange cloud", contexts, top_k: 2 });
-    return { shapes, one: one.shape, scores: scores.response, plain: plain.shape, ranks: ranks.response };
+    return { shapes, data, one: one.shape, scores: scores.response, plain: plain.shape, ranks: ranks.response };
   },
   async errors({ AI }) {
     return {

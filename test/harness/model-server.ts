@@ -57,7 +57,14 @@ const filled = (schema: { properties?: object } | undefined): Record<string, unk
     ]),
   );
 
+/** Llama Guard's words: a text that has a hazard's sign in it is unsafe. */
+function verdict(text: string): Said {
+  const hazards = text.match(/hazard S\d+/g)?.map((one) => one.slice("hazard ".length)) ?? [];
+  return { content: hazards.length === 0 ? "safe" : `unsafe\n${hazards.join(",")}`, finish_reason: "stop" };
+}
+
 function said(body: ChatBody): Said {
+  if (body.model.includes("llama-guard")) return verdict(textOf(body.messages?.at(-1) ?? { role: "user", content: "" }));
   const last = body.messages?.at(-1) ?? { role: "user", content: body.prompt ?? "" };
   const text = textOf(last);
   const [tool] = body.tools ?? [];
@@ -99,7 +106,8 @@ export async function startModelServer(t: { after(fn: () => Promise<void>): void
 
   function chat(body: ChatBody, completions: boolean, response: ServerResponse): ServerResponse {
     if (body.model.includes("refuses")) return json(response, 400, { error: { message: "the server refuses this" } });
-    if (body.model.includes("fails")) return json(response, 500, { error: { message: "a secret of the server" } });
+    const guardIsDown = body.model.includes("llama-guard") && textOf(body.messages?.at(-1) as Message).includes("guard is down");
+    if (body.model.includes("fails") || guardIsDown) return json(response, 500, { error: { message: "a secret of the server" } });
     const { finish_reason, ...message } = said(body);
     const spoken = message.content?.split(" ").length ?? 5;
     const usage = { prompt_tokens: 11, completion_tokens: spoken, total_tokens: 11 + spoken };

@@ -14,6 +14,8 @@ export const gatewayError = defineErrors("aiGateway", {
   rateLimited: { status: 429, apiCode: 2003, message: "Rate limited" },
   providerUnknown: { status: 400, apiCode: 2008, message: "Invalid provider" },
   unauthorized: { status: 401, apiCode: 2009, message: "Unauthorized" },
+  promptBlocked: { status: 400, apiCode: 2016, message: "Prompt blocked due to security configurations" },
+  responseBlocked: { status: 400, apiCode: 2017, message: "Response blocked due to security configurations" },
   // Own codes.
   gatewayNotFound: { status: 404, apiCode: 7002, message: "Gateway not found" },
   gatewayExists: { status: 409, apiCode: 7003, message: "A gateway with this id already exists" },

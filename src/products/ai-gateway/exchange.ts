@@ -9,6 +9,7 @@ import { PlatformError } from "../../kernel/errors.ts";
 import { type CachedResponse, cacheKey, type ResponseCache } from "./cache.ts";
 import { gatewayError } from "./errors.ts";
 import type { Gateway } from "./gateways.ts";
+import { answerIn, blocked, MODEL as GUARD_MODEL, type Guard, promptIn, type Side, type Verdict } from "./guardrails.ts";
 import type { Limiter } from "./limiter.ts";
 import { type LogEntry, type Logs, newLogId } from "./logs.ts";
 import type { Metrics } from "./metrics.ts";
@@ -46,6 +47,7 @@ export interface ExchangeParts {
   readonly logs: Logs;
   readonly metrics: Pick<Metrics, "count">;
   readonly spans: Pick<Spans, "send">;
+  readonly guard: Guard;
   readonly clock: Clock;
 }
 
@@ -64,7 +66,7 @@ export interface Sink extends Writable {
 
 export type Exchange = ReturnType<typeof openExchange>;
 
-export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, clock }: ExchangeParts) {
+export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, guard, clock }: ExchangeParts) {
   function keyOf(gateway: Gateway, { request, options }: Step): string | undefined {
     if (options.cacheTtl === 0 || options.skipCache) return undefined;
     const { provider, url, method, headers, body = Buffer.alloc(0) } = request;
@@ -81,6 +83,61 @@ export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, 
     if (found !== undefined) return { ...found, body: Readable.from([found.body]), cached: true, key: undefined };
     if (!limiter.take(gateway)) throw gatewayError("rateLimited");
     return { ...(await upstreams.send(step.request, step.options, signal)), cached: false, key };
+  }
+
+  /** An answer whose prompt, and which itself, may pass the gateway's guardrails. */
+  async function guarded(gateway: Gateway, caller: Caller, step: Step, at: number, signal: AbortSignal): Promise<Answer> {
+    const { guardrails } = gateway.settings;
+    if (guardrails === undefined || guardrails === null) return answerOf(gateway, step, signal);
+    async function look(side: Side, text: string): Promise<void> {
+      const startedAt = clock.now();
+      const verdict = await guard.look(guardrails, side, text, prompt, signal);
+      if (verdict === undefined) return;
+      noteVerdict(gateway, caller, step, at, startedAt, text, verdict);
+      if (verdict.action === "BLOCK") throw blocked(side);
+    }
+    const prompt = promptIn(step.request.body);
+    await look("prompt", prompt);
+    const answer = await answerOf(gateway, step, signal);
+    if (answer.status >= 400 || !(answer.headers["content-type"] ?? "").includes("json")) return answer;
+    const whole = await wholeAnswer(answer);
+    await look("response", answerIn(whole));
+    return { ...answer, body: Readable.from([whole], { objectMode: false }) };
+  }
+
+  /** A look of the guardrails as a log of its own, under the event of the request that it belongs to. */
+  function noteVerdict(gateway: Gateway, caller: Caller, step: Step, at: number, startedAt: number, text: string, verdict: Verdict): void {
+    if (!step.options.collectLog) return;
+    const { side, found, action } = verdict;
+    const request = Buffer.from(JSON.stringify({ [side]: text }));
+    const response = Buffer.from(JSON.stringify({ action, hazards: found ?? null }));
+    const type = "application/json";
+    logs.add(gateway, {
+      id: newLogId(startedAt),
+      eventId: step.options.eventId,
+      createdAt: startedAt,
+      provider: "workers-ai",
+      model: GUARD_MODEL,
+      path: `guardrails/${side}`,
+      requestType: "guardrails",
+      durationMs: clock.now() - startedAt,
+      success: found !== undefined,
+      statusCode: found === undefined ? 503 : 200,
+      cached: false,
+      step: at,
+      tokensIn: null,
+      tokensOut: null,
+      cost: null,
+      customCost: false,
+      metadata: JSON.stringify({ guardrail: side, action, hazards: (found ?? []).join(",") }),
+      authenticated: caller.authenticated,
+      userAgent: caller.userAgent,
+      requestContentType: type,
+      responseContentType: type,
+      requestSize: request.byteLength,
+      responseSize: response.byteLength,
+      bodies: { request, response },
+    });
   }
 
   /** Notes what became of a step. */
@@ -179,7 +236,7 @@ export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, 
     };
     let answer: Answer;
     try {
-      answer = await answerOf(gateway, step, signal);
+      answer = await guarded(gateway, caller, step, at, signal);
     } catch (error) {
       if (!(error instanceof PlatformError)) {
         if (signal.aborted) return undefined;
@@ -189,7 +246,8 @@ export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, 
       const headers = { "content-type": "application/json" };
       const { status } = error.spec;
       note(gateway, caller, step, at, { logId, startedAt, status, headers, body: failure, size: failure.byteLength, cached: false });
-      const following = await next();
+      // What is blocked is no failure of a model that another one would mend.
+      const following = error.code.endsWith("Blocked") ? undefined : await next();
       if (following === undefined) {
         response.writeHead(status, { ...headers, ...marks, "content-length": failure.byteLength });
         response.end(failure);
@@ -243,6 +301,18 @@ interface Outcome {
 export function failureBody({ message, spec }: PlatformError): Record<string, unknown> {
   const errors = [{ code: spec.apiCode, message }];
   return { success: false, result: [], messages: [], error: errors, errors };
+}
+
+/** The whole of an answer that is looked at before it is passed on. Throws `aiGateway.responseBlocked` for one too large for that. */
+async function wholeAnswer({ body }: Answer): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.byteLength;
+    if (size > CACHEABLE_MAX_BYTES) throw blocked("response");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 /** The body of a failed step, as much of it as a log takes. */

@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
 import { gatewayError } from "./errors.ts";
+import { guardrailsSchema } from "./guardrails.ts";
 
 /** Month of 31 days, the longest life of a cached response. */
 export const TTL_MAX_S = 31 * 24 * 3600;
@@ -37,6 +38,7 @@ export const settingsSchema = z.object({
   retry_max_attempts: z.number().int().min(1).max(5).nullish(),
   retry_delay: z.number().int().min(0).max(5000).nullish(),
   retry_backoff: backoff.nullish(),
+  guardrails: guardrailsSchema.nullish(),
   otel: z.array(collector).max(COLLECTORS_MAX).nullish(),
 });
 
@@ -51,7 +53,7 @@ export interface Gateway {
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 /** Settings of parts that are not here yet: accepting them silently would promise what does not happen. */
-const ABSENT = ["dlp", "guardrails", "logpush", "stripe", "spend_limits", "byok_only", "zdr"] as const;
+const ABSENT = ["dlp", "logpush", "stripe", "spend_limits", "byok_only", "zdr"] as const;
 
 function refuseAbsent(given: Readonly<Record<string, unknown>>): void {
   const asked = ABSENT.find((name) => {

@@ -7,6 +7,7 @@ import { openDoor } from "./door.ts";
 import { openDynamicRoutes } from "./dynamic-routes.ts";
 import { openExchange } from "./exchange.ts";
 import { openGateways } from "./gateways.ts";
+import { openGuard } from "./guardrails.ts";
 import { openKeys } from "./keys.ts";
 import { openLimiter } from "./limiter.ts";
 import { openLogs } from "./logs.ts";
@@ -42,7 +43,16 @@ export const aiGateway = {
     const dynamic = await openDynamicRoutes(meta, clock, accountId);
     const metrics = openMetrics(meta, clock, kernel.log);
     const spans = openSpans(kernel.log, config["ai_gateway.private_providers"]);
-    const exchange = openExchange({ upstreams, cache, limiter, logs, metrics, spans, clock });
+    const exchange = openExchange({
+      upstreams,
+      cache,
+      limiter,
+      logs,
+      metrics,
+      spans,
+      guard: openGuard(kernel.get("models"), kernel.log),
+      clock,
+    });
     const door = openDoor({ kernel, gateways, providers, keys, exchange, dynamic, limiter });
     const url = (gateway: string, provider: string): string =>
       `${urls.host("gateway.ai")}/v1/${accountId}/${gateway}/${provider === "universal" ? "" : provider}`;

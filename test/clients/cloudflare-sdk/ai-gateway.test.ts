@@ -81,8 +81,13 @@ test("[ai-gateway-01, ai-gateway-42] gateways are created, read, changed, listed
   await assert.rejects(aiGateway.create({ account_id, id, ...plain }), Cloudflare.ConflictError);
   await assert.rejects(aiGateway.create({ account_id, id: "no spaces", ...plain }), Cloudflare.BadRequestError);
   await assert.rejects(aiGateway.create({ account_id, id: "x".repeat(65), ...plain }), Cloudflare.BadRequestError);
-  const absent = aiGateway.create({ account_id, id: "guarded", ...plain, guardrails: { prompt: { S1: "BLOCK" }, response: {} } } as never);
-  await assert.rejects(absent, /guardrails.*not implemented/);
+  const absent = aiGateway.create({
+    account_id,
+    id: "guarded",
+    ...plain,
+    dlp: { enabled: true, action: "BLOCK", profiles: ["x"] },
+  } as never);
+  await assert.rejects(absent, /dlp.*not implemented/);
   await aiGateway.delete(id, { account_id });
   await assert.rejects(aiGateway.get(id, { account_id }), Cloudflare.NotFoundError);
   const { body } = await platform.rest("GET", `/accounts/${account_id}/audit_logs?per_page=100`);

@@ -156,6 +156,64 @@ test("[ai-gateway-28] models of this platform are a provider of a gateway, for w
   assert.equal(models.seen.length, before);
 });
 
+test("[ai-gateway-36] guardrails block and flag what the classifier finds, and nothing passes when it does not answer where it should block", async () => {
+  const settings = {
+    cache_invalidate_on_update: false,
+    cache_ttl: 0,
+    collect_logs: true,
+    rate_limiting_interval: 0,
+    rate_limiting_limit: 0,
+  };
+  const guardrails = { prompt: { S1: "BLOCK", S3: "FLAG" }, response: { S2: "BLOCK" } };
+  const gateways = `/accounts/${account}/ai-gateway/gateways`;
+  const made = await platform.rest("POST", gateways, { id: "guarded", ...settings, guardrails });
+  assert.deepEqual(made.body.result.guardrails, guardrails);
+  await platform.rest("POST", gateways, { id: "flagging", ...settings, guardrails: { prompt: { S1: "FLAG" }, response: {} } });
+  const guarded = (id: string): OpenAI => openai(platform.ready.api_token, `${platform.host("ai_gateway", { gateway: id })}/workers-ai/v1`);
+  const say = (content: string, id = "guarded") =>
+    guarded(id)
+      .chat.completions.create({ model: LLAMA, messages: [{ role: "user", content }] })
+      .withResponse();
+  const refusal = async (content: string): Promise<unknown[]> => {
+    const asked = models.seen.filter(({ body }) => body.model === LLAMA).length;
+    const error = await say(content).then(
+      () => undefined,
+      (thrown: { status: number; error: unknown[]; message: string }) => thrown,
+    );
+    return [
+      error?.status,
+      /201[67]/.exec(error?.message ?? "")?.[0],
+      models.seen.filter(({ body }) => body.model === LLAMA).length - asked,
+    ];
+  };
+  assert.equal((await say("good morning")).data.choices[0]?.message.content, "echo good morning");
+  // The prompt is blocked before the model is asked, its answer after.
+  assert.deepEqual(await refusal("a hazard S1"), [400, "2016", 0]);
+  assert.deepEqual(await refusal("answer with hazard S2"), [400, "2017", 1]);
+  assert.deepEqual(await refusal("the guard is down"), [400, "2016", 0]);
+  assert.equal((await say("the guard is down", "flagging")).data.choices[0]?.message.content, "echo the guard is down");
+  const flagged = await say("only hazard S3");
+  assert.equal(flagged.data.choices[0]?.message.content, "echo only hazard S3");
+  const event = flagged.response.headers.get("cf-aig-event-id");
+  const filter = encodeURIComponent(JSON.stringify([{ key: "event_id", operator: "eq", value: [event] }]));
+  const logs = (await platform.rest("GET", `${gateways}/guarded/logs?filters=${filter}`)).body.result;
+  const looks = logs.filter(({ path }: { path: string }) => path.startsWith("guardrails/"));
+  assert.deepEqual(
+    looks
+      .map(({ metadata }: { metadata: string }) => JSON.parse(metadata))
+      .toSorted((one: { guardrail: string }, other: { guardrail: string }) => one.guardrail.localeCompare(other.guardrail)),
+    [
+      { guardrail: "prompt", action: "FLAG", hazards: "S3" },
+      { guardrail: "response", action: "PASS", hazards: "S3" },
+    ],
+  );
+  assert.equal(logs.length, 3);
+  assert.equal(
+    (await platform.rest("POST", gateways, { id: "wrong", ...settings, guardrails: { prompt: { S99: "BLOCK" }, response: {} } })).status,
+    400,
+  );
+});
+
 test("models need a permission of Workers AI, and a client that goes away ends what it asked for", async () => {
   const other = await platform.token(["AI Gateway Read"]);
   for (const path of [`${ai}/run/${LLAMA}`, `${ai}/v1/chat/completions`])

@@ -109,7 +109,13 @@ test("[workers-ai-14] JSON mode answers with an object of the schema, or with th
 });
 
 test("[workers-ai-07, workers-ai-08, workers-ai-09] vectors have each model's shape, contexts come by their score", async () => {
-  const { shapes, one, scores, plain, ranks } = await asked("vectors");
+  const { shapes, data, one, scores, plain, ranks } = await asked("vectors");
+  // What the server's vectors are comes through: of length one, and nearer where texts have more in common.
+  const cosine = (left: readonly number[], right: readonly number[]): number =>
+    left.reduce((sum, value, at) => sum + value * (right[at] ?? 0), 0);
+  const [apple, another, war] = data as [number[], number[], number[]];
+  for (const vector of [apple, another, war]) assert.ok(Math.abs(cosine(vector, vector) - 1) < 1e-6);
+  assert.ok(cosine(apple, another) > cosine(apple, war));
   assert.deepEqual(shapes, { small: [3, 384], base: [3, 768], large: [3, 1024] });
   assert.deepEqual(
     [one, plain],
