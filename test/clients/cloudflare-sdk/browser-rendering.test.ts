@@ -1,5 +1,7 @@
 /** The REST actions of Browser Rendering with the official SDK, on pages of a server beside the platform that notes what it is asked. */
 import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { APIError } from "cloudflare";
 import sharp, { type Sharp } from "sharp";
@@ -7,6 +9,7 @@ import { extractText, getDocumentProxy } from "unpdf";
 import { browserSettings, noBrowser } from "../../harness/browser.ts";
 import { startModelServer } from "../../harness/model-server.ts";
 import { startPlatform } from "../../harness/platform.ts";
+import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 import { openOrigin } from "../browser-rendering-origin.ts";
 
 const skip = noBrowser;
@@ -446,4 +449,37 @@ test("[browser-rendering-25] every action by the SDK", { skip }, async () => {
   assert.deepEqual(data, { a: "some a" });
   assert.equal((await sharp(Buffer.from(await screenshot.arrayBuffer())).metadata()).width, 1920);
   assert.equal(Buffer.from(await pdf.arrayBuffer()).toString("latin1", 0, 4), "%PDF");
+});
+
+test("[browser-rendering-45] a script makes a social card for each post of a site", { skip }, async () => {
+  const directory = await temporaryDirectory("freehold-cards-");
+  const base = origin.serve("social-card", (request, response) => {
+    const query = new URL(request.url as string, "http://origin").searchParams;
+    response
+      .writeHead(200, { "content-type": "text/html" })
+      .end(`<body style="background:${query.get("color")}"><h1>${query.get("title")}`);
+  });
+  await mkdir(join(directory, "posts"));
+  for (const color of ["red", "lime"]) await writeFile(join(directory, "posts", `${color}.md`), `---\ntitle: "In ${color}"\n---\n`);
+  // As the tutorial's script: the real API's address, one call after the other, one file for each.
+  const script = `import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+    const { CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_API_TOKEN } = process.env;
+    for (const file of readdirSync("posts")) {
+      const slug = file.replace(/\\.md$/, "");
+      const title = /^title: "(.*)"/m.exec(readFileSync("posts/" + file, "utf8"))[1];
+      const answer = await fetch("https://api.cloudflare.com/client/v4/accounts/" + CLOUDFLARE_ACCOUNT_ID + "/browser-rendering/screenshot", {
+        method: "POST",
+        headers: { Authorization: "Bearer " + CLOUDFLARE_API_TOKEN, "Content-Type": "application/json" },
+        body: JSON.stringify({ url: "${base}?" + new URLSearchParams({ title, color: slug }), viewport: { width: 1200, height: 630 }, gotoOptions: { waitUntil: "networkidle0" } }),
+      });
+      if (!answer.ok) throw new Error(answer.status + " " + (await answer.text()));
+      writeFileSync(slug + ".png", Buffer.from(await answer.arrayBuffer()));
+    }`;
+  await writeFile(join(directory, "cards.mjs"), script);
+  await platform.exec(process.execPath, ["cards.mjs"], { cwd: directory });
+  for (const [color, dominant] of Object.entries({ red: { r: 248, g: 8, b: 8 }, lime: { r: 8, g: 248, b: 8 } })) {
+    const image = sharp(join(directory, `${color}.png`));
+    const { format, width, height } = await image.metadata();
+    assert.deepEqual([format, width, height, (await image.stats()).dominant], ["png", 1200, 630, dominant]);
+  }
 });

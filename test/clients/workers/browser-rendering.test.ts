@@ -9,6 +9,7 @@ import { extractText, getDocumentProxy } from "unpdf";
 import { browserSettings, noBrowser } from "../../harness/browser.ts";
 import { clientProject, missingClient } from "../../harness/npm-client.ts";
 import { startPlatform } from "../../harness/platform.ts";
+import { openTerminal } from "../../harness/terminal.ts";
 import { openOrigin } from "../browser-rendering-origin.ts";
 
 const skip = noBrowser || missingClient("browser-clients");
@@ -37,9 +38,11 @@ const ask = async (path: string, query: Record<string, string> = {}) => {
 const json = async (path: string, query: Record<string, string> = {}): Promise<Any> =>
   JSON.parse((await ask(path, query)).bytes.toString());
 
+/** The project of the deployed Worker. */
+const dir = skip === false ? await clientProject({ after }, "browser-clients") : "";
+
 before(async () => {
   if (skip !== false) return;
-  const dir = await clientProject({ after }, "browser-clients");
   await copyFile(new URL("./browser-rendering/index.js", import.meta.url), join(dir, "index.js"));
   const wrangler = {
     name: "browsers",
@@ -275,6 +278,20 @@ test("[browser-rendering-22] REST actions faster than their rate are told when t
   assert.deepEqual([good?.status, refused?.status], [200, 429]);
   assert.match(String(refused?.headers.get("retry-after")), /^\d+$/);
   assert.deepEqual(((await (refused as (typeof answers)[0]).json()) as Any).errors[0].message, "Rate limit exceeded");
+});
+
+test("[browser-rendering-46] wrangler dev runs a Worker that takes screenshots with a browser of the platform", { skip }, async (t) => {
+  const bindings = { name: "browsers", main: "index.js", compatibility_date: "2025-09-15", compatibility_flags: ["nodejs_compat"] };
+  const config = { ...bindings, browser: { binding: "MYBROWSER", remote: true }, kv_namespaces: [{ binding: "PICTURES", id: "local" }] };
+  await writeFile(join(dir, "dev.json"), JSON.stringify(config));
+  const flags = ["--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0", "--show-interactive-dev-session=false"];
+  const terminal = openTerminal(t, platform, ["wrangler", "dev", "--config", "dev.json", ...flags], { cwd: dir });
+  const [, port] = await terminal.expect(/Ready on http:\/\/\S+:(\d+)/);
+  const response = await fetch(`http://127.0.0.1:${port}/kv?${new URLSearchParams({ url: page })}`);
+  const bytes = Buffer.from(await response.arrayBuffer());
+  assert.equal(response.status, 200, bytes.toString("utf8", 0, 2000) + terminal.text());
+  const { format, width, height } = await sharp(bytes).metadata();
+  assert.deepEqual([format, width, height], ["jpeg", 800, 600]);
 });
 
 test("no browser is left when the platform is killed, and its sessions are over at the next start", { skip }, async () => {
