@@ -620,6 +620,8 @@ export interface DurableObjects {
   readonly storageService: string;
   /** The next due alarm of the objects that a version has, in milliseconds since the epoch, or undefined. Reads files only. */
   nextAlarm(script: ScriptRef, split: ObjectSplit | undefined, versionId: string): Promise<number | undefined>;
+  /** Forgets that alarm; resolves with the object's id. No process of the version may run. */
+  dropNextAlarm(script: ScriptRef, split: ObjectSplit | undefined, versionId: string): Promise<string | undefined>;
   /** The script goes in this transaction, and its namespaces with it. */
   removeScript(tx: MetaTransaction, script: ScriptRef): Promise<void>;
   /** Deletes the files of namespaces that are gone. Called after the commit, when no process uses them any more. */

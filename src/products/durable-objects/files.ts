@@ -1,6 +1,6 @@
 /**
  * The files that workerd keeps for a part of a namespace: `<directory>/<part>/<object id>.sqlite`, and `metadata.sqlite` with
- * the pending alarms. Only read here; workerd alone writes them, and `arrangement.ts` says which directories there are.
+ * the pending alarms. Read here; workerd writes them, but for alarms that are given up, and `arrangement.ts` says which directories there are.
  */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,14 +9,21 @@ import { DatabaseSync } from "node:sqlite";
 /** The pending alarms of a part. */
 export const ALARMS_FILE = "metadata.sqlite";
 
-/** The earliest pending alarm in directories of parts, in milliseconds since the epoch. */
-export async function earliestAlarm(directories: readonly string[]): Promise<number | undefined> {
-  const alarms = await Promise.all(directories.map((directory) => earliestOf(join(directory, ALARMS_FILE))));
-  const times = alarms.filter((at) => at !== undefined);
-  return times.length === 0 ? undefined : Math.min(...times);
+export interface PendingAlarm {
+  readonly directory: string;
+  readonly object: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
 }
 
-async function earliestOf(path: string): Promise<number | undefined> {
+/** The earliest pending alarm in directories of parts. */
+export async function earliestAlarm(directories: readonly string[]): Promise<PendingAlarm | undefined> {
+  const alarms = await Promise.all(directories.map(earliestOf));
+  return alarms.filter((alarm) => alarm !== undefined).sort((a, b) => a.at - b.at)[0];
+}
+
+async function earliestOf(directory: string): Promise<PendingAlarm | undefined> {
+  const path = join(directory, ALARMS_FILE);
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return undefined;
   let database: DatabaseSync | undefined;
@@ -25,10 +32,24 @@ async function earliestOf(path: string): Promise<number | undefined> {
     const table = database.prepare("SELECT 1 FROM sqlite_master WHERE name = '_cf_ALARM'").get();
     if (table === undefined) return undefined;
     // workerd stores nanoseconds, which are no safe integers.
-    const row = database.prepare("SELECT MIN(scheduled_time) / 1000000 AS at FROM _cf_ALARM").get() as { at: number | null };
-    return row.at ?? undefined;
+    const first = database.prepare(
+      "SELECT actor_id AS object, scheduled_time / 1000000 AS at FROM _cf_ALARM ORDER BY scheduled_time LIMIT 1",
+    );
+    const row = first.get() as { object: string; at: number } | undefined;
+    return row && { directory, ...row };
   } finally {
     database?.close();
+  }
+}
+
+/** Removes a pending alarm, durably. Nothing may run on the directory. */
+export function dropAlarm({ directory, object }: PendingAlarm): void {
+  const database = new DatabaseSync(join(directory, ALARMS_FILE));
+  try {
+    database.exec("PRAGMA synchronous = FULL");
+    database.prepare("DELETE FROM _cf_ALARM WHERE actor_id = ?").run(object);
+  } finally {
+    database.close();
   }
 }
 

@@ -7,13 +7,14 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { ClassLifecycle, DurableObjects, ScriptRef } from "../../kernel/capabilities.ts";
 import type { MetaReader } from "../../kernel/meta/meta.ts";
+import type { ObjectSplit } from "../../kernel/object-split.ts";
 import type { KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Service } from "../../kernel/workerd/config.ts";
 import type { Arrangement } from "./arrangement.ts";
 import { type PendingTransfer, planOfExports, type Reconciliation, type Surroundings, scriptsOfExports } from "./class-exports.ts";
 import { applyMigrations, type ClassState, type MigrationResult, transferSources } from "./class-migrations.ts";
 import { durableObjectsError } from "./errors.ts";
-import { earliestAlarm } from "./files.ts";
+import { dropAlarm, earliestAlarm } from "./files.ts";
 import { namespaceBinding, namespaceParts, partKeys } from "./jurisdictions.ts";
 import { limitingModules, type ObjectLimits } from "./main-module.ts";
 import type { Recovery } from "./recovery.ts";
@@ -180,6 +181,12 @@ export async function openNamespaces(
       await meta.run("DELETE FROM durable_objects_moved WHERE namespace_id = ?", id);
       await meta.run("DELETE FROM durable_objects_namespaces WHERE id = ?", id);
     }
+  }
+
+  /** Where a version keeps its objects, by part. */
+  async function directoriesOf(script: ScriptRef, split: ObjectSplit | undefined, versionId: string): Promise<string[]> {
+    const parts = (await rowsOf(meta, script)).flatMap((row) => partKeys(row.id));
+    return parts.map((part) => join(arrangement.diskOf(split, versionId), part));
   }
 
   let reach: Parameters<DurableObjects["reachedBy"]>[0] | undefined;
@@ -349,10 +356,11 @@ export async function openNamespaces(
       scriptOf = find;
     },
     migrationTag: (script) => tagOf(meta, script),
-    async nextAlarm(script, split, versionId) {
-      const disk = arrangement.diskOf(split, versionId);
-      const parts = (await rowsOf(meta, script)).flatMap((row) => partKeys(row.id));
-      return earliestAlarm(parts.map((part) => join(disk, part)));
+    nextAlarm: async (script, split, versionId) => (await earliestAlarm(await directoriesOf(script, split, versionId)))?.at,
+    async dropNextAlarm(script, split, versionId) {
+      const alarm = await earliestAlarm(await directoriesOf(script, split, versionId));
+      if (alarm !== undefined) dropAlarm(alarm);
+      return alarm?.object;
     },
     async removeScript(tx, script) {
       await tx.run(
