@@ -285,11 +285,14 @@ interface Answered {
 test("[workers-ai-17, workers-ai-18] batches are queued, polled and answered in their order, and queues hear of them", async () => {
   const queue = (await platform.rest("POST", `/accounts/${account}/queues`, { queue_name: "batches" })).body.result;
   await platform.rest("POST", `/accounts/${account}/queues/${queue.queue_id}/consumers`, { type: "http_pull" });
-  for (const model of ["@cf/baai/bge-m3", "@cf/meta/llama-3.2-3b-instruct"])
-    await project.wrangler([
-      ...["queues", "subscription", "create", "batches", "--source", "workersAi.model", "--model-name", model],
-      ...["--events", "batch.queued,batch.succeeded,batch.failed"],
-    ]);
+  const events = ["batch.queued", "batch.succeeded", "batch.failed"];
+  await project.wrangler([
+    ...["queues", "subscription", "create", "batches", "--source", "workersAi.model", "--model-name", "@cf/baai/bge-m3"],
+    ...["--events", events.join(",")],
+  ]);
+  const destination = { type: "queues.queue", queue_id: queue.queue_id };
+  const source = { type: "workersAi.model", model_name: "@cf/meta/llama-3.2-3b-instruct" };
+  await platform.rest("POST", `/accounts/${account}/event_subscriptions/subscriptions`, { name: "more", source, events, destination });
   const { queued, polled, failing, other } = (await asked("batch")) as Record<string, Record<string, unknown>>;
   const id = queued?.request_id as string;
   assert.deepEqual(queued, { status: "queued", model: "@cf/baai/bge-m3", request_id: id });
@@ -316,22 +319,22 @@ test("[workers-ai-17, workers-ai-18] batches are queued, polled and answered in 
     [true],
   );
   assert.equal((await platform.rest("POST", batch, { requests: [{ text: "x".repeat(10_000_001) }] })).status, 413);
-  const events = new Map<string, string[]>();
+  const heard = new Map<string, string[]>();
   let failed: Record<string, unknown> = {};
   // Each batch has two events.
-  while ([...events.values()].flat().length < 6) {
+  while ([...heard.values()].flat().length < 6) {
     const { messages } = (await platform.rest("POST", `/accounts/${account}/queues/${queue.queue_id}/messages/pull`, { batch_size: 10 }))
       .body.result;
     for (const { body, lease_id } of messages) {
       const { type, source: from, payload } = JSON.parse(Buffer.from(body, "base64").toString());
       assert.equal(from.type, "workersAi.model");
-      events.set(payload.requestId, [...(events.get(payload.requestId) ?? []), type.replace("cf.workersAi.model.", "")]);
+      heard.set(payload.requestId, [...(heard.get(payload.requestId) ?? []), type.replace("cf.workersAi.model.", "")]);
       if (type.endsWith("failed")) failed = { ...payload, model: from.modelName };
       await platform.rest("POST", `/accounts/${account}/queues/${queue.queue_id}/messages/ack`, { acks: [{ lease_id }], retries: [] });
     }
   }
-  assert.deepEqual(events.get(id)?.toSorted(), ["batch.queued", "batch.succeeded"]);
-  assert.deepEqual(events.get(failing?.request_id as string)?.toSorted(), ["batch.failed", "batch.queued"]);
+  assert.deepEqual(heard.get(id)?.toSorted(), ["batch.queued", "batch.succeeded"]);
+  assert.deepEqual(heard.get(failing?.request_id as string)?.toSorted(), ["batch.failed", "batch.queued"]);
   // Killed before it is answered: a batch that has an id is answered all the same.
   const kept = (await platform.rest("POST", batch, { requests: [{ text: ["after all"] }] })).body.result;
   await platform.kill9();
@@ -356,14 +359,13 @@ test("[workers-ai-23, workers-ai-24] wrangler creates a finetune with its files 
   assert.match((await create(MISTRAL, "test-lora", "adapter")).stdout, /Assets uploaded, finetune "test-lora" is ready to use/);
   const listed = await project.wrangler(["ai", "finetune", "list"]);
   assert.match(listed.stdout, /finetune_id[\s\S]*test-lora/);
-  const again = await create(MISTRAL, "test-lora", "adapter");
-  assert.match(again.stdout + again.stderr, /already exists/);
-  const quantized = await create("@cf/meta/llama-3-8b-instruct-awq", "other", "adapter");
-  assert.match(quantized.stdout + quantized.stderr, /does not support LoRa inference/);
-  const reserved = await create(MISTRAL, "cf-public-mine", "adapter");
-  assert.match(reserved.stdout + reserved.stderr, /reserved/);
   const wrong = await create(MISTRAL, "wrong", "wrong");
   assert.match(wrong.stdout + wrong.stderr, /model_type/);
+  const refusal = async (model: string, name: string): Promise<string> =>
+    (await platform.rest("POST", `/accounts/${account}/ai/finetunes`, { model, name })).body.errors[0]?.message ?? "";
+  assert.match(await refusal(MISTRAL, "test-lora"), /already exists/);
+  assert.match(await refusal("@cf/meta/llama-3-8b-instruct-awq", "other"), /does not support LoRa inference/);
+  assert.match(await refusal(MISTRAL, "cf-public-mine"), /reserved/);
   const shared = (await platform.rest("GET", `/accounts/${account}/ai/finetunes/public`)).body.result;
   assert.deepEqual(
     shared.map(({ name }: { name: string }) => name),
