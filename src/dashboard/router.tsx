@@ -2,6 +2,7 @@
 import { createRouter } from "@tanstack/react-router";
 import { d1Routes } from "./products/d1/routes.ts";
 import { durableObjectsRoutes } from "./products/durable-objects/routes.ts";
+import { hyperdriveRoutes } from "./products/hyperdrive/routes.ts";
 import { kvRoutes } from "./products/kv/routes.ts";
 import { pagesRoutes } from "./products/pages/routes.ts";
 import { pipelinesRoutes } from "./products/pipelines/routes.ts";
@@ -18,6 +19,7 @@ const routeTree = rootRoute.addChildren([
   shellRoute.addChildren([
     overviewRoute,
     ...d1Routes,
+    ...hyperdriveRoutes,
     ...durableObjectsRoutes,
     ...kvRoutes,
     ...pagesRoutes,

@@ -24,6 +24,7 @@ export const navigation: readonly { readonly heading: string; readonly items: re
       { label: "R2 object storage", to: "/r2", icon: "bucket" },
       { label: "KV", to: "/kv", icon: "key" },
       { label: "D1 databases", to: "/d1", icon: "database" },
+      { label: "Hyperdrive", to: "/hyperdrive", icon: "database" },
     ],
   },
   { heading: "Data platform", items: [{ label: "Pipelines", to: "/pipelines", icon: "stream" }] },

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import pg from "pg";
 import { fetch as plainFetch } from "undici";
+import { launchBrowser, noBrowser } from "../../harness/browser.ts";
+import { openDashboard } from "../../harness/dashboard.ts";
 import { missingClient } from "../../harness/npm-client.ts";
 import { startPlatform, type TestPlatform } from "../../harness/platform.ts";
 import { noPostgres, type Postgres, startPostgres } from "../../harness/postgres.ts";
@@ -294,7 +296,9 @@ test("[hyperdrive-38] the tutorial's readings go in and come out", { skip }, asy
   assert.equal((await ask("/readings?limit=1")).length, 1);
 });
 
-test("metrics count queries by how the cache served them", { skip }, async () => {
+test("[hyperdrive-34] metrics count queries by how the cache served them, in the API and the dashboard", {
+  skip: skip || noBrowser,
+}, async () => {
   const of = (more: string, selection: string) =>
     rowsOf(platform, "hyperdriveQueriesAdaptiveGroups", `, configId: "${ids.TEXT}"`, more, selection);
   const counts = async (): Promise<Record<string, number>> => {
@@ -314,6 +318,25 @@ test("metrics count queries by how the cache served them", { skip }, async () =>
   assert.deepEqual(grown, [2, 1, 1, 1]);
   const [total] = (await of("", "avg { queryLatency connectionLatency }")) as { avg: Record<string, number> }[];
   assert.ok((total?.avg.queryLatency as number) > 0 && (total?.avg.connectionLatency as number) > 0);
+  const browser = await launchBrowser();
+  try {
+    const { page, problems, open } = await openDashboard(platform, browser);
+    await open("/hyperdrive");
+    await page.getByRole("link", { name: "TEXT", exact: true }).click();
+    const stat = async (label: string): Promise<string> =>
+      (await page
+        .locator("dt", { hasText: new RegExp(`^${label}$`) })
+        .locator("xpath=following-sibling::dd")
+        .first()
+        .textContent()) ?? "";
+    await page.getByText("Cache: hit").waitFor();
+    assert.deepEqual([await stat("Cache: hit"), await stat("Cache: miss")], [after["hit complete"], after["miss complete"]].map(String));
+    assert.match(await stat("Query latency"), /^\d+\.\d ms$/);
+    assert.match(await stat("Connection latency"), /^\d+\.\d ms$/);
+    assert.deepEqual(problems, []);
+  } finally {
+    await browser.close();
+  }
 });
 
 test("[hyperdrive-29, hyperdrive-30] wrangler dev goes straight to a local database, and with --remote through Hyperdrive", {
