@@ -354,6 +354,8 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
     }
     await platform.rest("DELETE", `/accounts/${account}/tokens/${weak.id}`);
   },
+  // Public by its nature: the keys that sign requests of browsers.
+  web_bot_auth: () => nothingAt(`${new URL(platform.host("web_bot_auth")).origin}/${NAME}`),
   // Public by its nature; only an image's own path leads anywhere.
   imagedelivery: () => nothingAt(`${platform.host("imagedelivery")}/${NAME}/public`),
   // The URL of an upload is made for one draft.

@@ -3,6 +3,7 @@ import type { Product } from "../../kernel/product.ts";
 import { openDesk } from "./actions/desk.ts";
 import { actionRoutes } from "./actions/routes.ts";
 import { browserBinding, connectBinding, serveBinding } from "./binding.ts";
+import { openBotAuth } from "./bot-auth.ts";
 import { HOW_TO_GET } from "./chromium.ts";
 import { openLauncher } from "./launcher.ts";
 import { migrations } from "./migrations.ts";
@@ -25,8 +26,10 @@ export const browserRendering = {
     const desk = openDesk(kernel, launcher);
     const sessions = openSessions(kernel, launcher, await openHistory(kernel));
     const devtools = openDevtools(sessions);
+    const botAuth = openBotAuth(kernel);
     return {
-      routes: actionRoutes(kernel, desk),
+      routes: actionRoutes(kernel, desk, botAuth.headers),
+      hosts: [botAuth.host],
       bindings: { browser: browserBinding(kernel.mint) },
       internal: (_claims, request, response) => serveBinding(sessions, devtools, request, response),
       internalUpgrade: (_claims, ...connection) => connectBinding(sessions, devtools, ...connection),

@@ -6,6 +6,8 @@ import { after, test } from "node:test";
 import { APIError } from "cloudflare";
 import sharp, { type Sharp } from "sharp";
 import { extractText, getDocumentProxy } from "unpdf";
+import { verify } from "web-bot-auth";
+import { verifierFromJWK } from "web-bot-auth/crypto";
 import { browserSettings, noBrowser } from "../../harness/browser.ts";
 import { startModelServer } from "../../harness/model-server.ts";
 import { startPlatform } from "../../harness/platform.ts";
@@ -17,7 +19,7 @@ const origin = await openOrigin({ after });
 const models = await startModelServer({ after });
 const config = {
   ...browserSettings,
-  "browser_rendering.private_hosts": [origin.host],
+  "browser_rendering.private_hosts": [origin.host, origin.host.replace("127.0.0.1", "localhost")],
   "browser_rendering.actions_per_min": 0,
   "workers_ai.models": [`@cf/*=${models.url}`],
 };
@@ -277,9 +279,42 @@ test("[browser-rendering-16, browser-rendering-18, browser-rendering-23] a prote
   assert.equal(forged?.["cf-biso-devtools"], "1");
   assert.match(String(forged?.["user-agent"]), /Chrome\/\d+/);
   assert.doesNotMatch(String(forged?.["user-agent"]), /Headless/);
+  // On the way to another origin they are not the page's own: nobody asks first whether they may be sent.
+  const shared = origin.serve(
+    "shared",
+    (_, response) => void response.writeHead(200, { "access-control-allow-origin": "*" }).end("shared"),
+  );
+  const elsewhere = shared.replace("127.0.0.1", "localhost");
+  const cross = origin.page(
+    "cross",
+    `<script>fetch("${elsewhere}").then((answer) => answer.text(), String).then((text) => document.write("<i id=done>" + text))</script>`,
+  );
+  assert.match(json(await call("content", { url: cross, waitForSelector: { selector: "#done" } })).result, /<i id="done">shared/);
   const agent = origin.page("agent", "<script>document.write(navigator.userAgent)</script>");
   assert.match(await actions.content.create({ account_id, url: agent, userAgent: "Robot/7" }), /Robot\/7/);
   assert.equal(origin.requests.at(-1)?.headers["user-agent"], "Robot/7");
+});
+
+test("[browser-rendering-24] requests are signed, and verify against the platform's directory of keys", { skip }, async () => {
+  const url = origin.page("signed", "<p>Signed</p>");
+  assert.equal((await call("content", { url, setExtraHTTPHeaders: { Signature: "forged", "Signature-Agent": "forged" } })).status, 200);
+  const asked = origin.requests.at(-1)?.headers as Record<string, string>;
+  const agent = JSON.parse(String(asked["signature-agent"]));
+  const directory = await platform.fetch(`${agent}/.well-known/http-message-signatures-directory`);
+  assert.equal(directory.headers.get("content-type"), "application/http-message-signatures-directory+json");
+  const { keys } = (await directory.json()) as { keys: (Parameters<typeof verifierFromJWK>[0] & { kid: string })[] };
+  const verifies = async (headers: Record<string, string>): Promise<string> => {
+    let keyid = "";
+    const verifier = await verifierFromJWK(keys[0] as (typeof keys)[0]);
+    const checked: typeof verifier = (data, signature, params) => {
+      keyid = params.keyid;
+      return verifier(data, signature, params);
+    };
+    await verify(new Request(url, { headers }), checked);
+    return keyid;
+  };
+  assert.equal(await verifies(asked), keys[0]?.kid);
+  await assert.rejects(verifies({ ...asked, "signature-agent": '"http://elsewhere.example"' }), /verif|signature/i);
 });
 
 test("[browser-rendering-17] unwanted requests do not reach the origin", { skip }, async () => {

@@ -21,7 +21,8 @@ const CACHE_BYTES = 64 * 1024 * 1024;
 const CACHE_TTL_S = 5;
 const CACHE_TTL_MAX_S = 86_400;
 
-export function actionRoutes(kernel: KernelSlice, desk: Desk): Route[] {
+/** `sign` gives the headers that show a request to be this platform's. */
+export function actionRoutes(kernel: KernelSlice, desk: Desk, sign: Badge): Route[] {
   const { clock, config } = kernel;
   const models = kernel.get("models");
   const cache = openAnswerCache(clock, CACHE_BYTES);
@@ -36,7 +37,7 @@ export function actionRoutes(kernel: KernelSlice, desk: Desk): Route[] {
     if (known !== undefined) return answer(known, 0);
     const wait = rate.take();
     if (wait > 0) return tooMany(wait);
-    const { result, browserMs } = await desk.run(name, options, badge());
+    const { result, browserMs } = await desk.run(name, options, badge(sign));
     const made = answerOf(name === "json" ? await extracted(result, options as Options<"json">) : result);
     if (key !== undefined) cache.keep(key, made, ttl);
     return answer(made, browserMs);
@@ -65,9 +66,9 @@ async function bodyOf(context: RequestContext): Promise<unknown> {
 }
 
 /** Says to whoever is asked that it was this platform, and which request. */
-function badge(): Badge {
+function badge(sign: Badge): Badge {
   const headers = { "cf-brapi-request-id": randomUUID(), "cf-biso-devtools": "1" };
-  return () => headers;
+  return (url) => ({ ...headers, ...sign(url) });
 }
 
 function ttlOf(value: string | number | undefined | null): number {
