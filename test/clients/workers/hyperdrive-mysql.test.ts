@@ -8,7 +8,7 @@ import { noOpenssl } from "../../harness/programs.ts";
 import { rowsOf } from "../analytics.ts";
 import { certificateMaker, deployDrivers } from "../hyperdrive-world.ts";
 
-const skip = noMariadb || noOpenssl || missingClient("sql-drivers");
+const noDatabase = noMariadb || noOpenssl || missingClient("sql-drivers");
 
 let platform: TestPlatform;
 let server: Mariadb;
@@ -52,9 +52,9 @@ async function world(): Promise<void> {
     { sql: "INSERT INTO goods (name) VALUES (?), (?)", values: ["Tee", "Käse"] },
   ]);
 }
-if (!skip) await world();
+if (!noDatabase) await world();
 
-test("[hyperdrive-04] SHOW tables by mysql2 without eval, and by mysql", { skip }, async () => {
+test("[hyperdrive-04] SHOW tables by mysql2 without eval, and by mysql", { skip: noDatabase }, async () => {
   const { results, fields } = await ask("/mysql2");
   assert.deepEqual([results, fields[0].name], [[{ Tables_in_shop: "goods" }], "Tables_in_shop"]);
   assert.deepEqual((await ask("/mysql")).rows, [{ Tables_in_shop: "goods" }]);
@@ -68,7 +68,7 @@ test("[hyperdrive-04] SHOW tables by mysql2 without eval, and by mysql", { skip 
   assert.deepEqual(await ask("/large", { bytes: 1_000_000 }), { sent: 1_000_000, got: 1_000_000 });
 });
 
-test("MySQL: connections are pooled by transaction, and reset", { skip }, async () => {
+test("MySQL: connections are pooled by transaction, and reset", { skip: noDatabase }, async () => {
   const id = "SELECT CONNECTION_ID() AS id";
   const seen = new Set<number>();
   const round = () =>
@@ -102,7 +102,7 @@ test("MySQL: connections are pooled by transaction, and reset", { skip }, async 
   assert.deepEqual([slept.errno, next], [1317, [{ one: 1 }]]);
 });
 
-test("MySQL: reads are cached, and what changes is not", { skip }, async () => {
+test("MySQL: reads are cached, and what changes is not", { skip: noDatabase }, async () => {
   const reads = [
     "SELECT name FROM goods WHERE id = 2",
     "SELECT name, NOW() AS now FROM goods WHERE id = 2",
@@ -117,7 +117,7 @@ test("MySQL: reads are cached, and what changes is not", { skip }, async () => {
   assert.equal((await rowsOf(platform, "hyperdriveQueriesAdaptiveGroups", where, "", "count"))[0]?.count, 1);
 });
 
-test("[hyperdrive-22] MySQL: the test connection's codes, and what is not supported", { skip }, async () => {
+test("[hyperdrive-22] MySQL: the test connection's codes, and what is not supported", { skip: noDatabase }, async () => {
   const code = async (change: object, more: object = {}) =>
     (await create("refused", { origin: originOf(change), ...more })).errors[0]?.code;
   assert.deepEqual(

@@ -13,7 +13,8 @@ import { noOpenssl } from "../../harness/programs.ts";
 import { rowsOf } from "../analytics.ts";
 import { certificateMaker, deployDrivers, generatePrisma, originOf } from "../hyperdrive-world.ts";
 
-const skip = noPostgres || noOpenssl || missingClient("sql-drivers");
+const noDatabase = noPostgres || noOpenssl || missingClient("sql-drivers");
+const noPrisma = noDatabase || missingClient("prisma-7");
 const APPLICATION = "Cloudflare Hyperdrive";
 
 let platform: TestPlatform;
@@ -71,9 +72,9 @@ async function world(): Promise<void> {
 }
 // Before the server is stopped.
 after(() => direct?.end());
-if (!skip) await world();
+if (!noDatabase) await world();
 
-test("[hyperdrive-01, hyperdrive-02] pg opens the binding's connection string and reads", { skip }, async () => {
+test("[hyperdrive-01, hyperdrive-02] pg opens the binding's connection string and reads", { skip: noDatabase }, async () => {
   const { result, success } = await ask("/tables");
   assert.ok(success && result.some((table: { tablename: string }) => table.tablename === "people"));
   const bound = await ask("/binding");
@@ -87,7 +88,7 @@ test("[hyperdrive-01, hyperdrive-02] pg opens the binding's connection string an
   await assert.rejects(outside.connect(), /password authentication failed/);
 });
 
-test("[hyperdrive-03] postgres.js with prepared statements and five connections", { skip }, async () => {
+test("[hyperdrive-03] postgres.js with prepared statements and five connections", { skip: noDatabase }, async () => {
   for (const prepare of [true, false]) {
     const { tables, byId, again, transaction } = await ask("/postgresjs", { id: 1, prepare });
     assert.ok(tables > 50);
@@ -97,14 +98,14 @@ test("[hyperdrive-03] postgres.js with prepared statements and five connections"
   }
 });
 
-test("[hyperdrive-05] Drizzle and Kysely insert and select", { skip }, async () => {
+test("[hyperdrive-05] Drizzle and Kysely insert and select", { skip: noDatabase }, async () => {
   const { byDrizzle, byKysely, found, also } = await ask("/orm", { name: "Alan" });
   assert.deepEqual([byDrizzle.name, byKysely.name], ["Alan of Drizzle", "Alan of Kysely"]);
   const names = ["Ada", "Grace", "Alan of Drizzle", "Alan of Kysely"].map((name) => ({ name }));
   assert.deepEqual([found, also], [names, names]);
 });
 
-test("[hyperdrive-05] Prisma inserts, selects and changes in a transaction", { skip: skip || missingClient("prisma-7") }, async () => {
+test("[hyperdrive-05] Prisma inserts, selects and changes in a transaction", { skip: noPrisma }, async () => {
   const project = await deployDrivers(platform, { after }, "prisma", new URL("../hyperdrive-prisma-worker.js", import.meta.url), {
     config: { hyperdrive: [{ binding: "HYPERDRIVE", id: ids.UNCACHED }] },
     client: "prisma-7",
@@ -117,7 +118,9 @@ test("[hyperdrive-05] Prisma inserts, selects and changes in a transaction", { s
   assert.deepEqual(JSON.parse(text), { made: "Edsger of Prisma", renamed, found: [renamed], taken: "P2002" });
 });
 
-test("[hyperdrive-09, hyperdrive-11] 1,000 requests share the pool's connections, and leave none behind", { skip }, async () => {
+test("[hyperdrive-09, hyperdrive-11] 1,000 requests share the pool's connections, and leave none behind", {
+  skip: noDatabase,
+}, async () => {
   const files = (): number => readdirSync(`/proc/${platform.pid}/fd`).length;
   const pids = new Set<number>();
   const names = new Set<string>();
@@ -137,7 +140,7 @@ test("[hyperdrive-09, hyperdrive-11] 1,000 requests share the pool's connections
   await until(async () => files() <= before + 10);
 });
 
-test("[hyperdrive-10] a transaction keeps its connection, and SET ends with it", { skip }, async () => {
+test("[hyperdrive-10] a transaction keeps its connection, and SET ends with it", { skip: noDatabase }, async () => {
   const pid = "SELECT pg_backend_pid() AS pid";
   const results = await queries([
     "BEGIN",
@@ -170,14 +173,16 @@ test("[hyperdrive-10] a transaction keeps its connection, and SET ends with it",
   assert.equal((await direct.query("SELECT 1 FROM people WHERE name = 'Nobody'")).rowCount, 0);
 });
 
-test("[hyperdrive-15] a named prepared statement works on whichever connection it comes to", { skip }, async () => {
+test("[hyperdrive-15] a named prepared statement works on whichever connection it comes to", { skip: noDatabase }, async () => {
   const [before, holds, after, other] = await ask("/prepared");
   assert.equal(before.pid, holds.pid);
   assert.notEqual(after.pid, before.pid);
   assert.deepEqual([before.x, after.x, other.x], [1, 2, "other"]);
 });
 
-test("[hyperdrive-16, hyperdrive-27] a read is answered from the cache, and afresh by a binding without one", { skip }, async () => {
+test("[hyperdrive-16, hyperdrive-27] a read is answered from the cache, and afresh by a binding without one", {
+  skip: noDatabase,
+}, async () => {
   const read = { text: "SELECT name FROM people WHERE id = $1", values: [2] };
   const other = { ...read, values: [1] };
   assert.deepEqual(await queries([read]), [[{ name: "Grace" }]]);
@@ -199,7 +204,7 @@ test("[hyperdrive-16, hyperdrive-27] a read is answered from the cache, and afre
   await direct.query("UPDATE people SET name = 'Grace' WHERE id = 2");
 });
 
-test("[hyperdrive-17] what changes or may change is not cached", { skip }, async () => {
+test("[hyperdrive-17] what changes or may change is not cached", { skip: noDatabase }, async () => {
   await direct.query("CREATE TABLE counted (n int); INSERT INTO counted VALUES (0)");
   const reads = [
     "SELECT n, NOW() FROM counted",
@@ -220,7 +225,7 @@ test("[hyperdrive-17] what changes or may change is not cached", { skip }, async
   assert.deepEqual([before[0].n, written[0].n, after[0].n], [1, 2, 2]);
 });
 
-test("[hyperdrive-18] max_age is a configuration's own, and caching may be disabled", { skip }, async () => {
+test("[hyperdrive-18] max_age is a configuration's own, and caching may be disabled", { skip: noDatabase }, async () => {
   const name = (binding: string) => queries(["SELECT name AS aged FROM people WHERE id = 1"], binding);
   const all = ["HYPERDRIVE", "SHORT", "UNCACHED"];
   for (const binding of all) assert.deepEqual(await name(binding), [[{ aged: "Ada" }]]);
@@ -231,7 +236,7 @@ test("[hyperdrive-18] max_age is a configuration's own, and caching may be disab
   await direct.query("UPDATE people SET name = 'Ada' WHERE id = 1");
 });
 
-test("[hyperdrive-19] a stale result is served while one query fetches it anew", { skip }, async () => {
+test("[hyperdrive-19] a stale result is served while one query fetches it anew", { skip: noDatabase }, async () => {
   const name = async () => (await queries(["SELECT name AS stale FROM people WHERE id = 1"], "STALE"))[0][0].stale;
   assert.equal(await name(), "Ada");
   await direct.query("BEGIN; LOCK TABLE people IN ACCESS EXCLUSIVE MODE");
@@ -249,7 +254,7 @@ test("[hyperdrive-19] a stale result is served while one query fetches it anew",
   await direct.query("UPDATE people SET name = 'Ada' WHERE id = 1");
 });
 
-test("[hyperdrive-21] errors of the database reach the driver as they are", { skip }, async () => {
+test("[hyperdrive-21] errors of the database reach the driver as they are", { skip: noDatabase }, async () => {
   const [unique, text, missing] = await queries([
     { text: "INSERT INTO people (name) VALUES ($1)", values: ["Ada"] },
     "SELECT 'x'::int",
@@ -259,7 +264,7 @@ test("[hyperdrive-21] errors of the database reach the driver as they are", { sk
   assert.deepEqual([text.code, missing.code], ["22P02", "42P01"]);
 });
 
-test("[hyperdrive-22] what Hyperdrive does not support is refused by name, and the connection goes on", { skip }, async () => {
+test("[hyperdrive-22] what Hyperdrive does not support is refused by name, and the connection goes on", { skip: noDatabase }, async () => {
   const results = await queries([
     "LISTEN news",
     "NOTIFY news",
@@ -275,7 +280,7 @@ test("[hyperdrive-22] what Hyperdrive does not support is refused by name, and t
   assert.deepEqual(results[7], [{ one: 1 }]);
 });
 
-test("[hyperdrive-13] a sixth transaction finds no connection of five", { skip }, async () => {
+test("[hyperdrive-13] a sixth transaction finds no connection of five", { skip: noDatabase }, async () => {
   const answers = await ask("/transactions", { count: 6 }, "UNCACHED");
   assert.equal(answers.filter((answer: unknown) => answer === "open").length, 5);
   const [refused] = answers.filter((answer: unknown) => answer !== "open");
@@ -283,13 +288,13 @@ test("[hyperdrive-13] a sixth transaction finds no connection of five", { skip }
   assert.deepEqual(await queries(["SELECT 1 AS one"], "UNCACHED"), [[{ one: 1 }]]);
 });
 
-test("[hyperdrive-14] a query that runs too long is terminated", { skip }, async () => {
+test("[hyperdrive-14] a query that runs too long is terminated", { skip: noDatabase }, async () => {
   const [slept, next] = await queries(["SELECT pg_sleep(70)", "SELECT 1 AS one"]);
   assert.equal(slept.code, "57014");
   assert.deepEqual(next, [{ one: 1 }]);
 });
 
-test("[hyperdrive-20] a result of more than 50 MB is returned and not cached", { skip }, async () => {
+test("[hyperdrive-20] a result of more than 50 MB is returned and not cached", { skip: noDatabase }, async () => {
   const query = "SELECT repeat('x', 1000000) AS text FROM generate_series(1, 51)";
   for (let round = 0; round < 2; round++) assert.deepEqual(await ask("/bytes", { query }), { bytes: 51_000_000 });
   const where = `, configId: "${ids.HYPERDRIVE}", cacheStatus: "oversizedresult"`;

@@ -18,7 +18,7 @@ import { COMPATIBILITY_DATE } from "../../harness/worker-project.ts";
 import { rowsOf } from "../analytics.ts";
 import { type Certificate, certificateMaker, type DriversProject, deployDrivers, originOf } from "../hyperdrive-world.ts";
 
-const skip = noPostgres || noOpenssl || missingClient("sql-drivers");
+const noDatabase = noPostgres || noOpenssl || missingClient("sql-drivers");
 const CONNECT_TIMEOUT_MS = 3_000;
 
 let platform: TestPlatform;
@@ -117,10 +117,10 @@ async function world(): Promise<void> {
 
 // Before the server is stopped.
 after(() => direct?.end());
-if (!skip) await world();
+if (!noDatabase) await world();
 
 test("[hyperdrive-06, hyperdrive-08, hyperdrive-35] wrangler, the SDK and REST make, show, change and delete configurations", {
-  skip,
+  skip: noDatabase,
 }, async () => {
   const made = await platform.wrangler(["hyperdrive", "create", "by-wrangler", "--connection-string", uri(server), "--max-age", "30"]);
   const id = /config: ([0-9a-f]{32})/.exec(made.stdout)?.[1] as string;
@@ -156,14 +156,14 @@ test("[hyperdrive-06, hyperdrive-08, hyperdrive-35] wrangler, the SDK and REST m
   assert.ok(!JSON.stringify(entries.body).includes(password));
 });
 
-test("[hyperdrive-08] a limit of connections applies from then on", { skip }, async () => {
+test("[hyperdrive-08] a limit of connections applies from then on", { skip: noDatabase }, async () => {
   assert.equal((await platform.rest("PATCH", `${base}/${ids.HYPERDRIVE}`, { origin_connection_limit: 10 })).status, 200);
   assert.equal(await ask("/transactions?count=12"), 10);
   assert.equal((await platform.rest("PATCH", `${base}/${ids.HYPERDRIVE}`, { origin_connection_limit: 4 })).status, 400);
   assert.equal((await platform.rest("PATCH", `${base}/${ids.HYPERDRIVE}`, { origin_connection_limit: 101 })).status, 400);
 });
 
-test("[hyperdrive-07] the test connection says what is wrong, and nothing is saved", { skip }, async () => {
+test("[hyperdrive-07] the test connection says what is wrong, and nothing is saved", { skip: noDatabase }, async () => {
   assert.equal((await refusal({ password: "wrong" })).code, 2013);
   assert.equal((await refusal({ user: "nobody" })).code, 2013);
   assert.equal((await refusal({ database: "missing" })).code, 2014);
@@ -192,7 +192,7 @@ test("[hyperdrive-07] the test connection says what is wrong, and nothing is sav
   assert.ok(!JSON.stringify((await platform.rest("GET", base)).body).includes("refused"));
 });
 
-test("[hyperdrive-12] a database that does not answer is given up, and unused connections are closed", { skip }, async () => {
+test("[hyperdrive-12] a database that does not answer is given up, and unused connections are closed", { skip: noDatabase }, async () => {
   const silent = createServer((socket) => socket.on("error", () => socket.destroy())).listen(0, "127.0.0.1");
   after(() => void silent.close());
   await new Promise((resolve) => silent.once("listening", resolve));
@@ -205,12 +205,12 @@ test("[hyperdrive-12] a database that does not answer is given up, and unused co
   assert.deepEqual(await query("SELECT 2 AS two"), [{ two: 2 }]);
 });
 
-test("[hyperdrive-23] users sign in by MD5, a clear-text password and SCRAM", { skip }, async () => {
+test("[hyperdrive-23] users sign in by MD5, a clear-text password and SCRAM", { skip: noDatabase }, async () => {
   for (const mode of ["md5", "text", "scram"])
     assert.deepEqual(await query("SELECT current_user AS name", mode.toUpperCase()), [{ name: `by_${mode}` }]);
 });
 
-test("[hyperdrive-24] verify-ca and verify-full look at the server's certificate", { skip }, async () => {
+test("[hyperdrive-24] verify-ca and verify-full look at the server's certificate", { skip: noDatabase }, async () => {
   const issue = await certificateMaker();
   const other = await issue("other", "basicConstraints=critical,CA:TRUE");
   const [ours, theirs] = await Promise.all(
@@ -248,13 +248,13 @@ test("[hyperdrive-24] verify-ca and verify-full look at the server's certificate
   );
 });
 
-test("[hyperdrive-25] a database that wants a client certificate gets it", { skip }, async () => {
+test("[hyperdrive-25] a database that wants a client certificate gets it", { skip: noDatabase }, async () => {
   const { code, message } = await refusal({ user: "by_certificate", password: "pass-certificate" });
   assert.deepEqual([code, message], [2015, "Failed to connect to the provided database: Server returned error and closed connection"]);
   assert.deepEqual(await query("SELECT current_user AS name", "CERTIFICATE"), [{ name: "by_certificate" }]);
 });
 
-test("[hyperdrive-28] a new password is used by new connections", { skip }, async () => {
+test("[hyperdrive-28] a new password is used by new connections", { skip: noDatabase }, async () => {
   assert.deepEqual(await query("SELECT current_user AS name", "SCRAM"), [{ name: "by_scram" }]);
   await direct.query("ALTER ROLE by_scram PASSWORD 'pass-new'");
   await direct.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'by_scram'");
@@ -272,14 +272,14 @@ test("[hyperdrive-28] a new password is used by new connections", { skip }, asyn
   assert.deepEqual(await query("SELECT random()::int IS NOT NULL AS one", "SCRAM"), [{ one: true }]);
 });
 
-test("[hyperdrive-31] clients in Durable Objects, queue consumers and workflows", { skip }, async () => {
+test("[hyperdrive-31] clients in Durable Objects, queue consumers and workflows", { skip: noDatabase }, async () => {
   await ask("/handlers");
   const texts = async () => (await direct.query("SELECT text FROM notes ORDER BY text")).rows.map(({ text }) => text);
   await until(async () => (await texts()).length === 4);
   assert.deepEqual(await texts(), ["object, first call", "object, second call", "queue", "workflow"]);
 });
 
-test("[hyperdrive-38] the tutorial's readings go in and come out", { skip }, async () => {
+test("[hyperdrive-38] the tutorial's readings go in and come out", { skip: noDatabase }, async () => {
   const readings = [
     { sensor: "6f3e43a4-d1c1-4cb6-b928-0ac0efaf84a5", value: 0.3 },
     { sensor: "d538f9fa-f6de-46e5-9fa2-d7ee9a0f0a68", value: 10.8, ts: "2024-01-01T00:00:00Z", metadata: { a: 1 } },
@@ -297,7 +297,7 @@ test("[hyperdrive-38] the tutorial's readings go in and come out", { skip }, asy
 });
 
 test("[hyperdrive-34] metrics count queries by how the cache served them, in the API and the dashboard", {
-  skip: skip || noBrowser,
+  skip: noDatabase || noBrowser,
 }, async () => {
   const of = (more: string, selection: string) =>
     rowsOf(platform, "hyperdriveQueriesAdaptiveGroups", `, configId: "${ids.TEXT}"`, more, selection);
@@ -340,7 +340,7 @@ test("[hyperdrive-34] metrics count queries by how the cache served them, in the
 });
 
 test("[hyperdrive-29, hyperdrive-30] wrangler dev goes straight to a local database, and with --remote through Hyperdrive", {
-  skip,
+  skip: noDatabase,
 }, async (t) => {
   const source = `import { Client } from "pg";
     export default { async fetch(request, env) {
