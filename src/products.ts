@@ -12,6 +12,7 @@ import { emailRouting } from "./products/email-routing/index.ts";
 import { hyperdrive } from "./products/hyperdrive/index.ts";
 import { images } from "./products/images/index.ts";
 import { kv } from "./products/kv/index.ts";
+import { notifications } from "./products/notifications/index.ts";
 import { observability } from "./products/observability/index.ts";
 import { pages } from "./products/pages/index.ts";
 import { pipelines } from "./products/pipelines/index.ts";
@@ -41,6 +42,7 @@ export const products: readonly Product[] = [
   hyperdrive,
   images,
   kv,
+  notifications,
   observability,
   pages,
   pipelines,

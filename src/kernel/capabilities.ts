@@ -20,6 +20,7 @@ export interface Capabilities {
   readonly contentCache: ContentCache;
   readonly customHostnames: CustomHostnames;
   readonly imageTransforms: ImageTransforms;
+  readonly notifier: Notifier;
   readonly queueSender: QueueSender;
   readonly telemetry: Telemetry;
   readonly userWorkers: UserWorkers;
@@ -175,6 +176,17 @@ export interface ContentStore {
 export interface ContentCopy {
   readonly headers: Readonly<Record<string, string>>;
   readonly bytes: Buffer;
+}
+
+/** What the account is told of, by its policies. */
+export interface Notifier {
+  /** Says what a product, by its name for people, tells of. */
+  addAlerts(
+    product: string,
+    alerts: readonly { readonly type: string; readonly display_name: string; readonly description: string }[],
+  ): void;
+  /** Noted durably when it resolves, for every policy of the type; sent soon after. */
+  notify(type: string, message: { readonly text: string; readonly data: object }): Promise<void>;
 }
 
 /** Images that a Worker's fetch() asks to be transformed (`cf.image`). */

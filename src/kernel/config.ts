@@ -234,6 +234,7 @@ export const configKeys = {
   "observability.pending_max_bytes": key(64 * 1024 * 1024, "Events that wait to become files; past it new ones are lost", positive),
   "observability.memory_mb": key(512, "Memory for queries of logs and traces, and for writing them", positive),
   "observability.query_timeout_ms": key(30_000, "A query of logs and traces may take this long", positive),
+  "notifications.private_destinations": key(false, "Notifications may be sent to webhooks at private and local addresses"),
   "observability.private_destinations": key(false, "Telemetry may be exported to private addresses, too"),
   "observability.destinations_max": key(50, "Destinations that telemetry is exported to", positive),
   "analytics_engine.retention_days": key(92, "Data points are deleted after this long; the real service keeps them three months", positive),

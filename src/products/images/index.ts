@@ -10,6 +10,7 @@ import { openHostedImages } from "./hosted.ts";
 import { hostedBinding } from "./hosted-binding.ts";
 import { openSigningKeys } from "./keys.ts";
 import { migrations } from "./migrations.ts";
+import { uploadNotices } from "./notices.ts";
 import { polishFor } from "./polish.ts";
 import { imageRoutes } from "./routes.ts";
 import { openSources } from "./source.ts";
@@ -24,7 +25,7 @@ import { openZoneSettings } from "./zone-settings.ts";
 export const images = {
   name: "images",
   status: "beta",
-  needs: ["contentCache", "zones"],
+  needs: ["contentCache", "notifier", "zones"],
   provides: ["imageTransforms"],
   migrations,
   permissions: [
@@ -50,7 +51,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const batch = batchTokens(kernel);
   const usage = openUsage(kernel);
   const delivery = imageDelivery({ kernel, hosted, variants, keys, views, cache, turns });
-  const uploads = creatorUploads(kernel, hosted, views, () => undefined);
+  const uploads = creatorUploads(kernel, hosted, views, uploadNotices(kernel.get("notifier")));
   const transforms = imageTransforms({ kernel, zones, settings, sources, cache, turns, usage });
   const serveBinding = imagesServer(kernel, turns, sources);
   const serveHosted = hostedBinding({ kernel, hosted, keys, views });

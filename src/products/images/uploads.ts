@@ -25,7 +25,11 @@ export interface UploadOutcome {
 }
 
 /** `ended` hears of every upload that had a draft, good or bad. */
-export function creatorUploads(kernel: KernelSlice, hosted: HostedImages, views: Views, ended: (outcome: UploadOutcome) => void) {
+export function creatorUploads(kernel: KernelSlice, hosted: HostedImages, views: Views, ended: (outcome: UploadOutcome) => Promise<void>) {
+  /** What it makes of that does not change how the upload ended. */
+  const tell = (outcome: UploadOutcome): Promise<void> =>
+    ended(outcome).catch((error: unknown) => kernel.log.warn("images.notice_failed", { error }));
+
   async function receive(request: IncomingMessage): Promise<Response> {
     const [, hash, ...rest] = (request.url as string).split("?")[0]?.split("/") ?? [];
     const id = idOf(rest);
@@ -33,17 +37,18 @@ export function creatorUploads(kernel: KernelSlice, hosted: HostedImages, views:
     // Looked at before the body is read: a stranger gets nothing sent here.
     const draft = await hosted.find(id);
     if (draft === undefined || draft.file !== undefined) throw imagesError("uploadGone");
+    let image: HostedImage;
     try {
       const idle = kernel.config["gateway.body_idle_timeout_ms"];
       const { upload } = await uploadForm(request, request.headers["content-type"] ?? null, idle);
       if (upload === undefined) throw imagesError("badRequest", "The form has no file");
-      const image = await hosted.fill(id, upload);
-      ended({ id, image });
-      return success(views.image(image));
+      image = await hosted.fill(id, upload);
     } catch (error) {
-      ended({ id, error });
+      await tell({ id, error });
       throw error;
     }
+    await tell({ id, image });
+    return success(views.image(image));
   }
 
   return {

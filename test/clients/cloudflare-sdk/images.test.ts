@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
+import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
 import { NotFoundError, toFile } from "cloudflare";
 import sharp from "sharp";
@@ -13,7 +14,12 @@ import { FormData, type Response } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
 import { animation, atHost, BLUE, halves, phonePicture, plain, RED, saysItIs, seen, sparseAnimation, WHITE } from "../pictures.ts";
 
-const platform = await startPlatform({ after }, { config: { "runtime.outbound_allow": ["public", "private", "local"] } });
+const platform = await startPlatform(
+  { after },
+  {
+    config: { "runtime.outbound_allow": ["public", "private", "local"], "notifications.private_destinations": true },
+  },
+);
 const { account_id, api, api_token } = platform.ready;
 const { images } = platform.sdk();
 const account = { account_id };
@@ -486,4 +492,85 @@ test("[images-50] Polish makes an origin's images smaller, without loss unless i
   assert.equal((await get("/smooth.jpg", "image/webp")).headers["content-type"], "image/webp");
   assert.match(String(await status("/fine.jpg", "image/webp")), /status=webp_bigger/);
   assert.deepEqual((await get("/coarse.jpg")).bytes, coarse);
+});
+
+test("[images-19] a webhook hears how creators' uploads end, as a policy of the account says", async () => {
+  interface Heard {
+    readonly auth: unknown;
+    readonly body: {
+      text: string;
+      name?: string;
+      alert_type?: string;
+      policy_id?: string;
+      account_id?: string;
+      data?: { id: string; status: string; error?: string };
+    };
+  }
+  const heard: Heard[] = [];
+  const waiting: (() => void)[] = [];
+  let refusals = 1;
+  const server = http.createServer((request, response) => {
+    void text(request).then((body) => {
+      // Once it is down: what it was told then is told again.
+      const refuse = body.includes('"success"') && refusals-- > 0;
+      response.writeHead(refuse ? 503 : 200).end();
+      if (!refuse) heard.push({ auth: request.headers["cf-webhook-auth"], body: JSON.parse(body) });
+      for (const resolve of waiting.splice(0)) resolve();
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  after(() => server.close());
+  const until = async (found: (one: Heard) => boolean): Promise<Heard> => {
+    for (;;) {
+      const one = heard.find(found);
+      if (one !== undefined) return one;
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    }
+  };
+
+  const { alerting } = platform.sdk();
+  const url = `http://127.0.0.1:${(server.address() as { port: number }).port}/hook`;
+  const { id: webhook } = await alerting.destinations.webhooks.create({ ...account, name: "hook", url, secret: "a secret" });
+  assert.match((await until(({ body }) => body.text.includes("test message"))).body.text, /configured properly/);
+  assert.ok(JSON.stringify(await alerting.availableAlerts.list(account)).includes('"image_notification"'));
+  const mechanisms = { webhooks: [{ id: webhook as string }] };
+  const { id: policy } = await alerting.policies.create({
+    ...account,
+    name: "uploads",
+    alert_type: "image_notification",
+    enabled: true,
+    mechanisms,
+  });
+
+  const { id, uploadURL } = (await images.v2.directUploads.create(account)) as { id: string; uploadURL: string };
+  assert.equal((await post(uploadURL, { file: new Blob(["no image"]) })).status, 415);
+  const failure = await until(({ body }) => body.data?.status === "failure");
+  assert.deepEqual([failure.auth, failure.body.data?.id], ["a secret", id]);
+  assert.equal((await post(uploadURL, { file: new Blob([picture]) })).status, 200);
+  const { body } = await until((one) => one.body.data?.status === "success");
+  assert.deepEqual(
+    [body.alert_type, body.name, body.policy_id, body.account_id, body.data?.id],
+    ["image_notification", "uploads", policy, account_id, id],
+  );
+
+  const shown = await alerting.destinations.webhooks.get(webhook as string, account);
+  assert.deepEqual([shown.url, "secret" in shown, typeof shown.last_failure], [url, false, "string"]);
+  // Uploads with a token are nobody's news; a policy that is off hears nothing, and a webhook in use stays.
+  await alerting.policies.update(policy as string, { ...account, enabled: false });
+  assert.equal((await alerting.policies.get(policy as string, account)).enabled, false);
+  const before = heard.length;
+  const quiet = (await images.v2.directUploads.create(account)) as { uploadURL: string };
+  await post(quiet.uploadURL, { file: new Blob([picture]) });
+  await assert.rejects(alerting.destinations.webhooks.delete(webhook as string, account), /409/);
+  await alerting.policies.delete(policy as string, account);
+  await alerting.destinations.webhooks.delete(webhook as string, account);
+  assert.equal(heard.length, before);
+  const unknown = await platform.rest("POST", `/accounts/${account_id}/alerting/v3/policies`, {
+    name: "x",
+    alert_type: "nonsense",
+    enabled: true,
+    mechanisms,
+  });
+  assert.equal(unknown.status, 400);
 });
