@@ -10,7 +10,7 @@ import { after, test } from "node:test";
 import { FormData } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
 
-const platform = await startPlatform({ after }, { config: { "workers.daily_requests": 2 } });
+const platform = await startPlatform({ after }, { config: { "workers.daily_requests": 3 } });
 const { account_id: account, api, api_token: root, domain } = platform.ready;
 const sdk = platform.sdk();
 const port = new URL(platform.ready.gateway).port;
@@ -201,6 +201,31 @@ test("[pages-43] with a token of Web Analytics the beacon's script is in the bod
   assert.equal((await at(host, "/data.txt")).body, page);
 });
 
+test("what was deployed is there after a crash: files, Functions, aliases, domains and settings", async () => {
+  const project = "lasting";
+  const production = { env_vars: { KEPT: { type: "secret_text", value: "kept" } } };
+  await sdk.pages.projects.create({
+    account_id: account,
+    name: project,
+    production_branch: "main",
+    deployment_configs: { production } as never,
+  });
+  await deploy(project, { "/index.html": "one" });
+  await deploy(project, { "/index.html": "a branch" }, { branch: "side" });
+  const parts = {
+    "_worker.js": "export default { fetch: (_, env) => new Response(env.KEPT) };",
+    "_routes.json": JSON.stringify({ version: 1, include: ["/secret"], exclude: [] }),
+  };
+  await deploy(project, { "/index.html": "two" }, { parts });
+  await sdk.pages.projects.domains.create(project, { account_id: account, name: "www.lasting.example" });
+  await platform.kill9();
+  await platform.restart();
+  const lasting = `${project}.pages.${domain}`;
+  assert.deepEqual([(await at(lasting)).body, (await at(`side.${lasting}`)).body], ["two", "a branch"]);
+  assert.equal((await at(lasting, "/secret")).body, "kept");
+  assert.equal((await at("www.lasting.example")).body, "two");
+});
+
 test("[pages-44] past the account's requests of a day the files answer, or an error, as the project says", async () => {
   const parts = {
     "_worker.js": `export default { fetch: () => new Response("Function") };`,
@@ -215,7 +240,7 @@ test("[pages-44] past the account's requests of a day the files answer, or an er
     await sdk.pages.projects.create({ account_id: account, name, production_branch: "main", deployment_configs: configs as never });
     await deploy(name, files, { parts });
   }
-  // Requests that invoke no Function do not count.
+  // One of the day's three requests was used after the crash. Those that invoke no Function do not count.
   for (let i = 0; i < 3; i++) assert.equal((await at(`open.pages.${domain}`, "/static.txt")).body, "static");
   assert.equal((await at(`open.pages.${domain}`)).body, "Function");
   assert.equal((await at(`closed.pages.${domain}`)).body, "Function");

@@ -8,12 +8,19 @@ import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { FormData } from "undici";
+import { startModelServer } from "../../harness/model-server.ts";
 import { clientProject, missingClient } from "../../harness/npm-client.ts";
 import { projectRoot, startPlatform } from "../../harness/platform.ts";
+import { noPostgres, startPostgres } from "../../harness/postgres.ts";
+import { noOpenssl } from "../../harness/programs.ts";
 import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 import { COMPATIBILITY_DATE, deployWorker } from "../../harness/worker-project.ts";
+import { certificateMaker, originOf } from "../hyperdrive-world.ts";
 
-const platform = await startPlatform({ after });
+const models = await startModelServer({ after });
+const config = { "hyperdrive.private_origins": true, "workers_ai.models": [`@cf/*=${models.url}`] };
+const platform = await startPlatform({ after }, { config });
 const { account_id: account, domain } = platform.ready;
 const sdk = platform.sdk();
 const port = new URL(platform.ready.gateway).port;
@@ -508,4 +515,100 @@ test("[pages-23] the plugins of the documentation run: static forms, GraphQL, an
   const bytes = Buffer.from(await picture.arrayBuffer());
   assert.deepEqual([picture.status, picture.headers.get("content-type"), bytes.subarray(1, 4).toString()], [200, "image/png", "PNG"]);
   assert.ok(bytes.length > 1_000);
+});
+
+test("[pages-17] Vectorize, AI, Hyperdrive and Analytics Engine, one Function each", {
+  skip: noPostgres || noOpenssl || missingClient("sql-drivers"),
+}, async (t) => {
+  const issue = await certificateMaker();
+  const database = await startPostgres(t, { tls: await issue("server", "subjectAltName=DNS:localhost") });
+  const { id } = await create("/hyperdrive/configs", { name: "pages", origin: originOf(database) });
+  const name = "more-bindings";
+  const production = {
+    compatibility_date: COMPATIBILITY_DATE,
+    compatibility_flags: ["nodejs_compat"],
+    hyperdrive_bindings: { HYPERDRIVE: { id } },
+    ai_bindings: { AI: { project_id: "" } },
+    vectorize_bindings: { INDEX: { index_name: "pages-index" } },
+    analytics_engine_datasets: { EVENTS: { dataset: "more_events" } },
+  };
+  await create("/pages/projects", { name, production_branch: "main", deployment_configs: { production } });
+  const home = await clientProject(t, "sql-drivers");
+  const files: Readonly<Record<string, string>> = {
+    "dist/index.html": "home",
+    "functions/hyperdrive.js": `import { Client } from "pg";
+      export const onRequest = async ({ env }) => {
+        const client = new Client({ connectionString: env.HYPERDRIVE.connectionString });
+        await client.connect();
+        return Response.json((await client.query("SELECT 40 + $1::int AS sum", [2])).rows);
+      };`,
+    "functions/ai.js": `export const onRequest = async ({ env }) => Response.json(await env.AI.run("@cf/meta/llama-3.1-8b-instruct", { prompt: "from Pages" }));`,
+    "functions/vectorize.js": `export const onRequest = async ({ env }) => {
+        await env.INDEX.upsert([{ id: "v", values: [1, 0, 0] }]);
+        return Response.json((await env.INDEX.query([1, 0, 0], { topK: 1 })).matches.map(({ id }) => id));
+      };`,
+    "functions/events.js": `export const onRequest = ({ env }) => { env.EVENTS.writeDataPoint({ blobs: ["from Pages"], doubles: [42] }); return new Response("written"); };`,
+  };
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(home, path)), { recursive: true });
+    await writeFile(join(home, path), content);
+  }
+  await platform.wrangler(["pages", "deploy", "dist", "--project-name", name, "--branch", "main", "--commit-dirty"], { cwd: home });
+  assert.deepEqual(JSON.parse((await get(at(name, "/hyperdrive"))).body), [{ sum: 42 }]);
+  assert.match(JSON.parse((await get(at(name, "/ai"))).body).response, /from pages/i);
+  assert.equal((await get(at(name, "/events"))).body, "written");
+  const deadline = Date.now() + 30_000;
+  // A change of an index takes effect a little after it was accepted, and so does an event.
+  while ((await get(at(name, "/vectorize"))).body !== '["v"]') assert.ok(Date.now() < deadline, "the vector is never found");
+  const sql = {
+    method: "POST",
+    headers: { authorization: `Bearer ${platform.ready.api_token}` },
+    body: "SELECT blob1, double1 FROM more_events",
+  };
+  const rows = async () => JSON.parse((await get(`${platform.ready.api}/accounts/${account}/analytics_engine/sql`, sql)).body).data;
+  let found = await rows();
+  while (found.length === 0) {
+    assert.ok(Date.now() < deadline, "the event is never found");
+    found = await rows();
+  }
+  assert.deepEqual(found, [{ blob1: "from Pages", double1: 42 }]);
+});
+
+test("nobody but Pages reaches the Worker of a deployment, or has its files as a binding", async () => {
+  const { canonical_deployment: live } = await sdk.pages.projects.get(project, { account_id: account });
+  const name = encodeURIComponent(`pages:${project}:${live?.id}`);
+  const scripts = `/accounts/${account}/workers/scripts`;
+  assert.doesNotMatch(JSON.stringify((await platform.rest("GET", scripts)).body.result), /pages:/);
+  for (const [method, path] of [
+    ["GET", ""],
+    ["GET", "/settings"],
+    ["GET", "/versions"],
+    ["DELETE", ""],
+    ["DELETE", "?force=true"],
+    ["GET", "/secrets"],
+  ] as const) {
+    const answer = await platform.rest(method, `${scripts}/${name}${path}`);
+    assert.equal(answer.status, 404, `${method} ${path}`);
+  }
+  const upload = async (script: string, binding: object) => {
+    const form = new FormData();
+    form.set("metadata", JSON.stringify({ main_module: "index.js", compatibility_date: COMPATIBILITY_DATE, bindings: [binding] }));
+    form.set(
+      "index.js",
+      new File(["export default { fetch: () => new Response() }"], "index.js", { type: "application/javascript+module" }),
+    );
+    const answer = await platform.fetch(`${platform.ready.api}${scripts}/${script}`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${platform.ready.api_token}` },
+      body: form,
+    });
+    await answer.text();
+    return answer.status;
+  };
+  const plain = { type: "plain_text", name: "A", text: "a" };
+  assert.equal(await upload("honest", plain), 200);
+  assert.equal(await upload(name, plain), 400);
+  assert.equal(await upload("thief", { type: "pages_assets", name: "ASSETS" }), 400);
+  assert.equal(await upload("thief", { type: "service", name: "S", service: `pages:${project}:${live?.id}` }), 400);
+  assert.equal((await get(site("/date"))).body, "date");
 });
