@@ -330,6 +330,8 @@ export interface Destination {
   worker(): Promise<string>;
   /** One of the sockets that `WorkerdParts` gave the process. */
   readonly socket: string;
+  /** Headers `x-freehold-…` that callers' sides say there, in lower case; others of that kind do not get through. */
+  readonly headers?: readonly string[];
   /** Which of the Worker's deployed versions; without it, or when it is not deployed any more, any of them. */
   readonly version?: string;
 }

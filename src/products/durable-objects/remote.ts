@@ -12,6 +12,7 @@ import { namespaceBinding, namespaceParts } from "./jurisdictions.ts";
 import {
   ALIVE_ENTRYPOINT,
   ELSEWHERE,
+  OBJECT_HEADER,
   type ObjectQuery,
   OWN_SHARE,
   type PartUsage,
@@ -114,7 +115,13 @@ export async function standIns(
   version?: string,
 ): Promise<readonly Service[]> {
   const key = `durable-objects:${namespaceId}${version === undefined ? "" : `:${version}`}`;
-  const destination: Destination = { key, worker: owner, socket: socketOf(namespaceId), ...(version !== undefined && { version }) };
+  const destination: Destination = {
+    key,
+    worker: owner,
+    socket: socketOf(namespaceId),
+    headers: [OBJECT_HEADER],
+    ...(version !== undefined && { version }),
+  };
   const link = await worker.reach(`durable-objects:link:${namespaceId}`, destination);
   return [
     link,

@@ -92,7 +92,7 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
       const begun = options.invocations.begin(lease.version.id);
       const outcome = await forward(pool, request, response, {
         path: lease.socket(target.socket),
-        headers: headerLines(request),
+        headers: headerLines(request, [CF_HEADER, PROTO_HEADER, ...(target.headers ?? [])]),
         bodyMaxBytes: UNLIMITED,
         bodyIdleTimeoutMs: IDLE_TIMEOUT_MS,
         ...(lease.exclusive && { signal: lease.retired, signalGraceMs: EXCLUSIVE_DRAIN_MS }),
@@ -121,7 +121,7 @@ export async function openLinks(options: LinksOptions): Promise<Links> {
     lease.openEnded();
     const outcome = await forwardUpgrade(request, client, head, {
       path: lease.socket(target.socket),
-      headers: headerLines(request),
+      headers: headerLines(request, [CF_HEADER, PROTO_HEADER, ...(target.headers ?? [])]),
       signal: lease.retired,
       intercept: isUncaught,
     });
