@@ -32,17 +32,25 @@ const DEADLINE_MS = (10 + 2 * Number(process.env.FREEHOLD_CRASH_ROUNDS ?? 0)) * 
 // A file starts a platform, workerd processes and clients of its own, and waits for them about half of its time: one file a
 // core keeps the machine busy, and more would only make each other's deadlines late.
 const CONCURRENCY = Math.max(1, availableParallelism());
-/** Files that wait for a minute to pass (a roll, a cron, an expiry) for three quarters of their time: they have a lane of their own. */
+/** Files that wait (for a roll, a cron, an expiry, a limit of time) for half of their time or more: they have a lane of their own. */
 const MOSTLY_WAITING: ReadonlySet<string> = new Set(
   [
     "agents/schedules",
     "browser/demo",
     "cli/fraud",
+    "cloudflare-sdk/browser-rendering",
+    "http/pipelines-delivery",
+    "http/pipelines-lifecycle",
+    "workers/browser-rendering",
+    "workers/d1-limits",
+    "workers/hyperdrive",
     "workers/kv",
     "workers/queues",
     "wrangler/durable-objects-lifecycle",
+    "wrangler/durable-objects-overload",
     "wrangler/pipelines-legacy",
     "wrangler/workers-cron",
+    "wrangler/workers-limits",
   ].map((name) => `test/clients/${name}.test.ts`),
 );
 

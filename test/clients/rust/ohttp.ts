@@ -72,7 +72,8 @@ export async function startOhttp(): Promise<Ohttp> {
       const server = createServer(async (request, response) => {
         if (request.url === "/ohttp-configs")
           return response.writeHead(200, { "content-type": "application/ohttp-keys" }).end(configurations);
-        const body = await buffer(request);
+        const body = await buffer(request).catch(() => undefined);
+        if (body === undefined) return; // The relay gave the request up.
         if (gateway.failWith !== 0) return response.writeHead(gateway.failWith).end("the gateway fails");
         const [id, method = "", authority = "", path = "", inner = "-"] = await ask("receive", body.toString("hex"));
         const asked: Inner = { method, authority, path, body: unhex(inner) };

@@ -97,8 +97,12 @@ for (const client of ["new", "old"]) {
     skip,
   }, async () => {
     const first = await json("reuse", { client, url: page });
-    const second = await json("reuse", { client, url: page });
     const id = first.text.replace("Launched ", "");
+    // The end of a connection is on its way when disconnect() returns.
+    const isFree = async (): Promise<boolean> =>
+      (await json("sessions", { client })).sessions.some((session: Any) => session.sessionId === id && session.connectionId === undefined);
+    while (!(await isFree())) await delay(50);
+    const second = await json("reuse", { client, url: page });
     assert.deepEqual([first.text, second.text], [`Launched ${id}`, `Connected to ${id}`]);
     for (const { html, busy, connected } of [first, second]) {
       assert.match(html, /Hello/);
