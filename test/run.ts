@@ -47,10 +47,8 @@ const MOSTLY_WAITING: ReadonlySet<string> = new Set(
     "workers/kv",
     "workers/queues",
     "wrangler/durable-objects-lifecycle",
-    "wrangler/durable-objects-overload",
     "wrangler/pipelines-legacy",
     "wrangler/workers-cron",
-    "wrangler/workers-limits",
   ].map((name) => `test/clients/${name}.test.ts`),
 );
 
