@@ -22,7 +22,13 @@ after(async () => {
 const applications = [`news=${news.url}/gateway`, `maps=${maps.url}/gateway`, "gone=http://127.0.0.1:1/gateway"];
 const platform = await startPlatform(
   { after },
-  { config: { "privacy_gateway.applications": applications, "privacy_gateway.body_max_bytes": 100_000 } },
+  {
+    config: {
+      "privacy_gateway.applications": applications,
+      "privacy_gateway.body_max_bytes": 100_000,
+      "gateway.body_idle_timeout_ms": 1000,
+    },
+  },
 );
 
 const relayOf = (application: string): string => platform.host("privacy_gateway", { application });
@@ -143,6 +149,18 @@ test("[privacy-gateway-05] what is no encapsulated request is refused with 400, 
   assert.equal(news.received.length, before);
 });
 
+test("a client that stands still is told so, and the gateway never hears of it", async () => {
+  const { sealed } = await ohttp.seal(ohttp.configurations, inner());
+  const before = news.received.length;
+  const stuck = (async function* () {
+    yield sealed.subarray(0, 10);
+    await new Promise(() => undefined);
+  })();
+  const response = await platform.fetch(`${relayOf("news")}/relay`, { method: "POST", headers: TYPE, body: stuck, duplex: "half" });
+  assert.deepEqual([response.status, await response.text()], [408, "The request was not received in time"]);
+  assert.equal(news.received.length, before);
+});
+
 test("[privacy-gateway-10] equal requests both reach the gateway, and answers are not to be stored", async () => {
   const { sealed } = await ohttp.seal(ohttp.configurations, inner());
   const before = news.received.length;
@@ -197,7 +215,7 @@ test("[privacy-gateway-06, privacy-gateway-07, privacy-gateway-08] requests are 
     ofMaps.reduce((sum, row) => sum + Number(row.bytesToGateway), 0),
   );
   assert.deepEqual([total("maps", "gatewayResponseErrors"), total("gone", "gatewayResponseErrors")], [1, 1]);
-  assert.equal(total("news", "clientRequestErrors"), 6);
+  assert.equal(total("news", "clientRequestErrors"), 7);
 });
 
 test("[privacy-gateway-09] metrics of more than 124 days ago are gone", async () => {
