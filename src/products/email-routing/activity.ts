@@ -1,9 +1,9 @@
 /**
- * What became of received mail: the activity log, and the figures of the GraphQL Analytics API. Written once a second at
- * the most, so a killed platform loses the last second's entries; kept for 30 days.
+ * What became of received mail: the activity log, and the figures of the GraphQL Analytics API; kept for 30 days.
  * https://developers.cloudflare.com/email-routing/get-started/email-routing-analytics/
  */
 import { randomUUID } from "node:crypto";
+import { openEventLog } from "../../kernel/analytics/event-log.ts";
 import type { Dataset, Fact, KernelSlice } from "../../kernel/product.ts";
 
 export interface Activity {
@@ -28,43 +28,14 @@ export interface ActivityLog {
 }
 
 const KEEP_MS = 30 * 24 * 3600 * 1000;
-const FLUSH_MS = 1_000;
-const PENDING_MAX = 10_000;
 const FACTS_MAX = 100_000;
 const COLUMNS = ["zone_id", "sender", "recipient", "subject", "message_id", "action", "status", "error", "spf", "dkim", "dmarc"] as const;
 
 export function openActivity({ meta, clock, log }: KernelSlice): ActivityLog {
-  let lost = 0;
-  let pending: (Activity & { id: string; at: number })[] = [];
-  let timer: NodeJS.Timeout | undefined;
-  let flushing = Promise.resolve();
-
-  async function write(): Promise<void> {
-    const rows = pending;
-    if (rows.length === 0) return;
-    pending = [];
-    if (lost > 0) log.warn("email_routing.activity_lost", { entries: lost });
-    lost = 0;
-    await meta.transaction(async (tx) => {
-      for (const row of rows) {
-        await tx.run(
-          `INSERT INTO email_routing_activity (id, at, ${COLUMNS.join(", ")}) VALUES (?, ?, ${COLUMNS.map(() => "?").join(", ")})`,
-          ...[row.id, row.at, ...COLUMNS.map((column) => row[column])],
-        );
-      }
-      await tx.run("DELETE FROM email_routing_activity WHERE at < ?", clock.now() - KEEP_MS);
-    });
-  }
-
-  const flush = (): Promise<void> => {
-    clearTimeout(timer);
-    timer = undefined;
-    flushing = flushing.then(write).catch((error: unknown) => log.warn("email_routing.activity_not_written", { error }));
-    return flushing;
-  };
+  const events = openEventLog(meta, clock, log, { name: "email_routing_activity", columns: ["id", ...COLUMNS], keepMs: KEEP_MS });
 
   async function facts(from: number, to: number): Promise<Fact[]> {
-    await flush();
+    await events.flush();
     const rows = await meta.all<Activity & { at: number } & Record<string, never>>(
       `SELECT * FROM email_routing_activity WHERE at >= ? AND at < ? ORDER BY at LIMIT ${FACTS_MAX}`,
       from,
@@ -101,15 +72,8 @@ export function openActivity({ meta, clock, log }: KernelSlice): ActivityLog {
   };
 
   return {
-    add(activity) {
-      if (pending.length >= PENDING_MAX) {
-        lost++;
-        return;
-      }
-      pending.push({ ...activity, id: randomUUID(), at: clock.now() });
-      timer ??= setTimeout(() => void flush(), FLUSH_MS).unref();
-    },
+    add: (activity) => events.add({ ...activity, id: randomUUID() }),
     datasets: { emailRoutingAdaptive: dataset, emailRoutingAdaptiveGroups: dataset },
-    stop: flush,
+    stop: () => events.stop(),
   };
 }

@@ -1,8 +1,8 @@
 /**
- * A row for each relayed request, for the GraphQL Analytics API: sizes and statuses, never who asked or for what. Written
- * once a second at the most, so a killed platform loses the last second's rows.
+ * A row for each relayed request, for the GraphQL Analytics API: sizes and statuses, never who asked or for what.
  * https://developers.cloudflare.com/privacy-gateway/reference/metrics/
  */
+import { openEventLog } from "../../kernel/analytics/event-log.ts";
 import { QueryError } from "../../kernel/analytics/query-error.ts";
 import type { Dataset, DatasetWindow, Fact, KernelSlice } from "../../kernel/product.ts";
 
@@ -25,11 +25,7 @@ export interface Metrics {
   stop(): Promise<void>;
 }
 
-const FLUSH_MS = 1_000;
-const FORGET_EVERY_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-/** Rows that wait to be written. */
-const PENDING_MAX = 10_000;
 const FACTS_MAX = 100_000;
 /** One machine is one place; `request.cf.colo` of Workers says the same. */
 const COLO = "FRE";
@@ -47,40 +43,14 @@ interface Row {
 
 export function openMetrics({ meta, clock, config, log }: Pick<KernelSlice, "meta" | "clock" | "config" | "log">): Metrics {
   const keepMs = config["privacy_gateway.retention_days"] * DAY_MS;
-  let pending: (Relayed & { at: number })[] = [];
-  let lost = 0;
-  let forgotten = Number.NEGATIVE_INFINITY;
-  let timer: NodeJS.Timeout | undefined;
-  let flushing = Promise.resolve();
-
-  async function write(): Promise<void> {
-    const rows = pending;
-    const now = clock.now();
-    const old = now - forgotten >= FORGET_EVERY_MS;
-    if (rows.length === 0 && !old) return;
-    pending = [];
-    if (lost > 0) log.warn("privacy_gateway.metrics_lost", { rows: lost });
-    lost = 0;
-    await meta.transaction(async (tx) => {
-      for (const { at, endpoint, relayStatus, gatewayStatus, toGateway, toClient } of rows)
-        await tx.run(
-          "INSERT INTO privacy_gateway_requests (at, endpoint, relay_status, gateway_status, to_gateway, to_client) VALUES (?, ?, ?, ?, ?, ?)",
-          ...[at, endpoint, relayStatus, gatewayStatus, toGateway, toClient],
-        );
-      if (old) await tx.run("DELETE FROM privacy_gateway_requests WHERE at < ?", now - keepMs);
-    });
-    if (old) forgotten = now;
-  }
-
-  function flush(): Promise<void> {
-    clearTimeout(timer);
-    timer = undefined;
-    flushing = flushing.then(write).catch((error: unknown) => log.warn("privacy_gateway.metrics_not_written", { error }));
-    return flushing;
-  }
+  const events = openEventLog(meta, clock, log, {
+    name: "privacy_gateway_requests",
+    columns: ["endpoint", "relay_status", "gateway_status", "to_gateway", "to_client"],
+    keepMs,
+  });
 
   async function rowsOf({ from, to }: DatasetWindow, select: string, group: string): Promise<Row[]> {
-    await flush();
+    await events.flush();
     const rows = await meta.all<Row>(
       `SELECT ${select} FROM privacy_gateway_requests WHERE at >= ? AND at < ? ${group} ORDER BY at LIMIT ?`,
       ...[Math.max(from, clock.now() - keepMs), to, FACTS_MAX + 1],
@@ -127,14 +97,14 @@ export function openMetrics({ meta, clock, config, log }: Pick<KernelSlice, "met
   }
 
   return {
-    add(relayed) {
-      if (pending.length >= PENDING_MAX) {
-        lost++;
-        return;
-      }
-      pending.push({ ...relayed, at: clock.now() });
-      timer ??= setTimeout(() => void flush(), FLUSH_MS).unref();
-    },
+    add: ({ endpoint, relayStatus, gatewayStatus, toGateway, toClient }) =>
+      events.add({
+        endpoint,
+        relay_status: relayStatus,
+        gateway_status: gatewayStatus,
+        to_gateway: toGateway,
+        to_client: toClient,
+      }),
     datasets: {
       ohttpMetricsAdaptive: {
         description: "Requests of Privacy Gateway one by one: sizes and statuses",
@@ -150,6 +120,6 @@ export function openMetrics({ meta, clock, config, log }: Pick<KernelSlice, "met
         facts: groups,
       },
     },
-    stop: flush,
+    stop: () => events.stop(),
   };
 }
