@@ -11,16 +11,18 @@ export interface QueryStart {
   readonly connectionMs: number;
 }
 
+type Counting = Pick<Backend<Origin>, "cache" | "queryTimeoutMs" | "count">;
+
 export class Running {
   failed = false;
-  readonly #backend: Backend<Origin>;
+  readonly #backend: Counting;
   readonly #start: QueryStart;
   readonly #capture: Capture | undefined;
   readonly #begun: number;
   readonly #timer: NodeJS.Timeout;
   #resultBytes = 0;
 
-  constructor(backend: Backend<Origin>, start: QueryStart, onTimeout: () => void) {
+  constructor(backend: Counting, start: QueryStart, onTimeout: () => void) {
     this.#backend = backend;
     this.#start = start;
     this.#capture = start.key === undefined ? undefined : backend.cache.capture();

@@ -5,6 +5,7 @@
 import { randomInt } from "node:crypto";
 import type { Socket } from "node:net";
 import type { Protocol } from "../doors.ts";
+import { meetServer } from "../loan.ts";
 import { OriginError } from "../origin-error.ts";
 import { CAPABILITIES, type Packets, packetsOf } from "./login.ts";
 import { MysqlOrigin } from "./origin.ts";
@@ -20,24 +21,8 @@ export function mysqlDoor(): Protocol<MysqlOrigin> {
   let version: string | undefined;
   let clients = 0;
 
-  /** The first connection of a pool tells what its servers are. */
-  async function meetServer(client: Socket, backend: MysqlBackend): Promise<boolean> {
-    const gone = new AbortController();
-    const abort = (): void => gone.abort(new Error("the Worker has closed its connection"));
-    client.once("close", abort);
-    try {
-      backend.pool.release(await backend.pool.acquire(gone.signal));
-      return true;
-    } catch (error) {
-      if (!gone.signal.aborted) client.end(refusalOf(error, backend, 0));
-      return false;
-    } finally {
-      client.off("close", abort);
-    }
-  }
-
   async function greet(client: Socket, backend: MysqlBackend): Promise<void> {
-    if (version === undefined && !(await meetServer(client, backend))) return;
+    if (version === undefined && !(await meetServer(client, backend, (error) => client.end(refusalOf(error, backend, 0))))) return;
     // Without zero bytes, as servers have it.
     const scramble = Buffer.from(Array.from({ length: 20 }, () => randomInt(1, 128)));
     clients = (clients % 0xffffffff) + 1;

@@ -3,12 +3,12 @@
  * each on a connection of the pool, which the session keeps while a transaction is open or autocommit is off.
  */
 import type { Socket } from "node:net";
-import { type Backend, CACHED_QUERY_MAX_BYTES, type CacheStatus, type Origin, type Sink } from "../backend.ts";
+import { type Backend, CACHED_QUERY_MAX_BYTES, type CacheStatus, type Sink } from "../backend.ts";
 import { cachedAnswer } from "../cached-answer.ts";
+import { Loan } from "../loan.ts";
 import { OriginError } from "../origin-error.ts";
 import { PoolExhausted } from "../pool.ts";
 import { keyOf } from "../query-cache.ts";
-import { Running } from "../running.ts";
 import { inspector } from "../sql.ts";
 import type { MysqlOrigin } from "./origin.ts";
 import { Command, errorPacket, okPacket, packetScanner, REFUSED, Status } from "./packets.ts";
@@ -18,7 +18,6 @@ export type MysqlBackend = Backend<MysqlOrigin>;
 /** A command, or a part of one that is too large to be held. */
 type Incoming = { readonly bytes: Buffer; readonly whole: boolean; readonly last: boolean };
 
-const CANCEL_GRACE_MS = 5_000;
 const UNSUPPORTED = 1235;
 
 const inspect = inspector("mysql");
@@ -26,12 +25,9 @@ const inspect = inspector("mysql");
 export class MysqlSession implements Sink {
   readonly #client: Socket;
   readonly #backend: MysqlBackend;
-  readonly #gone = new AbortController();
+  readonly #loan: Loan<MysqlOrigin>;
   readonly #inbox: Incoming[] = [];
-  #origin: MysqlOrigin | undefined;
-  #connectionMs = 0;
   #transaction = "I";
-  #running: Running | undefined;
   /** A large command is under way: "send" its parts on, or "drop" them. */
   #passing: "no" | "send" | "drop" = "no";
   #busy = false;
@@ -41,6 +37,7 @@ export class MysqlSession implements Sink {
   constructor(client: Socket, backend: MysqlBackend) {
     this.#client = client;
     this.#backend = backend;
+    this.#loan = new Loan(client, backend, this);
     const scan = packetScanner({
       whole: (length) => length <= CACHED_QUERY_MAX_BYTES,
       onPacket: (bytes) => void this.#inbox.push({ bytes, whole: true, last: true }),
@@ -50,17 +47,17 @@ export class MysqlSession implements Sink {
       scan(chunk);
       this.#pump();
     });
-    client.on("close", () => this.#end());
+    client.on("close", () => this.#loan.end());
     client.resume();
   }
 
   /** Handles what has arrived as far as it can, and reads on when all of it is handled. */
   #pump(): void {
-    while (this.#inbox.length > 0 && !this.#busy && (this.#running === undefined || this.#passing !== "no")) {
+    while (this.#inbox.length > 0 && !this.#busy && (!this.#loan.running || this.#passing !== "no")) {
       this.#handle(this.#inbox.shift() as Incoming);
     }
     const pause = this.#inbox.length > 0 || this.#busy || this.#blocked;
-    if (pause === this.#paused || this.#gone.signal.aborted) return;
+    if (pause === this.#paused || this.#loan.ended) return;
     this.#paused = pause;
     if (pause) this.#client.pause();
     else this.#client.resume();
@@ -68,7 +65,7 @@ export class MysqlSession implements Sink {
 
   #handle({ bytes, whole, last }: Incoming): void {
     if (this.#passing !== "no") {
-      if (this.#passing === "send") this.#flow(this.#origin?.write(bytes));
+      if (this.#passing === "send") this.#flow(this.#loan.origin?.write(bytes));
       if (last) this.#passing = "no";
       return;
     }
@@ -83,10 +80,9 @@ export class MysqlSession implements Sink {
   }
 
   #answer(command: number): void {
-    const origin = this.#origin;
-    if (command === Command.resetConnection && origin !== undefined) {
+    if (command === Command.resetConnection && this.#loan.origin !== undefined) {
       this.#transaction = "I";
-      this.#unlink(origin);
+      this.#loan.giveBack(true);
     }
     this.#client.write(okPacket(1, this.#transaction === "I" ? Status.autocommit : Status.autocommit | Status.inTransaction));
   }
@@ -103,8 +99,8 @@ export class MysqlSession implements Sink {
     const answer = key === undefined ? undefined : cachedAnswer(this.#backend, { key, bytes: text.length, send });
     if (answer !== undefined) this.#client.write(answer);
     else if (await this.#link()) {
-      this.#run(status, key, text.length);
-      this.#flow(send(this.#origin as MysqlOrigin));
+      this.#loan.start(status, key, text.length);
+      this.#flow(send(this.#loan.origin as MysqlOrigin));
     }
   }
 
@@ -114,8 +110,8 @@ export class MysqlSession implements Sink {
     if (unsupported !== undefined) return this.#refuse(unsupported);
     if (!(await this.#link())) return;
     this.#passing = "send";
-    this.#run("oversizedquery", undefined, head.readUIntLE(0, 3));
-    this.#flow(this.#origin?.command(head));
+    this.#loan.start("oversizedquery", undefined, head.readUIntLE(0, 3));
+    this.#flow(this.#loan.origin?.command(head));
   }
 
   #cacheStatus(verdict: CacheStatus | "cacheable"): CacheStatus {
@@ -138,106 +134,44 @@ export class MysqlSession implements Sink {
       });
   }
 
-  async #link(): Promise<boolean> {
-    if (this.#origin !== undefined) return true;
-    try {
-      const origin = await this.#backend.pool.acquire(this.#gone.signal);
-      if (this.#gone.signal.aborted) {
-        this.#backend.pool.release(origin);
-        return false;
-      }
-      this.#origin = origin;
-      this.#connectionMs = origin.connectMs;
-      origin.connectMs = 0;
-      origin.lend(this);
-      return true;
-    } catch (error) {
-      if (!this.#gone.signal.aborted) this.#client.write(refusalOf(error, this.#backend, 1));
-      return false;
-    }
-  }
-
-  #unlink(origin: MysqlOrigin): void {
-    this.#origin = undefined;
-    origin.takeBack();
-    origin.reset();
-    this.#backend.pool.release(origin);
-  }
-
-  #run(status: CacheStatus, key: string | undefined, bytes: number): void {
-    const start = { status, key, bytes, connectionMs: this.#connectionMs };
-    this.#running = new Running(this.#backend as unknown as Backend<Origin>, start, () => this.#cancelOrigin());
-    this.#connectionMs = 0;
-  }
-
-  #cancelOrigin(): void {
-    const [origin, running] = [this.#origin, this.#running];
-    const { log, configId } = this.#backend;
-    origin?.cancel().catch((error: unknown) => log.warn("hyperdrive.cancel_failed", { config: configId, error }));
-    setTimeout(() => {
-      if (running !== undefined && this.#running === running) this.onLost();
-    }, CANCEL_GRACE_MS).unref();
+  #link(): Promise<boolean> {
+    return this.#loan.take((error) => this.#client.write(refusalOf(error, this.#backend, 1)));
   }
 
   /** Waits for the server when it does not take more for now. */
   #flow(flowing: boolean | undefined): void {
-    if (flowing !== false || this.#blocked) return;
+    const { origin } = this.#loan;
+    if (flowing !== false || origin === undefined || this.#blocked) return;
     this.#blocked = true;
-    this.#origin?.onceDrained(() => {
+    origin.onceDrained(() => {
       this.#blocked = false;
       setImmediate(() => this.#pump());
     });
   }
 
   onBytes(bytes: Buffer): void {
-    const origin = this.#origin;
-    this.#running?.add(bytes);
-    if (this.#client.write(bytes) || origin === undefined) return;
-    origin.pause();
-    this.#client.once("drain", () => origin.resume());
+    this.#loan.answer(bytes);
   }
 
   onError(): void {
-    if (this.#running !== undefined) this.#running.failed = true;
+    this.#loan.fail();
   }
 
   onReady(status: string): void {
     // An error leaves a transaction as it was.
     if (status !== "E") this.#transaction = status;
-    this.#finishRunning();
-    if (this.#transaction === "I" && this.#origin !== undefined) this.#unlink(this.#origin);
+    this.#loan.finish();
+    if (this.#transaction === "I") this.#loan.giveBack(true);
     setImmediate(() => this.#pump());
   }
 
   onLost(): void {
-    const origin = this.#origin;
-    this.#origin = undefined;
-    if (origin !== undefined) this.#backend.pool.discard(origin);
-    this.onError();
-    this.#finishRunning();
+    this.#loan.lose();
     this.#client.end();
-  }
-
-  #finishRunning(): void {
-    this.#running?.end();
-    this.#running = undefined;
   }
 
   #refuse(what: string): void {
     this.#client.write(errorPacket(1, `Hyperdrive does not currently support ${what}`, UNSUPPORTED, "42000"));
-  }
-
-  /** The Worker has gone: a running query is stopped, and an open transaction ends with its connection. */
-  #end(): void {
-    this.#gone.abort(new Error("the Worker has closed its connection"));
-    if (this.#running !== undefined) {
-      this.onError();
-      this.#cancelOrigin();
-      this.#finishRunning();
-    }
-    const origin = this.#origin;
-    this.#origin = undefined;
-    if (origin !== undefined) this.#backend.pool.discard(origin);
   }
 }
 

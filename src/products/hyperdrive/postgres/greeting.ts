@@ -4,6 +4,7 @@
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { Socket } from "node:net";
+import { meetServer } from "../loan.ts";
 import {
   CANCEL_REQUEST,
   Client,
@@ -51,7 +52,7 @@ export async function greetPostgres(
     client.end(errorResponse(`password authentication failed for user "${backend.user}"`, "28P01", "FATAL"));
     return;
   }
-  if (parameters() === undefined && !(await meetServer(client, backend))) return;
+  if (parameters() === undefined && !(await meetServer(client, backend, (error) => client.end(errorOf(error, backend, "FATAL"))))) return;
   const key = randomBytes(8);
   const own = Object.entries({ application_name: settings.applicationName, is_superuser: "off", session_authorization: backend.user });
   const told = new Map([...(parameters() ?? []), ...own]);
@@ -66,22 +67,6 @@ export async function greetPostgres(
   const session = new PostgresSession(client, backend, settings.sql, packets.rest());
   cancels.set(key.toString("hex"), session);
   client.once("close", () => cancels.delete(key.toString("hex")));
-}
-
-/** The first connection of a pool tells what servers say of themselves. */
-async function meetServer(client: Socket, backend: PostgresBackend): Promise<boolean> {
-  const gone = new AbortController();
-  const abort = (): void => gone.abort(new Error("the Worker has closed its connection"));
-  client.once("close", abort);
-  try {
-    backend.pool.release(await backend.pool.acquire(gone.signal));
-    return true;
-  } catch (error) {
-    if (!gone.signal.aborted) client.end(errorOf(error, backend, "FATAL"));
-    return false;
-  } finally {
-    client.off("close", abort);
-  }
 }
 
 interface Settings {

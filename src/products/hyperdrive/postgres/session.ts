@@ -4,12 +4,12 @@
  * socket. Messages that lead up to a Sync or Flush are gathered first, so that a cached result can answer them.
  */
 import type { Socket } from "node:net";
-import { type Backend, CACHED_QUERY_MAX_BYTES, type CacheStatus, type Origin, type Sink } from "../backend.ts";
+import { type Backend, CACHED_QUERY_MAX_BYTES, type CacheStatus, type Sink } from "../backend.ts";
 import { cachedAnswer } from "../cached-answer.ts";
+import { Loan } from "../loan.ts";
 import { OriginError } from "../origin-error.ts";
 import { PoolExhausted } from "../pool.ts";
 import { keyOf } from "../query-cache.ts";
-import { Running } from "../running.ts";
 import { inspector } from "../sql.ts";
 import { boundTo, cacheStatusOf, keyParts, namesOfBind, type Step, sendCycle, sendSteps, stepOf } from "./batch.ts";
 import { Client, errorResponse, messageScanner, ProtocolError, readyForQuery, sync, textAt } from "./messages.ts";
@@ -24,8 +24,6 @@ type Incoming =
   | { readonly kind: "head"; readonly type: number; readonly size: number; readonly bytes: Buffer }
   | { readonly kind: "part"; readonly bytes: Buffer };
 
-/** How long a server may take to stop a query before its connection is cut. */
-const CANCEL_GRACE_MS = 5_000;
 /** Text of all statements that one session prepares. */
 const STATEMENTS_MAX_BYTES = 16 * 1024 * 1024;
 const COPY_MESSAGES: ReadonlySet<number> = new Set([Client.copyDone, Client.copyFail, Client.sync, Client.flush]);
@@ -37,7 +35,7 @@ export class PostgresSession implements Sink {
   readonly #backend: PostgresBackend;
   /** Settings that the client began with: SQL that makes them, or empty. */
   readonly #settings: string;
-  readonly #gone = new AbortController();
+  readonly #loan: Loan<PostgresOrigin>;
   readonly #inbox: Incoming[] = [];
   readonly #statements = new Map<string, Statement>();
   #statementBytes = 0;
@@ -51,20 +49,18 @@ export class PostgresSession implements Sink {
   #dropping = false;
   /** After an error of ours: the rest of the cycle is ignored. */
   #skipping = false;
-  #origin: PostgresOrigin | undefined;
   #leavesState = false;
   #transaction = "I";
-  #running: Running | undefined;
   #copying = false;
   #busy = false;
   /** The server does not take more for now. */
   #blocked = false;
   #paused = false;
-  #connectionMs = 0;
 
   constructor(client: Socket, backend: PostgresBackend, settings: string, early: Buffer) {
     this.#client = client;
     this.#backend = backend;
+    this.#loan = new Loan(client, backend, this);
     this.#settings = settings;
     const scan = messageScanner(
       {
@@ -91,7 +87,7 @@ export class PostgresSession implements Sink {
 
   /** As a client's request to cancel asks for. */
   cancel(): void {
-    if (this.#running !== undefined) this.#cancelOrigin();
+    this.#loan.cancel();
   }
 
   // --- the client's messages ---
@@ -100,7 +96,7 @@ export class PostgresSession implements Sink {
   #pump(): void {
     while (this.#inbox.length > 0 && !this.#busy) {
       const next = this.#inbox[0] as Incoming;
-      if (this.#running !== undefined && this.#passing === 0 && !this.#belongsToCopy(next)) break;
+      if (this.#loan.running && this.#passing === 0 && !this.#belongsToCopy(next)) break;
       this.#inbox.shift();
       this.#handle(next);
     }
@@ -128,7 +124,7 @@ export class PostgresSession implements Sink {
   }
 
   #pumpNow(): void {
-    if (this.#gone.signal.aborted) return;
+    if (this.#loan.ended) return;
     try {
       this.#pump();
     } catch (error) {
@@ -144,7 +140,7 @@ export class PostgresSession implements Sink {
   #handle(incoming: Incoming): void {
     if (incoming.kind === "part") this.#handlePart(incoming.bytes);
     else if (incoming.kind === "head") this.#handleHead(incoming.type, incoming.size, incoming.bytes);
-    else if (this.#running !== undefined && incoming.type !== Client.terminate) this.#flow(this.#origin?.writeCopy(incoming.bytes));
+    else if (this.#loan.running && incoming.type !== Client.terminate) this.#flow(this.#loan.origin?.writeCopy(incoming.bytes));
     else this.#handleWhole(incoming.type, incoming.bytes);
   }
 
@@ -161,14 +157,14 @@ export class PostgresSession implements Sink {
 
   #handlePart(bytes: Buffer): void {
     if (this.#copying) {
-      this.#flow(this.#origin?.writeCopy(bytes));
+      this.#flow(this.#loan.origin?.writeCopy(bytes));
       return;
     }
     if (this.#passing === 0) return; // Data of a COPY that has failed.
     if (bytes.length > this.#passing) throw new ProtocolError("more bytes than the message has");
     this.#passing -= bytes.length;
-    if (!this.#dropping) this.#flow(this.#origin?.write(bytes));
-    if (this.#passing === 0 && !this.#dropping && this.#running !== undefined) this.#origin?.finish(undefined);
+    if (!this.#dropping) this.#flow(this.#loan.origin?.write(bytes));
+    if (this.#passing === 0 && !this.#dropping && this.#loan.running) this.#loan.origin?.finish(undefined);
   }
 
   async #query(bytes: Buffer): Promise<void> {
@@ -183,15 +179,15 @@ export class PostgresSession implements Sink {
     if (key !== undefined && this.#serveCached(key, bytes.length, send)) return void this.#client.write(readyForQuery("I"));
     if (!(await this.#link(true))) return;
     this.#leavesState ||= leavesState;
-    this.#run(status, key, bytes.length);
-    this.#flow(send(this.#origin as PostgresOrigin));
+    this.#loan.start(status, key, bytes.length);
+    this.#flow(send(this.#loan.origin as PostgresOrigin));
   }
 
   async #functionCall(bytes: Buffer): Promise<void> {
     if (!(await this.#link(true))) return;
     this.#leavesState = true;
-    this.#run("notaquery", undefined, bytes.length);
-    this.#flow(this.#origin?.finish(bytes));
+    this.#loan.start("notaquery", undefined, bytes.length);
+    this.#flow(this.#loan.origin?.finish(bytes));
   }
 
   #gather(type: number, bytes: Buffer): void {
@@ -238,12 +234,12 @@ export class PostgresSession implements Sink {
   async #forward(): Promise<boolean> {
     const steps = this.#takeSteps();
     if (this.#skipping || !(await this.#link(false))) return false;
-    this.#flow(sendSteps(this.#origin as PostgresOrigin, steps));
+    this.#flow(sendSteps(this.#loan.origin as PostgresOrigin, steps));
     return true;
   }
 
   async #flush(): Promise<void> {
-    if (await this.#forward()) this.#origin?.write(FLUSH);
+    if (await this.#forward()) this.#loan.origin?.write(FLUSH);
   }
 
   async #sync(): Promise<void> {
@@ -258,14 +254,14 @@ export class PostgresSession implements Sink {
     const send = (origin: PostgresOrigin): boolean => sendCycle(origin, steps);
     if (key !== undefined && this.#serveCached(key, bytes, send)) {
       // The server waits for the end of a cycle that a Flush began.
-      if (this.#origin === undefined) return void this.#client.write(readyForQuery("I"));
-      this.#run(undefined, undefined, 0);
-      return void this.#origin.finish(sync);
+      if (this.#loan.origin === undefined) return void this.#client.write(readyForQuery("I"));
+      this.#loan.start(undefined, undefined, 0);
+      return void this.#loan.origin.finish(sync);
     }
-    if (steps.length === 0 && this.#origin === undefined) return void this.#client.write(readyForQuery("I"));
+    if (steps.length === 0 && this.#loan.origin === undefined) return void this.#client.write(readyForQuery("I"));
     if (!(await this.#link(true))) return;
-    this.#run(found === undefined && !oversized ? undefined : status, key, bytes);
-    this.#flow(send(this.#origin as PostgresOrigin));
+    this.#loan.start(found === undefined && !oversized ? undefined : status, key, bytes);
+    this.#flow(send(this.#loan.origin as PostgresOrigin));
   }
 
   /** The begin of a message that is too large to be held: it is sent on as it comes. */
@@ -285,8 +281,8 @@ export class PostgresSession implements Sink {
     if (!(await this.#link(true))) return;
     this.#dropping = false;
     this.#leavesState = true;
-    this.#run("oversizedquery", undefined, size);
-    this.#flow(this.#origin?.write(head));
+    this.#loan.start("oversizedquery", undefined, size);
+    this.#flow(this.#loan.origin?.write(head));
   }
 
   async #largeParse(head: Buffer): Promise<void> {
@@ -299,8 +295,8 @@ export class PostgresSession implements Sink {
     if (!(await this.#forward())) return;
     this.#dropping = false;
     this.#forgetStatement("");
-    this.#origin?.parseInParts();
-    this.#flow(this.#origin?.write(head));
+    this.#loan.origin?.parseInParts();
+    this.#flow(this.#loan.origin?.write(head));
   }
 
   async #largeBind(size: number, head: Buffer): Promise<void> {
@@ -309,7 +305,7 @@ export class PostgresSession implements Sink {
     this.#dropping = false;
     const { portal, statement: given, restAt } = namesOfBind(head);
     const statement = this.#statements.get(given);
-    const origin = this.#origin as PostgresOrigin;
+    const origin = this.#loan.origin as PostgresOrigin;
     if (statement !== undefined) origin.ensure(statement);
     this.#flow(origin.write(statement === undefined ? head : boundTo(statement, portal, head, restAt, size)));
   }
@@ -351,55 +347,16 @@ export class PostgresSession implements Sink {
   // --- the server connection ---
 
   /** Gets a server connection, if the session has none. When there is none to be had the client is told, and it is false. */
-  async #link(atEnd: boolean): Promise<boolean> {
-    if (this.#origin !== undefined) return true;
-    try {
-      const origin = await this.#backend.pool.acquire(this.#gone.signal);
-      if (this.#gone.signal.aborted) {
-        this.#backend.pool.release(origin);
-        return false;
-      }
-      this.#origin = origin;
-      this.#connectionMs = origin.connectMs;
-      origin.connectMs = 0;
-      origin.lend(this);
-      if (this.#settings !== "") origin.runInternally(this.#settings);
-      return true;
-    } catch (error) {
-      if (!this.#gone.signal.aborted) this.#respond(errorOf(error, this.#backend), atEnd);
-      return false;
-    }
-  }
-
-  #unlink(): void {
-    const origin = this.#origin as PostgresOrigin;
-    this.#origin = undefined;
-    origin.takeBack();
-    origin.reset(this.#leavesState);
-    this.#leavesState = false;
-    this.#backend.pool.release(origin);
-  }
-
-  /** `status` undefined: nothing that counts as a query. */
-  #run(status: CacheStatus | undefined, key: string | undefined, bytes: number): void {
-    const start = { status, key, bytes, connectionMs: this.#connectionMs };
-    this.#running = new Running(this.#backend as Backend<Origin>, start, () => this.#cancelOrigin());
-    this.#connectionMs = 0;
-  }
-
-  #cancelOrigin(): void {
-    const { log } = this.#backend;
-    const [origin, running] = [this.#origin, this.#running];
-    if (origin === undefined || running === undefined) return;
-    origin.cancel().catch((error: unknown) => log.warn("hyperdrive.cancel_failed", { config: this.#backend.configId, error }));
-    setTimeout(() => {
-      if (this.#running === running) this.onLost();
-    }, CANCEL_GRACE_MS).unref();
+  #link(atEnd: boolean): Promise<boolean> {
+    return this.#loan.take(
+      (error) => this.#respond(errorOf(error, this.#backend), atEnd),
+      (origin) => this.#settings !== "" && origin.runInternally(this.#settings),
+    );
   }
 
   /** Waits for the server when it does not take more for now. */
   #flow(flowing: boolean | undefined): void {
-    const origin = this.#origin;
+    const origin = this.#loan.origin;
     if (flowing !== false || origin === undefined || this.#blocked) return;
     this.#blocked = true;
     origin.onceDrained(() => {
@@ -409,8 +366,7 @@ export class PostgresSession implements Sink {
   }
 
   onBytes(bytes: Buffer): void {
-    this.#running?.add(bytes);
-    this.#toClient(bytes);
+    this.#loan.answer(bytes);
   }
 
   onCopyIn(): void {
@@ -420,37 +376,24 @@ export class PostgresSession implements Sink {
   }
 
   onError(): void {
-    if (this.#running !== undefined) this.#running.failed = true;
+    this.#loan.fail();
   }
 
   onReady(status: string, whole?: Buffer): void {
     this.#transaction = status;
     this.#copying = false;
-    this.#finishRunning();
-    if (whole !== undefined) this.#toClient(whole);
-    if (status === "I") this.#unlink();
+    this.#loan.finish();
+    if (whole !== undefined) this.#loan.tell(whole);
+    if (status === "I") {
+      this.#loan.giveBack(this.#leavesState);
+      this.#leavesState = false;
+    }
     this.#pumpLater();
   }
 
   onLost(): void {
-    const origin = this.#origin;
-    this.#origin = undefined;
-    if (origin !== undefined) this.#backend.pool.discard(origin);
-    if (this.#running !== undefined) this.#running.failed = true;
-    this.#finishRunning();
+    this.#loan.lose();
     this.#client.end(errorResponse("The connection to the database was lost", "08006", "FATAL"));
-  }
-
-  #finishRunning(): void {
-    this.#running?.end();
-    this.#running = undefined;
-  }
-
-  #toClient(bytes: Buffer): void {
-    const origin = this.#origin;
-    if (this.#client.write(bytes) || origin === undefined) return;
-    origin.pause();
-    this.#client.once("drain", () => origin.resume());
   }
 
   // --- errors of ours ---
@@ -470,9 +413,9 @@ export class PostgresSession implements Sink {
 
   #endSkipped(): void {
     this.#skipping = false;
-    if (this.#origin?.inCycle) {
-      this.#run(undefined, undefined, 0);
-      this.#origin.finish(sync);
+    if (this.#loan.origin?.inCycle) {
+      this.#loan.start(undefined, undefined, 0);
+      this.#loan.origin.finish(sync);
     } else this.#client.write(readyForQuery(this.#transaction));
   }
 
@@ -486,17 +429,8 @@ export class PostgresSession implements Sink {
     this.#end();
   }
 
-  /** The Worker has gone: a running query is stopped, and an open transaction ends with its connection. */
   #end(): void {
-    this.#gone.abort(new Error("the Worker has closed its connection"));
-    if (this.#running !== undefined) {
-      this.#running.failed = true;
-      this.#cancelOrigin();
-      this.#finishRunning();
-    }
-    const origin = this.#origin;
-    this.#origin = undefined;
-    if (origin !== undefined) this.#backend.pool.discard(origin);
+    this.#loan.end();
     this.#client.destroySoon();
   }
 }
