@@ -10,6 +10,7 @@ import type { KernelSlice } from "../../kernel/product.ts";
 import { answerError, answerImage } from "./answer.ts";
 import { ImageError } from "./errors.ts";
 import type { HostedImage, HostedImages } from "./hosted.ts";
+import { imageIdOf } from "./image-path.ts";
 import type { SigningKeys } from "./keys.ts";
 import { acceptedBy, resolved } from "./negotiation.ts";
 import type { Requested } from "./options.ts";
@@ -51,7 +52,7 @@ export function imageDelivery(deps: {
     const path = question < 0 ? target : target.slice(0, question);
     const [, hash, ...rest] = path.replace(CUSTOM_PREFIX, "/").split("/");
     const variantName = rest.pop();
-    const id = idOf(rest);
+    const id = imageIdOf(rest);
     if (hash !== views.hash || variantName === undefined || id === undefined) throw notFound();
     const image = await hosted.find(id);
     if (image?.file === undefined) throw notFound();
@@ -123,15 +124,6 @@ export function imageDelivery(deps: {
 }
 
 const notFound = (): ImageError => new ImageError(9404, "Image not found");
-
-function idOf(segments: readonly string[]): string | undefined {
-  try {
-    const id = segments.map(decodeURIComponent).join("/");
-    return id === "" ? undefined : id;
-  } catch {
-    return undefined;
-  }
-}
 
 const variantOptions = (options: Partial<NonNullable<ReturnType<Variants["get"]>>["options"]> = {}): Job["options"] => {
   const { fit, width, height, metadata, blur } = options;

@@ -9,6 +9,7 @@ import type { KernelSlice } from "../../kernel/product.ts";
 import { imagesError } from "./errors.ts";
 import { uploadForm } from "./form.ts";
 import type { HostedImage, HostedImages } from "./hosted.ts";
+import { imageIdOf } from "./image-path.ts";
 import type { Views } from "./views.ts";
 
 const CORS = {
@@ -32,7 +33,7 @@ export function creatorUploads(kernel: KernelSlice, hosted: HostedImages, views:
 
   async function receive(request: IncomingMessage): Promise<Response> {
     const [, hash, ...rest] = (request.url as string).split("?")[0]?.split("/") ?? [];
-    const id = idOf(rest);
+    const id = imageIdOf(rest);
     if (request.method !== "POST" || hash !== views.hash || id === undefined) throw imagesError("uploadGone");
     // Looked at before the body is read: a stranger gets nothing sent here.
     const draft = await hosted.find(id);
@@ -65,13 +66,4 @@ export function creatorUploads(kernel: KernelSlice, hosted: HostedImages, views:
         .end(body);
     },
   };
-}
-
-function idOf(segments: readonly string[]): string | undefined {
-  try {
-    const id = segments.map(decodeURIComponent).join("/");
-    return id === "" ? undefined : id;
-  } catch {
-    return undefined;
-  }
 }
