@@ -3,8 +3,7 @@
  * (Service bindings: `service-bindings.ts`.) Secrets are stored sealed and reach the process as environment variables,
  * so that they never lie readable on disk.
  */
-import type { BlobStore } from "../../kernel/blobs/blobs.ts";
-import type { BlobId } from "../../kernel/capabilities.ts";
+import type { BlobId, BlobStore } from "../../kernel/blobs/blobs.ts";
 import type { BindingCompiler, BindingConfig, KernelSlice } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import type { ScriptStore } from "./store.ts";

@@ -5,15 +5,8 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type {
-  BlobId,
-  ContentCache,
-  DurableObjects,
-  ImageTransforms,
-  ProcessWorker,
-  Telemetry,
-  TelemetryRates,
-} from "../../kernel/capabilities.ts";
+import type { BlobId } from "../../kernel/blobs/blobs.ts";
+import type { ContentCache, DurableObjects, ImageTransforms, ProcessWorker, Telemetry, TelemetryRates } from "../../kernel/capabilities.ts";
 import type { ObjectSplit } from "../../kernel/object-split.ts";
 import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
 import type { Module, Service, Socket, TlsOptions, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";

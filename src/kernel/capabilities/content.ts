@@ -1,0 +1,58 @@
+/** What is kept, changed and told of on the way of an answer: cached copies, images, notifications. Interfaces only. */
+
+import type { IncomingHttpHeaders } from "node:http";
+import type { Service as WorkerdService } from "../workerd/config.ts";
+
+/** Copies of responses. */
+export interface ContentCache {
+  /** A workerd service of that name for `cacheApiOutbound`. Workers with another scope have other caches. */
+  service(name: string, scope: string): WorkerdService;
+  /** Copies that a product keeps under keys of its own. Nothing is durable, and what was used longest ago goes first. */
+  open(scope: string): ContentStore;
+}
+
+export interface ContentStore {
+  find(key: string): Promise<ContentCopy | undefined>;
+  /** Keeps the copy for that many milliseconds. It goes when its URL is purged; one that is too large is not kept. */
+  put(key: string, copy: ContentCopy, keep: { readonly url?: string; readonly forMs: number }): Promise<void>;
+  /** Milliseconds for which a response may be kept as its status and headers (lower case) say; undefined: it must not be. */
+  lifetimeMs(status: number, headers: ReadonlyMap<string, string>): number | undefined;
+}
+
+export interface ContentCopy {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly bytes: Buffer;
+}
+
+/** What the account is told of, by its policies. */
+export interface Notifier {
+  /** Says what a product, by its name for people, tells of. */
+  addAlerts(
+    product: string,
+    alerts: readonly { readonly type: string; readonly display_name: string; readonly description: string }[],
+  ): void;
+  /** Noted durably when it resolves, for every policy of the type; sent soon after. */
+  notify(type: string, message: { readonly text: string; readonly data: object }): Promise<void>;
+}
+
+/** Images that a Worker's fetch() asks to be transformed (`cf.image`). */
+export interface ImageTransforms {
+  /**
+   * A workerd service of that name for a Worker with routes in these zones: answers a request that asks for a
+   * transformation, or 204 where it is to be sent on as any other, since no zone has transformations.
+   */
+  service(name: string, zones: readonly string[]): WorkerdService;
+  /** What becomes of an origin's answer on a zone that has its images made smaller (Polish); undefined: nothing. */
+  polish(
+    url: URL,
+    request: IncomingHttpHeaders,
+    answer: { readonly status: number; readonly headers: IncomingHttpHeaders },
+  ): ImagePolish | undefined;
+}
+
+export interface ImagePolish {
+  /** Headers that the answer gets. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Takes the body, which is as long as the answer says, and gives another, with headers that replace the answer's. */
+  take?(body: Buffer): Promise<{ readonly bytes: Buffer; readonly headers: Readonly<Record<string, string>> }>;
+}

@@ -1,0 +1,60 @@
+/** Models of Workers AI, and documents made into text for them. Interfaces only. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Readable } from "node:stream";
+
+/** Models of Workers AI. */
+export interface Models {
+  /**
+   * Runs a model on the inputs that its task documents. Resolves with what `env.AI.run` gives: a value, or bytes (events of
+   * `stream: true`, sound, pictures). Rejects with the documented errors, also `workersAi.noRunner` where nothing runs it.
+   */
+  run(model: string, inputs: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<ModelOutput>;
+  /** Answers a request as HTTP has it; never rejects. For what stands before the models, as AI Gateway does. */
+  answer(request: ModelRequest, signal: AbortSignal): Promise<ModelAnswer>;
+  /** Files to Markdown, as `env.AI.toMarkdown`: a result for each, in their order, which may be an error. */
+  toMarkdown(files: readonly MarkdownFile[], options?: MarkdownOptions | undefined, signal?: AbortSignal): Promise<MarkdownResult[]>;
+  /** Extensions (with a dot) and types of the files that become Markdown. */
+  readonly markdownFormats: readonly { readonly extension: string; readonly mimeType: string }[];
+  /**
+   * Registers who serves paths of the binding `env.AI` that belong to another product, by the first part of the path
+   * ("ai-gateway", "autorag"). The requests are those that the class in workerd makes.
+   */
+  addBindingPaths(first: string, serve: (request: IncomingMessage, response: ServerResponse) => Promise<void>): void;
+}
+
+export type ModelOutput = { readonly json: unknown } | { readonly type: string; readonly body: Readable };
+
+export interface MarkdownFile {
+  readonly name: string;
+  /** As far as the caller knows; the file's name and content count for more. */
+  readonly mimeType: string;
+  readonly bytes: Uint8Array;
+}
+
+/** As documented for `conversionOptions`. */
+export interface MarkdownOptions {
+  readonly html?: { readonly hostname?: string; readonly cssSelector?: string };
+  readonly pdf?: { readonly metadata?: boolean };
+  readonly image?: { readonly descriptionLanguage?: "en" | "it" | "de" | "es" | "fr" | "pt" };
+}
+
+export type MarkdownResult = { readonly id: string; readonly name: string; readonly mimeType: string } & (
+  | { readonly format: "markdown"; readonly tokens: number; readonly data: string }
+  | { readonly format: "error"; readonly error: string }
+);
+
+export interface ModelRequest {
+  /** "run/@cf/meta/llama-3.1-8b-instruct", "v1/chat/completions", "v1/embeddings", "v1/responses". */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly contentType: string;
+  readonly body: Buffer;
+  /** The result without the v4 envelope, as the binding has it. */
+  readonly bare: boolean;
+}
+
+export interface ModelAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Readable;
+}
