@@ -265,16 +265,19 @@ export function openExchange({ upstreams, cache, limiter, logs, metrics, spans, 
     response.writeHead(answer.status, { ...answer.headers, ...marks, ...cacheStatus });
     // The head goes out before the body's first piece.
     response.flushHeaders();
+    let passed: Awaited<ReturnType<typeof pass>>;
     try {
-      const { body, size } = await pass(answer, response);
-      if (answer.key !== undefined && answer.status === 200 && body !== undefined) keep(gateway, step, answer, answer.key, body);
-      note(gateway, caller, step, at, { ...outcome, body, size });
+      passed = await pass(answer, response);
     } catch {
       // Whichever side ended it: the client sees a response that is cut off.
       answer.body.destroy();
       response.destroy();
       note(gateway, caller, step, at, { ...outcome, status: 499, body: undefined, size: 0 });
+      return undefined;
     }
+    const { body, size } = passed;
+    if (answer.key !== undefined && answer.status === 200 && body !== undefined) keep(gateway, step, answer, answer.key, body);
+    note(gateway, caller, step, at, { ...outcome, body, size });
     return undefined;
   }
 
@@ -322,7 +325,9 @@ async function readAll(body: Readable): Promise<Buffer> {
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       size += chunk.byteLength;
-      if (size <= LOG_MAX_BYTES) chunks.push(chunk);
+      // Leaving the loop ends the rest: the next step does not wait for a failure that goes on and on.
+      if (size > LOG_MAX_BYTES) break;
+      chunks.push(chunk);
     }
   } catch {
     // It failed already; what came of its reason is enough.
