@@ -57,6 +57,12 @@ function find(words: readonly string[]): Command {
   );
 }
 
+// Whoever reads what is printed may stop before its end, as `head` does. The platform goes on; a command has nobody left to tell.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  if (process.argv[2] !== up.name) process.exit();
+});
+
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -294,6 +294,17 @@ test("status shows what runs; its JSON holds no credentials", async () => {
   assert.equal(json.includes(platform.ready.s3.secret_access_key), false);
 });
 
+test("whoever stops reading what a command prints leaves no stack trace behind", async () => {
+  const child = spawn(process.execPath, [launcher, ...onData("status")], { stdio: ["ignore", "pipe", "pipe"] });
+  child.stdout.destroy();
+  let stderr = "";
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  const [code] = await once(child, "close", deadline());
+  assert.deepEqual([code, stderr], [0, ""]);
+});
+
 test("a token made by the command line works, is listed, and ends when it is revoked", async () => {
   const made = JSON.parse(
     (await freehold(onData("token create", "--name", "ci", "--permission", "api tokens read", "--ttl", "1h", "--json"))).stdout,

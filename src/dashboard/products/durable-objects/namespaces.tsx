@@ -16,7 +16,9 @@ function Namespaces() {
       {list.isPending && <Loading />}
       <Failure error={list.error} retry={() => void list.refetch()} />
       {list.data?.length === 0 && (
-        <Empty title="No namespace yet">A deploy with a migration for a class makes its namespace: see `migrations` of wrangler.</Empty>
+        <Empty title="No namespace yet">
+          A deploy with a migration for a class makes its namespace: see <code>migrations</code> of wrangler.
+        </Empty>
       )}
       {list.data && list.data.length > 0 && (
         <Table

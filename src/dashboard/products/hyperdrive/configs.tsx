@@ -18,7 +18,7 @@ function Configs() {
       <Failure error={list.error} retry={() => void list.refetch()} />
       {list.data?.length === 0 && (
         <Empty title="No configuration yet">
-          Make one with wrangler, `wrangler hyperdrive create NAME --connection-string=…`, and bind it to a Worker.
+          Make one by <code>wrangler hyperdrive create NAME --connection-string=…</code>, and bind it to a Worker.
         </Empty>
       )}
       {list.data && list.data.length > 0 && (
