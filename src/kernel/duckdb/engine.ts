@@ -228,8 +228,9 @@ function session(connection: DuckDBConnection, onClose: () => void): Session {
       enough?.();
     }
   };
-  const values = (params: Params | undefined): DuckDBValue[] | Record<string, DuckDBValue> | undefined =>
-    params as DuckDBValue[] | Record<string, DuckDBValue> | undefined;
+  // A statement with parameters is prepared, which plans it twice: 3 ms and more of a small query of many files.
+  const values = (params: Params = []): DuckDBValue[] | Record<string, DuckDBValue> | undefined =>
+    Object.keys(params).length === 0 ? undefined : (params as DuckDBValue[] | Record<string, DuckDBValue>);
 
   const query = async (sql: string, params?: Params, options?: RunOptions): Promise<Rows> =>
     guarded(options, async () => new Rows(await connection.run(sql, values(params)), held, options?.signal));

@@ -21,7 +21,7 @@ import { type Predicate, predicateOf } from "./plan/predicate.ts";
 import { HeldFiles, scanSql } from "./plan/scan.ts";
 import type { FromItem } from "./sql/from.ts";
 import { LIMIT_DEFAULT, renderQuery, type TableReference } from "./sql/render.ts";
-import { countColumns, namesEngineColumn, plainLimit, stopsEarly } from "./sql/shape.ts";
+import { countColumns, namesEngineColumn, plainLimit, stopsEarlyAt } from "./sql/shape.ts";
 import { readStatement } from "./sql/statement.ts";
 import { checkStrict, inPartitionOrder } from "./sql/strict.ts";
 import type { SyntaxNode } from "./sql/tree.ts";
@@ -141,7 +141,7 @@ async function select(
       (item) => planned.get(item.node)?.table.schema,
     );
     // Who may query a bucket may read all of it: its queries can share what an engine has open.
-    const run = { sql: rendered.sql, scope: query.bucket, files: files.paths, stopsEarly: stopsEarly(root) };
+    const run = { sql: rendered.sql, scope: query.bucket, files: files.paths, stopsEarlyAt: stopsEarlyAt(root, rendered.limit) };
     if (explain !== undefined) {
       const plan = await engine.explain(run, query.signal);
       return await giveStatic(explainRows(files.withoutPaths(plan), scans, explain), sink);

@@ -28,7 +28,7 @@ async function start(t: TestContext, memoryMb = 256): Promise<Engine> {
   return engine;
 }
 
-const query = (sql: string, files: string[] = [], scope = "a") => ({ sql, scope, files, stopsEarly: false });
+const query = (sql: string, files: string[] = [], scope = "a") => ({ sql, scope, files, stopsEarlyAt: undefined });
 
 async function values(engine: Engine, sql: string, signal = deadline()): Promise<unknown[]> {
   return engine.run(query(sql), signal, async (rows) => {

@@ -22,7 +22,7 @@ const PAGE_BYTES = 4096;
 const OVERHEAD_BYTES = 384 * 1024 * 1024;
 
 /** What runs: see `EngineRequest`. */
-export type EngineQuery = Pick<EngineRequest & { op: "run" }, "sql" | "scope" | "files" | "stopsEarly">;
+export type EngineQuery = Pick<EngineRequest & { op: "run" }, "sql" | "scope" | "files" | "stopsEarlyAt">;
 
 /** Rows of a running query. */
 export interface EngineRows {

@@ -14,8 +14,8 @@ export type EngineRequest =
       readonly scope: string;
       /** Absolute paths that the SQL reads; it can open nothing else. */
       readonly files: readonly string[];
-      /** True when the query may end before it has opened every file: opened files are then counted one by one. */
-      readonly stopsEarly: boolean;
+      /** Result rows from which on it may have left files unopened: they are then counted one by one. Undefined: it opens all. */
+      readonly stopsEarlyAt?: number | undefined;
       /** True to bind the SQL and describe its columns without running it. */
       readonly explain?: boolean;
     }

@@ -26,11 +26,13 @@ export function plainLimit(root: SyntaxNode, fallback: number): number | undefin
 }
 
 /**
- * True when the engine may stop before it has opened every file, because a LIMIT takes rows as they come. A join that finds
- * one side empty may leave the other unread too; its files are what the query asked for all the same.
+ * The number of result rows from which on the engine may have stopped before it opened every file, because a LIMIT takes rows
+ * as they come; undefined when it reads them all. `limit` is that of the whole query. A join that finds one side empty may
+ * leave the other unread too; its files are what the query asked for all the same.
  */
-export function stopsEarly(root: SyntaxNode): boolean {
-  return takesRowsAsTheyCome(root) || anywhere(root, (node) => node !== root && isLimited(node) && takesRowsAsTheyCome(node));
+export function stopsEarlyAt(root: SyntaxNode, limit: number): number | undefined {
+  if (anywhere(root, (node) => node !== root && isLimited(node) && takesRowsAsTheyCome(node))) return 0;
+  return takesRowsAsTheyCome(root) ? limit : undefined;
 }
 
 function takesRowsAsTheyCome(query: SyntaxNode): boolean {
