@@ -1,6 +1,7 @@
 /** What the main thread asks of the threads that hold the indexes (`engine.ts`, `engine-thread.ts`). Plain data only. */
+
+import type { Metric } from "../../kernel/vectors/codes.ts";
 import type { Condition } from "./filter.ts";
-import type { Metric } from "./limits.ts";
 import type { PropertyType } from "./mutation.ts";
 
 /** An index, as far as a thread must know it. */
@@ -74,16 +75,13 @@ export interface Requests {
 
 export type Kind = keyof Requests;
 
-export interface Call<K extends Kind = Kind> {
-  readonly call: number;
-  readonly index: EngineIndex;
-  readonly kind: K;
-  readonly ask: Requests[K]["ask"];
-}
-
-export type Reply =
-  | { readonly call: number; readonly ok: true; readonly answer: unknown }
-  | { readonly call: number; readonly ok: false; readonly error: unknown };
+/** The same with the index that each is about, as they go to the threads. */
+export type IndexRequests = {
+  readonly [K in Kind]: {
+    readonly ask: { readonly index: EngineIndex; readonly ask: Requests[K]["ask"] };
+    readonly answer: Requests[K]["answer"];
+  };
+};
 
 /** Given to a thread when it starts. */
 export interface ThreadData {

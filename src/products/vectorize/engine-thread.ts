@@ -4,9 +4,10 @@
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { parentPort, workerData } from "node:worker_threads";
-import { dotKernel } from "./dot-kernel.ts";
-import type { Call, EngineIndex, Kind, Reply, Requests, ThreadData } from "./engine-protocol.ts";
+import { workerData } from "node:worker_threads";
+import { serveCalls } from "../../kernel/thread-calls.ts";
+import { dotKernel } from "../../kernel/vectors/dot-kernel.ts";
+import type { EngineIndex, IndexRequests, ThreadData } from "./engine-protocol.ts";
 import { IndexSearch } from "./index-search.ts";
 import { IndexStore } from "./index-store.ts";
 
@@ -18,8 +19,6 @@ interface OpenIndex {
 /** Files open at a time. */
 const OPEN_MAX = 64;
 
-const port = parentPort;
-if (port === null) throw new Error("engine-thread.ts is a worker thread's program");
 const { directory, memoryBytes } = workerData as ThreadData;
 const kernel = dotKernel();
 /** The least recently used first. */
@@ -59,8 +58,8 @@ function makeResident(index: OpenIndex): void {
   index.search.load();
 }
 
-const handlers: { [K in Kind]: (index: EngineIndex, ask: Requests[K]["ask"]) => Requests[K]["answer"] } = {
-  apply(index, { offset, payloads, now, goneBefore }) {
+serveCalls<IndexRequests>({
+  apply({ index, ask: { offset, payloads, now, goneBefore } }) {
     const { store, search } = use(index);
     try {
       return store.apply(offset, payloads, now, goneBefore, search.follower);
@@ -70,34 +69,23 @@ const handlers: { [K in Kind]: (index: EngineIndex, ask: Requests[K]["ask"]) => 
       throw error;
     }
   },
-  info: (index) => use(index).store.info(),
-  properties: (index) => use(index).store.properties.map(({ name, type }) => ({ name, type })),
-  namespaces: (index, { names }) => use(index).store.namespaces(names),
-  get: (index, { ids }) => use(index).store.get(ids),
-  query(index, { query }) {
+  info: ({ index }) => use(index).store.info(),
+  properties: ({ index }) => use(index).store.properties.map(({ name, type }) => ({ name, type })),
+  namespaces: ({ index, ask }) => use(index).store.namespaces(ask.names),
+  get: ({ index, ask }) => use(index).store.get(ask.ids),
+  query({ index, ask }) {
     const opened = use(index);
     makeResident(opened);
-    return opened.search.search(query);
+    return opened.search.search(ask.query);
   },
-  list(index, { after, snapshot, total, count }) {
+  list({ index, ask: { after, snapshot, total, count } }) {
     const { store } = use(index);
     return snapshot === undefined ? store.listNow(count) : store.list(after, snapshot, total ?? 0, count);
   },
-  drop(index) {
+  drop({ index }) {
     open.get(index.id)?.store.close();
     open.delete(index.id);
     for (const suffix of ["", "-wal", "-shm"]) rmSync(`${fileOf(index.id)}${suffix}`, { force: true });
     return null;
   },
-};
-
-port.on("message", ({ call, index, kind, ask }: Call) => {
-  let reply: Reply;
-  try {
-    const handle = handlers[kind] as (index: EngineIndex, ask: unknown) => unknown;
-    reply = { call, ok: true, answer: handle(index, ask) };
-  } catch (error) {
-    reply = { call, ok: false, error };
-  }
-  port.postMessage(reply);
 });

@@ -3,14 +3,15 @@
  * in memory, and of whatever may be among the nearest the stored values give the true score. An index that is too large
  * for its memory is scanned piece by piece from its file.
  */
-import { Codes, codeBytes } from "./codes.ts";
-import type { DotKernel } from "./dot-kernel.ts";
+
+import { Candidates } from "../../kernel/vectors/candidates.ts";
+import type { Metric } from "../../kernel/vectors/codes.ts";
+import { Codes, codeBytes } from "../../kernel/vectors/codes.ts";
+import type { DotKernel } from "../../kernel/vectors/dot-kernel.ts";
 import type { EngineIndex, Match, Query } from "./engine-protocol.ts";
 import { type Condition, type Indexed, satisfies } from "./filter.ts";
 import { type Follower, floatsOf, type IndexedValues, type IndexStore, type NumberedProperty, type VectorRow } from "./index-store.ts";
-import type { Metric } from "./limits.ts";
 import type { Vector } from "./mutation.ts";
-import { Candidates } from "./nearest.ts";
 
 /** Of a namespace and a slot in the columns' arrays. */
 const ROW_BYTES = 16;

@@ -6,8 +6,8 @@ import { randomBytes } from "node:crypto";
 import type { QueueSender } from "../../kernel/capabilities.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore } from "../../kernel/meta/meta.ts";
+import type { Metric } from "../../kernel/vectors/codes.ts";
 import { vectorizeError } from "./errors.ts";
-import type { Metric } from "./limits.ts";
 
 export interface Index {
   /** 32 hex digits. */

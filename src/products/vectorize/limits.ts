@@ -1,4 +1,5 @@
 /** Numbers that Vectorize documents (docs/vectorize/platform/limits), and the embedding models with a preset. */
+import type { Metric } from "../../kernel/vectors/codes.ts";
 
 export const ID_MAX_BYTES = 64;
 export const NAMESPACE_MAX_BYTES = 64;
@@ -20,9 +21,6 @@ export const FILTER_MAX_BYTES = 2048;
 export const FILTER_KEY_MAX = 512;
 /** Not documented: what one request may name; it bounds an answer's size. */
 export const IDS_MAX = 1000;
-
-export const METRICS = ["cosine", "euclidean", "dot-product"] as const;
-export type Metric = (typeof METRICS)[number];
 
 /** Models as `wrangler vectorize create --preset` names them, by the dimensions of their embeddings. */
 export const PRESETS: Readonly<Record<string, { readonly dimensions: number; readonly metric: Metric }>> = {

@@ -2,10 +2,11 @@
 import { z } from "zod";
 import { success } from "../../kernel/api/envelope.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
+import { METRICS } from "../../kernel/vectors/codes.ts";
 import type { Engine } from "./engine.ts";
 import { vectorizeError } from "./errors.ts";
 import type { Index, Indexes } from "./indexes.ts";
-import { INDEX_NAME_MAX_BYTES, METRICS, PRESETS } from "./limits.ts";
+import { INDEX_NAME_MAX_BYTES, PRESETS } from "./limits.ts";
 import { type Operations, parsed } from "./operations.ts";
 import { vectorRoutes } from "./routes-vectors.ts";
 

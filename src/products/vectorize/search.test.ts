@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { randomOf } from "../../../test/harness/seed.ts";
 import { temporaryDirectory } from "../../../test/harness/temporary-directory.ts";
-import { dotKernel } from "./dot-kernel.ts";
+import { METRICS, type Metric } from "../../kernel/vectors/codes.ts";
+import { dotKernel } from "../../kernel/vectors/dot-kernel.ts";
 import { IndexSearch } from "./index-search.ts";
 import { IndexStore } from "./index-store.ts";
-import { METRICS, type Metric } from "./limits.ts";
 import { encodeMutation, type Vector } from "./mutation.ts";
 
 const DIMENSIONS = 67;

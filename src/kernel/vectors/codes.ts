@@ -4,7 +4,9 @@
  * a bound: the distance that they estimate is never off by more than `errors` tells.
  */
 import { type DotKernel, LANES } from "./dot-kernel.ts";
-import type { Metric } from "./limits.ts";
+
+export const METRICS = ["cosine", "euclidean", "dot-product"] as const;
+export type Metric = (typeof METRICS)[number];
 
 /** Rows of one piece of memory. */
 const BLOCK_ROWS = 4096;
