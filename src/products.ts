@@ -21,6 +21,7 @@ import { queues } from "./products/queues/index.ts";
 import { r2 } from "./products/r2/index.ts";
 import { r2DataCatalog } from "./products/r2-data-catalog/index.ts";
 import { r2Sql } from "./products/r2-sql/index.ts";
+import { realtime } from "./products/realtime/index.ts";
 import { secretsStore } from "./products/secrets-store/index.ts";
 import { vectorize } from "./products/vectorize/index.ts";
 import { workers } from "./products/workers/index.ts";
@@ -51,6 +52,7 @@ export const products: readonly Product[] = [
   r2,
   r2DataCatalog,
   r2Sql,
+  realtime,
   secretsStore,
   vectorize,
   workers,

@@ -3,6 +3,7 @@
  * one named. Read from `--config FILE` (JSON), overridden by flags of the command line.
  */
 import { existsSync, readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import { nearest } from "./nearest.ts";
 
 interface Key<T> {
@@ -26,6 +27,24 @@ const positive = (value: number): void => {
 
 const dimensions = (value: number): void => {
   if (!Number.isInteger(value) || value < 1 || value > 1536) throw new Error("must be a whole number from 1 to 1536");
+};
+
+const ports = (values: readonly string[]): void => {
+  for (const value of values)
+    if (!/^\d{1,5}$/.test(value) || Number(value) > 65_535) throw new Error("must be a list of ports, as strings; 0 is a free one");
+};
+
+const portRange = (value: string): void => {
+  const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(value) ?? [];
+  if (value !== "" && !(Number(first) >= 1 && Number(first) <= Number(last) && Number(last) <= 65_535))
+    throw new Error("must be two ports, for example 49152-65535");
+};
+
+const networks = (values: readonly string[]): void => {
+  for (const value of values) {
+    const [address = "", bits = "32"] = value.split("/");
+    if (!isIPv4(address) || !(Number(bits) >= 0 && Number(bits) <= 32)) throw new Error("must be a list of IPv4 networks, as 10.0.0.0/8");
+  }
 };
 
 /** Every key. The dotted prefix is the product or part that reads it; sizes in bytes, times in the unit of the name. */
@@ -260,6 +279,36 @@ export const configKeys = {
   "hyperdrive.query_timeout_ms": key(60_000, "A query that takes longer is cancelled", positive),
   "hyperdrive.result_max_bytes": key(50_000_000, "Largest result that is cached", positive),
   "hyperdrive.cache_max_bytes": key(256 * 1024 * 1024, "Memory for cached results of all configurations", positive),
+  "realtime.apps_max": key(1000, "Apps of the SFU", positive),
+  "realtime.turn_keys_max": key(1000, "TURN keys of the account", positive),
+  "realtime.turn_host": key("127.0.0.1", "Address on which TURN and STUN listen; 0.0.0.0 is every one of this machine"),
+  "realtime.turn_name": key("", "Name of this machine in the URLs that clients of TURN get; empty: turn.<domain>"),
+  "realtime.turn_udp_ports": key(
+    ["0"] as readonly string[],
+    "Ports of TURN and STUN over UDP (usually 3478 and 53); 0 = a free one",
+    ports,
+  ),
+  "realtime.turn_tcp_ports": key(["0"] as readonly string[], "Ports of TURN over TCP (usually 3478 and 80); 0 = a free one", ports),
+  "realtime.turn_tls_ports": key(["0"] as readonly string[], "Ports of TURN over TLS (usually 5349 and 443); 0 = a free one", ports),
+  "realtime.turn_tls_certificate": key("", "PEM file of a certificate for TURN's name; empty: one of the platform's own authority"),
+  "realtime.turn_tls_key": key("", "PEM file of its key"),
+  "realtime.turn_connections_max": key(1000, "Connections of TURN over TCP and TLS at a time", positive),
+  "realtime.relay_host": key("", "Address of this machine at which TURN's relays are bound; empty: realtime.turn_host"),
+  "realtime.relay_address": key("", "Address by which relays are reached from outside; empty: the one that they are bound to"),
+  "realtime.relay_ports": key("", "Ports of relays, for example 49152-65535; empty: any", portRange),
+  "realtime.relay_private_peers": key(
+    [] as readonly string[],
+    "Networks beside the public Internet to which TURN relays: 10.0.0.0/8, or an address. Private ones are refused by default",
+    networks,
+  ),
+  "realtime.relay_allocations_max": key(1000, "Allocations of TURN at a time", positive),
+  "realtime.relay_new_peers_per_s": key(
+    5,
+    "Addresses that are new to an allocation, of each second; packets to more are dropped",
+    positive,
+  ),
+  "realtime.relay_packets_per_s": key(10_000, "Packets of an allocation in each direction; more are dropped", positive),
+  "realtime.relay_bits_per_s": key(100_000_000, "Bits of an allocation in each direction; more are dropped", positive),
   "secrets_store.stores_max": key(1, "Stores of the account", positive),
   "secrets_store.secrets_max": key(100, "Secrets of the account, in all its stores", positive),
   "vectorize.indexes_max": key(50_000, "Indexes of the account", positive),

@@ -10,6 +10,7 @@ import { startWorkerdParts } from "./boot/workerd.ts";
 import { systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Gateway } from "./gateway/gateway.ts";
+import type { CertificateAuthority } from "./gateway/tls.ts";
 import type { Log } from "./log.ts";
 import type { PlatformUrls, Product, RunningProduct } from "./product.ts";
 import { startOrder } from "./product-order.ts";
@@ -74,7 +75,8 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
   const state = await openState(boot);
   const running = new Map<string, RunningProduct>();
   const workerd = await startWorkerdParts(boot, running);
-  const late: Late = {};
+  const authority = Promise.withResolvers<CertificateAuthority>();
+  const late: Late = { authority: authority.resolve };
   const urls = platformUrls(options, late);
   await startProducts(boot, {
     state,
@@ -89,6 +91,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
       if (late.openProxy === undefined) throw new Error("the proxy serves only after every product has started");
       return late.openProxy(allow);
     },
+    certificateFor: async (name) => (await authority.promise).certificateFor(name),
   });
   return openDoors(boot, { state, workerd, urls, running, late });
 }

@@ -97,6 +97,11 @@ export interface KernelSlice {
    * product has started.
    */
   openProxy(allow: readonly string[]): Promise<ProgramProxy>;
+  /**
+   * Certificate chain and key, as PEM, of the platform's own authority for a name of the platform's. Resolves once every
+   * product has started: do not wait for it before. Throws for a name that nothing serves.
+   */
+  certificateFor(host: string): Promise<{ readonly cert: string; readonly key: string }>;
   /** Sends a request to this product's `entry` in the system workerd, claims included. Unix socket, keep-alive. */
   system(claims: Claims, request: SystemRequest): Promise<SystemResponse>;
   /** The capability another product offers; only keys in `needs`. */
@@ -206,6 +211,8 @@ export interface Dataset {
   readonly max?: readonly string[];
   /** Members of `sum` that are no whole numbers. */
   readonly fractions?: readonly string[];
+  /** Members of the facts' `mean`: of things that last, in `avg`, the mean over the minutes in which there were any. */
+  readonly means?: readonly string[];
   /** Members of `sum` that may be asked for as a mean for each counted event, and as quantiles: `requestDurationMsP50`. */
   readonly avg?: readonly string[];
   readonly quantiles?: readonly string[];
@@ -229,6 +236,8 @@ export interface Fact {
   readonly count?: number;
   readonly sum?: Readonly<Record<string, number>>;
   readonly max?: Readonly<Record<string, number>>;
+  /** How many there were at a time, in the minute of `time`. */
+  readonly mean?: Readonly<Record<string, number>>;
 }
 
 // --- REST v4 -----------------------------------------------------------------------------------------------

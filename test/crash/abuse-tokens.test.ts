@@ -26,6 +26,7 @@ let revoked: Token;
 let garbage: Token;
 /** An AI gateway that asks for a token. */
 const GATEWAY = "guarded-gateway";
+let turnKey: { readonly uid: string; readonly key: string };
 
 before(async () => {
   groups = (await platform.rest("GET", `/accounts/${account}/tokens/permission_groups`)).body.result.map(
@@ -40,6 +41,7 @@ before(async () => {
   };
   const gateway = { id: GATEWAY, authentication: true, rate_limiting_technique: "fixed", ...settings };
   assert.equal((await platform.rest("POST", `/accounts/${account}/ai-gateway/gateways`, gateway)).status, 200);
+  turnKey = (await platform.rest("POST", `/accounts/${account}/calls/turn_keys`, { name: NAME })).body.result;
   revoked = await platform.token(groups);
   // Used while it is good, so that an answer from a cache would show.
   assert.equal((await platform.rest("GET", `/accounts/${account}/d1/database`, undefined, revoked.value)).status, 200);
@@ -392,6 +394,22 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
     await platform.rest("DELETE", `/accounts/${account}/tokens/${reader.id}`);
     assert.equal((await ask("GET", "/v2")).status, 401);
   },
+  // The secret of an app or of a TURN key, each for its own; a token of the API is none.
+  async rtc() {
+    for (const path of [`/turn/keys/${turnKey.uid}/credentials/generate`, `/turn/keys/${turnKey.uid}/credentials/generate-ice-servers`]) {
+      for (const headers of [{}, bearer(garbage.value), bearer(root), bearer(turnKey.key.toUpperCase())]) {
+        const answer = await platform.fetch(`${platform.host("rtc")}${path}`, {
+          method: "POST",
+          headers,
+          body: JSON.stringify({ ttl: 60 }),
+        });
+        const { errorCode } = (await answer.json()) as { errorCode: string };
+        assert.deepEqual([answer.status, errorCode], [401, "unauthorized"], path);
+      }
+    }
+  },
+  // A name for other ports.
+  turn: () => nothingAt(platform.host("turn")),
   // A live tail's id is its secret.
   async tail() {
     const socket = platform.webSocket(platform.host("tail", { id: "0".repeat(32) }).replace(/^http/, "ws"), ["trace-v1"]);

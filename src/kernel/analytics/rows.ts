@@ -27,6 +27,9 @@ interface Group {
   count: number;
   readonly sum: Record<string, number>;
   readonly max: Record<string, number>;
+  readonly mean: Record<string, number>;
+  /** Times of facts that have a mean. */
+  readonly times: Set<number>;
   readonly facts: Fact[];
 }
 
@@ -40,20 +43,25 @@ export function groups(facts: readonly Fact[], selection: readonly Field[]): Jso
     const key = JSON.stringify(dimensions);
     let group = byKey.get(key);
     if (group === undefined) {
-      group = { dimensions, count: 0, sum: {}, max: {}, facts: [] };
+      group = { dimensions, count: 0, sum: {}, max: {}, mean: {}, times: new Set(), facts: [] };
       byKey.set(key, group);
     }
     group.count += fact.count ?? 1;
     for (const [name, value] of Object.entries(fact.sum ?? {})) group.sum[name] = (group.sum[name] ?? 0) + value;
     for (const [name, value] of Object.entries(fact.max ?? {})) group.max[name] = Math.max(group.max[name] ?? value, value);
+    if (fact.mean !== undefined) group.times.add(fact.time);
+    for (const [name, value] of Object.entries(fact.mean ?? {})) group.mean[name] = (group.mean[name] ?? 0) + value;
     if (quantiles.length > 0) group.facts.push(fact);
   }
-  return [...byKey.values()].map(({ dimensions, count, sum, max, facts: own }) => ({
+  return [...byKey.values()].map(({ dimensions, count, sum, max, mean, times, facts: own }) => ({
     dimensions,
     count,
     sum,
     max,
-    avg: Object.fromEntries(Object.entries(sum).map(([name, value]) => [name, count === 0 ? 0 : value / count])),
+    avg: {
+      ...Object.fromEntries(Object.entries(sum).map(([name, value]) => [name, count === 0 ? 0 : value / count])),
+      ...Object.fromEntries(Object.entries(mean).map(([name, value]) => [name, value / times.size])),
+    },
     quantiles: Object.fromEntries(quantiles.map((name) => [name, quantile(own, name)])),
   }));
 }

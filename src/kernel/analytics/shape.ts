@@ -22,13 +22,13 @@ export function dimensionsOf(dataset: Dataset): Readonly<Record<string, Scalar>>
 export function shapeOf(name: string, dataset: Dataset): Shape {
   const dimensions = dimensionsOf(dataset);
   if (!isGrouped(name, dataset)) return dimensions;
-  const { sum, max, fractions = [], avg, quantiles } = dataset;
+  const { sum, max, fractions = [], avg, means = [], quantiles } = dataset;
   return {
     count: "uint64",
     dimensions,
     ...(sum && { sum: { ...each(sum, "uint64"), ...each(fractions, "float64") } }),
     ...(max && { max: each(max, "uint64") }),
-    ...(avg && { avg: each(avg, "float64") }),
+    ...((avg !== undefined || means.length > 0) && { avg: each([...(avg ?? []), ...means], "float64") }),
     ...(quantiles && {
       quantiles: each(
         quantiles.flatMap((metric) => PERCENTS.map((percent) => `${metric}P${percent}`)),

@@ -7,7 +7,7 @@ import { type Api, createApi } from "../api/router.ts";
 import { s3Secret } from "../api/tokens.ts";
 import { connectAny, startExecProxy } from "../gateway/exec-proxy.ts";
 import { type Gateway, startGateway } from "../gateway/gateway.ts";
-import { openCertificateAuthority } from "../gateway/tls.ts";
+import { type CertificateAuthority, openCertificateAuthority } from "../gateway/tls.ts";
 import type { PlatformAddress } from "../platform.ts";
 import type { KernelSlice, PlatformUrls, Route, RunningProduct } from "../product.ts";
 import { connectPublic } from "../public-network.ts";
@@ -32,6 +32,8 @@ export interface Late {
   api?: Api;
   gateway?: Gateway;
   openProxy?: KernelSlice["openProxy"];
+  /** Told of the authority when the gateway serves. */
+  readonly authority: (authority: CertificateAuthority) => void;
 }
 
 /** Opens the port, last of all; gives the address of everything. */
@@ -55,6 +57,7 @@ export async function openDoors(boot: Boot, options: DoorsOptions): Promise<Plat
   });
   const gateway = await startGateway({ host, port, config, accountId: state.who.accountId, api, routes, ca, log: log.scope("gateway") });
   late.gateway = gateway;
+  late.authority(ca);
   const { request, upgrade, handles, close } = gateway;
   onStop(() => close(SHUTDOWN_GRACE_MS));
   const proxy = await startExecProxy({ ca, log: log.scope("proxy"), handles, request, upgrade, port: proxyPort ?? 0 });

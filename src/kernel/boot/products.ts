@@ -13,11 +13,15 @@ interface ProductsOptions {
   readonly urls: PlatformUrls;
   readonly api: KernelSlice["api"];
   readonly openProxy: KernelSlice["openProxy"];
+  readonly certificateFor: KernelSlice["certificateFor"];
   /** Gets each product as soon as it runs: the next ones may call it. */
   readonly running: Map<string, RunningProduct>;
 }
 
-export async function startProducts(boot: Boot, { state, workerd, urls, api, openProxy, running }: ProductsOptions): Promise<void> {
+export async function startProducts(
+  boot: Boot,
+  { state, workerd, urls, api, openProxy, certificateFor, running }: ProductsOptions,
+): Promise<void> {
   const { options, clock, order, onStop } = boot;
   const offered: Partial<Capabilities> = {};
   const compilers = new Map<string, BindingCompiler>();
@@ -43,6 +47,7 @@ export async function startProducts(boot: Boot, { state, workerd, urls, api, ope
       bindings: registry(compilers),
       api,
       openProxy,
+      certificateFor,
       system: (claims, request) => workerd.system.request(name, claims, request),
       get: capabilitiesFor(product, offered),
     });

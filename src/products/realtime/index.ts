@@ -1,0 +1,57 @@
+/** Realtime: an SFU for WebRTC, a TURN service, and RealtimeKit's REST API. See README.md. */
+import type { Product } from "../../kernel/product.ts";
+import { openItems } from "./items.ts";
+import { migrations } from "./migrations.ts";
+import { itemRoutes } from "./routes.ts";
+import { rtcHost, turnNames } from "./rtc-host.ts";
+import { openCredentials } from "./turn/credentials.ts";
+import { turnOperations } from "./turn/operations.ts";
+import { openTurn } from "./turn/turn.ts";
+import { openUsage } from "./turn/usage.ts";
+
+export const realtime = {
+  name: "realtime",
+  status: "beta",
+  migrations,
+  permissions: [
+    { id: "52215628a6db40a6aa2ac93b6b3d7d27", name: "Calls Read", scopes: ["com.cloudflare.api.account"] },
+    { id: "8f4cba0c8ba04fb1bb6d5ee5a9a1eeb1", name: "Calls Write", scopes: ["com.cloudflare.api.account"] },
+  ],
+  async start(kernel) {
+    const { config, log } = kernel;
+    const apps = openItems(kernel, "app", config["realtime.apps_max"]);
+    const keys = openItems(kernel, "turn_key", config["realtime.turn_keys_max"]);
+    const credentials = openCredentials(kernel);
+    const usage = openUsage(kernel);
+    const turn = openTurn(kernel, credentials, usage);
+    const startTurn = async (): Promise<void> => {
+      await turn.ports().catch((error: unknown) => log.error("turn.start_failed", { error }));
+    };
+    // Not awaited: its certificate comes from the gateway, which opens after the products.
+    if (await keys.any()) void startTurn();
+    return {
+      routes: [
+        ...itemRoutes({
+          op: "realtime.apps",
+          audited: "Realtime app",
+          path: "apps",
+          items: apps,
+          secret: "secret",
+          removed: async () => {},
+        }),
+        ...itemRoutes({
+          ...{ op: "realtime.turn_keys", audited: "TURN key", path: "turn_keys", items: keys, secret: "key" },
+          created: startTurn,
+          removed: async (uid) => turn.revoke(await credentials.revokeAll(uid)),
+        }),
+      ],
+      hosts: [rtcHost(kernel, turnOperations(keys, credentials, turn)), turnNames],
+      datasets: usage.datasets,
+      check: async () => ({ ok: true, detail: turn.detail() }),
+      async stop() {
+        await turn.stop();
+        await usage.stop();
+      },
+    };
+  },
+} satisfies Product;

@@ -1,0 +1,36 @@
+import type { Migration } from "../../kernel/meta/meta.ts";
+
+export const migrations: readonly Migration[] = [
+  {
+    name: "0001-apps-and-turn",
+    sql: `
+      CREATE TABLE realtime_items (
+        uid TEXT PRIMARY KEY,             -- 32 hex digits
+        kind TEXT NOT NULL,               -- app (of the SFU), turn_key
+        name TEXT NOT NULL,
+        secret_hash TEXT NOT NULL,        -- SHA-256 in hex; the secret itself is shown once and kept nowhere
+        created INTEGER NOT NULL,         -- milliseconds since the epoch
+        modified INTEGER NOT NULL
+      );
+      CREATE INDEX realtime_items_kind ON realtime_items (kind, created);
+      CREATE TABLE realtime_turn_credentials (
+        username TEXT PRIMARY KEY,        -- 96 hex digits; the password follows from it and the platform's key
+        key_uid TEXT NOT NULL,
+        identifier TEXT NOT NULL,         -- customIdentifier, or empty
+        expires INTEGER NOT NULL
+      );
+      CREATE INDEX realtime_turn_credentials_expires ON realtime_turn_credentials (expires);
+      CREATE INDEX realtime_turn_credentials_key ON realtime_turn_credentials (key_uid);
+      CREATE TABLE realtime_turn_usage (
+        minute INTEGER NOT NULL,          -- its start, milliseconds since the epoch
+        key_uid TEXT NOT NULL,
+        identifier TEXT NOT NULL,
+        username TEXT NOT NULL,
+        ingress INTEGER NOT NULL,         -- bytes from clients
+        egress INTEGER NOT NULL,          -- bytes to clients
+        seconds INTEGER NOT NULL,         -- of allocations, added up
+        PRIMARY KEY (minute, key_uid, identifier, username)
+      );
+    `,
+  },
+];
