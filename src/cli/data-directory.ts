@@ -34,6 +34,8 @@ export interface ReadyFile {
   readonly s3: { readonly endpoint: string; readonly access_key_id: string; readonly secret_access_key: string };
   /** URL templates: "http://{worker}.{subdomain}.workers.freehold.localhost:8787". */
   readonly hosts: Readonly<Record<string, string>>;
+  /** Variables for the clients that `exec` runs, besides those that follow from the addresses. */
+  readonly client_environment: Readonly<Record<string, string>>;
 }
 
 /** A process, told apart from a later one that got the same pid. */

@@ -53,6 +53,8 @@ export function clientEnvironment(ready: ReadyFile, base: Environment): Record<s
     // Node adds these to the certificates it has built in; someone's own file is part of our bundle.
     NODE_EXTRA_CA_CERTS: base.NODE_EXTRA_CA_CERTS === undefined || base.NODE_EXTRA_CA_CERTS === ready.ca_file ? ready.ca_file : bundle,
 
+    ...ready.client_environment,
+
     // wrangler asks its maker's servers about updates (with its banner) and usage; on this machine that may not answer.
     WRANGLER_HIDE_BANNER: "true",
     WRANGLER_SEND_METRICS: "false",

@@ -142,6 +142,7 @@ function readyContent({ address }: Platform, dataDirectory: string): ReadyFile {
       secret_access_key: address.s3.secretAccessKey,
     },
     hosts: address.hosts,
+    client_environment: address.clientEnvironment,
   };
 }
 

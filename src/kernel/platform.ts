@@ -41,6 +41,8 @@ export interface PlatformAddress {
   readonly caFile: string;
   readonly s3: { readonly endpoint: string; readonly accessKeyId: string; readonly secretAccessKey: string };
   readonly hosts: Readonly<Record<string, string>>;
+  /** Variables for clients besides those that follow from the addresses. */
+  readonly clientEnvironment: Readonly<Record<string, string>>;
 }
 
 export interface Platform {

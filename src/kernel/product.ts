@@ -18,6 +18,7 @@ import type { Log } from "./log.ts";
 import type { MetaStore, Migration } from "./meta/meta.ts";
 import type { SecretBox } from "./secrets.ts";
 import type {
+  ContainerEngine,
   DurableObjectNamespace,
   ExtensionModule,
   HttpOptions,
@@ -179,6 +180,8 @@ export interface RunningProduct {
   readonly offers?: Partial<Capabilities>;
   /** Datasets of the GraphQL Analytics API by name: "d1AnalyticsAdaptiveGroups". */
   readonly datasets?: Readonly<Record<string, Dataset>>;
+  /** Variables that `freehold exec` adds to a client's environment. Read once the gateway listens. */
+  clientEnvironment?(): Readonly<Record<string, string>>;
   check?(): Promise<Health>;
   /** The platform begins to stop: ends answers that have no end of their own, which the gateway would wait for. */
   closing?(): void;
@@ -355,6 +358,8 @@ export interface WorkerdParts {
   readonly sockets?: readonly { readonly name: string; readonly service: ServiceDesignator }[];
   /** Modules of `wrapped` bindings; equal names must be equal modules. */
   readonly extensions?: readonly ExtensionModule[];
+  /** Classes of Durable Objects whose objects have a container, and where workerd asks for it. */
+  readonly containers?: { readonly engine: ContainerEngine; readonly classes: readonly string[] };
   /** Environment variables of the process, for `fromEnvironment` bindings: values that must not lie on disk. */
   readonly environment?: Readonly<Record<string, string>>;
 }

@@ -82,6 +82,7 @@ export async function openDoors(boot: Boot, options: DoorsOptions): Promise<Plat
     caFile: ca.file,
     s3: { endpoint: urls.gateway(), accessKeyId: state.root.id, secretAccessKey: s3Secret(state.root.value) },
     hosts: hosts(),
+    clientEnvironment: Object.assign({}, ...[...running.values()].map((product) => product.clientEnvironment?.() ?? {})),
   };
 }
 

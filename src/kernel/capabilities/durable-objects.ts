@@ -36,8 +36,8 @@ export interface DurableObjects {
     lifecycle: ClassLifecycle,
     exportedClasses: readonly string[] | undefined,
   ): Promise<{ readonly others: readonly string[]; readonly reconciliation?: unknown }>;
-  /** The classes that the script implements. */
-  classes(script: ScriptRef): Promise<readonly { readonly className: string; readonly sqlite: boolean }[]>;
+  /** The classes that the script implements, with the ids of their namespaces. */
+  classes(script: ScriptRef): Promise<readonly { readonly className: string; readonly sqlite: boolean; readonly id: string }[]>;
   /**
    * Every namespace that the script implements, as workerd configuration of a version's process. `user` is the service that
    * has the classes. `split`: which version has which objects, undefined when one has all. Rejects when they are not
@@ -69,6 +69,8 @@ export interface DurableObjects {
   meter(script: ScriptRef, socket: (name: string) => string, cpuMs: number): Promise<void>;
   /** Registers who reaches the process that serves a script's objects, or a version's, for what the platform itself does in them. */
   reachedBy(lease: (script: string, versionId?: string) => Promise<{ socket(name: string): string; release(): void }>): void;
+  /** The script and class that a namespace belongs to now; undefined when there is no such namespace. */
+  namespace(id: string): Promise<{ readonly scriptId: string; readonly scriptName: string; readonly className: string } | undefined>;
   /** Registers who knows the account's scripts. */
   scriptsBy(find: (name: string) => ScriptRef | undefined): void;
   /** Tag of the last migration that was applied. */

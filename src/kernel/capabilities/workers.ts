@@ -26,7 +26,9 @@ export interface Dispatch {
   /** What the Worker's current version exports; undefined when there is no such Worker. */
   exports(scriptName: string): readonly ExportedName[] | undefined;
   /** From now on the process of every Worker also has these parts. Asked when a process is configured. */
-  extend(parts: (worker: ProcessWorker) => WorkerdParts | undefined): void;
+  extend(parts: (worker: ProcessWorker) => WorkerdParts | undefined | Promise<WorkerdParts | undefined>): void;
+  /** From now on the process of a script is not stopped as idle while this says that it has something going on. */
+  keepAwake(busy: (scriptId: string) => boolean): void;
   /** Holds the process of the Worker's current version, which is started if needed, for work on a socket of such parts. */
   enter(scriptName: string): Promise<WorkerProcess>;
   /** From now on a Worker is not deleted while this says that its events are wanted: the deletion fails with what it throws. */
@@ -118,6 +120,9 @@ export interface ExportedName {
 /** The Worker that a process is configured for. */
 export interface ProcessWorker {
   readonly scriptId: string;
+  readonly scriptName: string;
+  /** Classes of Durable Objects that its upload gave a container. */
+  readonly containers: readonly string[];
   readonly exports: readonly ExportedName[];
   readonly compatibilityDate: string;
   readonly compatibilityFlags: readonly string[];

@@ -75,6 +75,16 @@ export interface DurableObjectNamespace {
   /** Stable for the life of the namespace: object ids and files derive from it. */
   readonly uniqueKey: string;
   readonly enableSql: boolean;
+  /** Objects of the namespace have a container, of this image where they name none; see `WorkerService.containerEngine`. */
+  readonly container?: { readonly imageName: string };
+}
+
+/** Where workerd asks for containers: something that answers the calls of Docker's API that it makes. */
+export interface ContainerEngine {
+  /** Path of a unix socket. */
+  readonly socketPath: string;
+  /** Part of the names under which it asks: letters, digits, "_", "." and "-". */
+  readonly sessionId: string;
 }
 
 export interface WorkerService {
@@ -88,6 +98,7 @@ export interface WorkerService {
   readonly durableObjectNamespaces?: readonly DurableObjectNamespace[];
   /** Name of the disk service that holds the objects, or memory for objects that store nothing. */
   readonly durableObjectStorage?: string | { readonly inMemory: true };
+  readonly containerEngine?: ContainerEngine;
   readonly tails?: readonly ServiceDesignator[];
   /** Tail Workers that see each event of an invocation as it happens, spans included. */
   readonly streamingTails?: readonly ServiceDesignator[];
@@ -289,6 +300,7 @@ function worker(value: WorkerService): string {
             ["className", text(n.className)],
             ["uniqueKey", text(n.uniqueKey)],
             ["enableSql", String(n.enableSql)],
+            ["container", some(n.container, ({ imageName }) => struct([["imageName", text(imageName)]]))],
           ]),
         ),
       ),
@@ -297,9 +309,20 @@ function worker(value: WorkerService): string {
       "durableObjectStorage",
       some(value.durableObjectStorage, (at) => struct([typeof at === "string" ? ["localDisk", text(at)] : ["inMemory", "void"]])),
     ],
+    ["containerEngine", some(value.containerEngine, containerEngine)],
     ["tails", some(value.tails, (tails) => list(tails, designator))],
     ["streamingTails", some(value.streamingTails, (tails) => list(tails, designator))],
   ]);
+}
+
+function containerEngine({ socketPath, sessionId }: ContainerEngine): string {
+  const docker = struct([
+    ["socketPath", text(`unix:${socketPath}`)],
+    // workerd wants a name; what stands at the socket has no such image.
+    ["containerEgressInterceptorImage", text("none")],
+    ["sessionId", text(sessionId)],
+  ]);
+  return struct([["localDocker", docker]]);
 }
 
 function tlsOptions({ trustBrowserCas, trustedCertificates, keypair }: TlsOptions): string {

@@ -89,6 +89,9 @@ export async function openNamespaces(
     return row;
   }
 
+  const byId = (id: string): Promise<NamespaceRow | undefined> =>
+    meta.get<NamespaceRow & Record<string, never>>("SELECT * FROM durable_objects_namespaces WHERE id = ? AND deleted_on IS NULL", id);
+
   /** The namespaces of other scripts. */
   async function scriptsByName(reader: MetaReader, names: readonly string[]): Promise<Map<string, NamespaceRow[]>> {
     const others = new Map<string, NamespaceRow[]>();
@@ -336,7 +339,8 @@ export async function openNamespaces(
         durableObjectNamespaces: rows.flatMap((row) => namespaceParts(row.id, row.class_name, row.sqlite === 1)),
       };
     },
-    classes: async (script) => (await rowsOf(meta, script)).map((row) => ({ className: row.class_name, sqlite: row.sqlite === 1 })),
+    classes: async (script) =>
+      (await rowsOf(meta, script)).map((row) => ({ className: row.class_name, sqlite: row.sqlite === 1, id: row.id })),
     async modules(worker, main, exported, split) {
       const rows = await rowsOf(meta, { id: worker.scriptId, name: worker.scriptName });
       if (rows.length === 0) return [];
@@ -351,6 +355,10 @@ export async function openNamespaces(
     meter: (script, socket, cpuMs) => usage.collect(script.name, socket, cpuMs),
     reachedBy(lease) {
       reach = lease;
+    },
+    async namespace(id) {
+      const row = await byId(id);
+      return row && { scriptId: row.script_id, scriptName: row.script_name, className: row.class_name };
     },
     scriptsBy(find) {
       scriptOf = find;
@@ -376,8 +384,7 @@ export async function openNamespaces(
   return {
     capability,
     find,
-    byId: (id) =>
-      meta.get<NamespaceRow & Record<string, never>>("SELECT * FROM durable_objects_namespaces WHERE id = ? AND deleted_on IS NULL", id),
+    byId,
     ownBinding(name, className, namespaceId, worker) {
       const split = namespaceId === undefined ? undefined : arrangement.splitOf(namespaceId);
       // An upload that is being checked is none of the versions that share the objects.

@@ -175,8 +175,7 @@ export function createDeployer(
 
   async function prepare(name: string, upload: Upload, { source, owned, trusted }: Omit<UploadOptions, "deploy">): Promise<Prepared> {
     if (owned !== true) checkName(plainName(name));
-    if (Object.keys((upload.metadata.containers as object | undefined) ?? {}).length > 0)
-      throw platformError("notImplemented", "Containers are not implemented by this version of Freehold");
+    const containers = containerClasses(upload);
     checkSize(upload.modules);
     if (config["runtime.pyodide_directory"] === "" && upload.modules.some(({ kind }) => kind === "python"))
       throw platformError("notImplemented", "Python Workers need Pyodide: runtime.pyodide_directory names no directory with its bundles");
@@ -215,6 +214,7 @@ export function createDeployer(
         exports: [],
         ...(assetsOf && { assets: assetsOf }),
         ...(trusted === true && { trusted }),
+        ...(containers.length > 0 && { containers }),
         limits: metadata.limits ?? undefined,
         placement: metadata.placement,
         annotations: { ...metadata.annotations, "workers/triggered_by": live === undefined ? "create_version_api" : "version_upload" },
@@ -421,6 +421,18 @@ export function createDeployer(
         for (const blob of blobs) await leases.discard(blob);
       }),
   };
+}
+
+/** The classes to which the upload gives a container. */
+function containerClasses({ metadata }: Upload): string[] {
+  return (metadata.containers ?? []).map(({ class_name: name, images }) => {
+    if (name === undefined || images !== undefined)
+      throw platformError(
+        "notImplemented",
+        "Containers that Durable Objects choose by name are not implemented by this version of Freehold",
+      );
+    return name;
+  });
 }
 
 function syntaxOf(code: readonly StoredModule[], mainModule: string | undefined): VersionContent["syntax"] {

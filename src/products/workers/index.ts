@@ -2,9 +2,9 @@
  * Workers: scripts with versions and deployments, their processes, and the ways in (HTTP by host name, service bindings,
  * cron). This file puts the parts together; see README.md for the surface.
  */
-import type { DurableObjects, ProcessWorker } from "../../kernel/capabilities.ts";
+import type { Dispatch, DurableObjects } from "../../kernel/capabilities.ts";
 import { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
-import type { KernelSlice, Product, RunningProduct, WorkerdParts } from "../../kernel/product.ts";
+import type { KernelSlice, Product, RunningProduct } from "../../kernel/product.ts";
 import { openAccount } from "./account.ts";
 import { wakeForAlarms } from "./alarms.ts";
 import { openAssets } from "./assets.ts";
@@ -69,12 +69,14 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     processId: (versionId) => serving.processOf(versionId),
     namespaceName: (id) => namespaceName(id),
   });
-  const extensions: ((worker: ProcessWorker) => WorkerdParts | undefined)[] = [];
+  const extensions: Parameters<Dispatch["extend"]>[0][] = [];
+  const awake: ((scriptId: string) => boolean)[] = [];
   const { "workers.daily_requests": dailyMax } = kernel.config;
   const daily = new DailyLimit(dailyMax, kernel.clock, dailyMax === 0 ? 0 : await invocations.since(dayOf(kernel.clock.now())));
   const context: PlanContext = {
     kernel,
     extensions,
+    awake,
     assets,
     durableObjects,
     cache: kernel.get("contentCache"),
@@ -177,6 +179,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
             .map(({ script }) => script.name),
         exports: (script) => store.listed(script)?.versions[0]?.exports,
         extend: (parts) => void extensions.push(parts),
+        keepAwake: (busy) => void awake.push(busy),
         async enter(script) {
           const lease = await serving.lease(script);
           lease.openEnded();

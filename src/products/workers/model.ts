@@ -58,6 +58,8 @@ export interface VersionContent {
   readonly assets?: { readonly manifest: string; readonly config: AssetsConfig };
   /** Of a user Worker: it was uploaded to a namespace that trusts its Workers. */
   readonly trusted?: boolean;
+  /** Classes of Durable Objects whose objects have a container. */
+  readonly containers?: readonly string[];
   readonly limits?: unknown;
   readonly placement?: unknown;
   readonly annotations: Annotations;

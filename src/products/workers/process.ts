@@ -6,10 +6,26 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { BlobId } from "../../kernel/blobs/blobs.ts";
-import type { ContentCache, DurableObjects, ImageTransforms, ProcessWorker, Telemetry, TelemetryRates } from "../../kernel/capabilities.ts";
+import type {
+  ContentCache,
+  Dispatch,
+  DurableObjects,
+  ImageTransforms,
+  ProcessWorker,
+  Telemetry,
+  TelemetryRates,
+} from "../../kernel/capabilities.ts";
 import type { ObjectSplit } from "../../kernel/object-split.ts";
 import type { Destination, KernelSlice, WorkerdParts, WorkerRef } from "../../kernel/product.ts";
-import type { Module, Service, Socket, TlsOptions, WorkerdConfig, WorkerService } from "../../kernel/workerd/config.ts";
+import type {
+  DurableObjectNamespace,
+  Module,
+  Service,
+  Socket,
+  TlsOptions,
+  WorkerdConfig,
+  WorkerService,
+} from "../../kernel/workerd/config.ts";
 import { workerModule, workerModules } from "../../kernel/workerd/module.ts";
 import type { ProcessPlan } from "../../kernel/workerd/runtime.ts";
 import type { Assets } from "./assets.ts";
@@ -98,7 +114,9 @@ export interface PlanContext {
   readonly subdomain: () => string;
   readonly telemetry: Telemetry;
   /** What other products add to each process. */
-  readonly extensions: readonly ((worker: ProcessWorker) => WorkerdParts | undefined)[];
+  readonly extensions: readonly Parameters<Dispatch["extend"]>[0][];
+  /** What keeps a script's process awake. */
+  readonly awake: readonly ((scriptId: string) => boolean)[];
   /** Path of the socket that leads to the destination. */
   readonly link: (destination: Destination) => Promise<string>;
 }
@@ -124,7 +142,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   const namespace = namespaceOf(script.name);
   const worker = workerRef(context, script, version.id);
   const objects = await context.durableObjects.parts(worker, USER, options.split);
-  const parts = mergeParts([await compileBindings(context, options), objects, ...extensionsOf(context, options)]);
+  const parts = mergeParts([await compileBindings(context, options), objects, ...(await extensionsOf(context, options))]);
   const hasObjects = (objects.durableObjectNamespaces ?? []).length > 0;
   const services: Service[] = [internet(kernel), ...(parts.services ?? [])];
   const tails: string[] = [];
@@ -162,8 +180,9 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
         cacheApiOutbound: CACHE,
         ...egress(options),
         ...(hasObjects && {
-          durableObjectNamespaces: parts.durableObjectNamespaces ?? [],
+          durableObjectNamespaces: (parts.durableObjectNamespaces ?? []).map((namespace) => withContainer(namespace, parts)),
           durableObjectStorage: context.durableObjects.storageService,
+          ...(parts.containers && { containerEngine: parts.containers.engine }),
         }),
         tails,
         ...(streamingTails.length > 0 && { streamingTails }),
@@ -205,11 +224,18 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   return { config, environment: parts.environment ?? {} };
 }
 
-function extensionsOf({ extensions }: PlanContext, { script, version }: PlanOptions): WorkerdParts[] {
-  const { exports, compatibilityDate, compatibilityFlags } = version;
-  const worker: ProcessWorker = { scriptId: script.id, exports, compatibilityDate, compatibilityFlags, user: USER };
-  return extensions.flatMap((parts) => parts(worker) ?? []);
+async function extensionsOf({ extensions }: PlanContext, { script, version }: PlanOptions): Promise<WorkerdParts[]> {
+  const { exports, compatibilityDate, compatibilityFlags, containers = [] } = version;
+  const { id: scriptId, name: scriptName } = script;
+  const worker: ProcessWorker = { scriptId, scriptName, containers, exports, compatibilityDate, compatibilityFlags, user: USER };
+  return (await Promise.all(extensions.map((parts) => parts(worker)))).flatMap((parts) => parts ?? []);
 }
+
+/** The image is the affair of whoever answers at the engine's socket. A jurisdiction's class is named `Class@eu`. */
+const withContainer = (namespace: DurableObjectNamespace, { containers }: WorkerdParts): DurableObjectNamespace =>
+  containers?.classes.includes(namespace.className.split("@")[0] as string) === true
+    ? { ...namespace, container: { imageName: "current" } }
+    : namespace;
 
 function uniqueEntries(version: Version, extra: readonly Entry[]): Map<string, Entry> {
   const exported = exportedEntries(version);
@@ -291,6 +317,7 @@ export function mergeParts(all: readonly WorkerdParts[]): WorkerdParts {
     sockets: all.flatMap((part) => part.sockets ?? []),
     extensions: byName(all.flatMap((part) => part.extensions ?? [])),
     environment: Object.assign({}, ...all.map((part) => part.environment ?? {})),
+    ...all.reduce<Pick<WorkerdParts, "containers">>((found, { containers }) => (containers === undefined ? found : { containers }), {}),
   };
 }
 

@@ -170,7 +170,7 @@ export function workerRoutes(deps: RouteDeps): Route[] {
         const { script } = named(c);
         const all = await store.versions(script.id, 1000);
         const { result, resultInfo } = numberedPage(all, c.query, 1000, 10);
-        return { page: true, result: { items: result.map(versionView) }, resultInfo };
+        return { page: true, result: { items: result.map((version) => versionView(version)) }, resultInfo };
       },
     },
     {
@@ -192,7 +192,12 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       method: "GET",
       path: `${SCRIPT}/versions/:version`,
       permission: READ,
-      handle: async (c) => versionView(await requireVersion(named(c), c.params.version as string)),
+      async handle(c) {
+        const live = named(c);
+        const version = await requireVersion(live, c.params.version as string);
+        const classes = await durableObjects.classes(live.script);
+        return versionView(version, new Map(classes.map(({ className, id }) => [className, id])));
+      },
     },
     {
       op: "workers.deployments.list",

@@ -166,7 +166,8 @@ export function createServing(
       ...(version.syntax !== "none" && { limits: { cpuMs: cpuMsOf(version, kernel.config), aliveSocket: EVENTS } }),
       ...(exclusive.length > 0 && {
         exclusive,
-        busyUntil: () => durableObjects.nextAlarm(script, split, version.id),
+        busyUntil: async () =>
+          context.awake.some((busy) => busy(script.id)) ? kernel.clock.now() : durableObjects.nextAlarm(script, split, version.id),
         meter: { everyMs: METER_MS, run: (socket) => durableObjects.meter(script, socket, cpu.since(id, "objects")) },
         // A little before requests are cut, so that their answers can still say why.
         wrapUp: { afterMs: EXCLUSIVE_DRAIN_MS - WRAP_UP_MS, run: (socket) => durableObjects.reset(socket) },

@@ -56,7 +56,10 @@ const metadataSchema = z.looseObject({
   tags: z.array(z.string()).nullish(),
   limits: limitsSchema.nullish(),
   placement: z.unknown().optional(),
-  containers: z.unknown().optional(),
+  containers: z
+    .array(z.looseObject({ class_name: z.string().min(1).optional(), images: z.unknown().optional() }))
+    .max(100)
+    .nullish(),
 });
 
 export type UploadMetadata = z.infer<typeof metadataSchema>;

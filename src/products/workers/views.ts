@@ -92,7 +92,13 @@ export function versionSummary(version: Version): Record<string, unknown> {
   };
 }
 
-export function versionView(version: Version): Record<string, unknown> {
+/** `namespaces`: ids of the namespaces of its own classes of Durable Objects, by class, where they are known. */
+export function versionView(version: Version, namespaces: ReadonlyMap<string, string> = new Map()): Record<string, unknown> {
+  const named = (binding: Record<string, unknown>): Record<string, unknown> => {
+    const id =
+      binding.type === "durable_object_namespace" && binding.script_name === undefined && namespaces.get(String(binding.class_name));
+    return id ? { namespace_id: id, ...binding } : binding;
+  };
   return {
     ...versionSummary(version),
     startup_time_ms: version.startupTimeMs,
@@ -107,9 +113,10 @@ export function versionView(version: Version): Record<string, unknown> {
         compatibility_date: version.compatibilityDate,
         compatibility_flags: version.compatibilityFlags,
         usage_model: "standard",
+        ...(version.containers && { containers: version.containers.map((name) => ({ class_name: name })) }),
         ...(version.limits !== undefined && { limits: version.limits }),
       },
-      bindings: version.bindings.map(publicBinding),
+      bindings: version.bindings.map((binding) => named(publicBinding(binding))),
       ...(version.assets && { assets: { config: version.assets.config } }),
     },
   };
