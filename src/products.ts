@@ -4,6 +4,7 @@ import { aiGateway } from "./products/ai-gateway/index.ts";
 import { analyticsEngine } from "./products/analytics-engine/index.ts";
 import { browserRendering } from "./products/browser-rendering/index.ts";
 import { cache } from "./products/cache/index.ts";
+import { containers } from "./products/containers/index.ts";
 import { customHostnames } from "./products/custom-hostnames/index.ts";
 import { d1 } from "./products/d1/index.ts";
 import { dashboard } from "./products/dashboard/index.ts";
@@ -35,6 +36,7 @@ export const products: readonly Product[] = [
   analyticsEngine,
   browserRendering,
   cache,
+  containers,
   customHostnames,
   d1,
   dashboard,

@@ -410,6 +410,34 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
   },
   // A name for other ports.
   turn: () => nothingAt(platform.host("turn")),
+  // Credentials of its own, which the API gives: an API token is none.
+  async registry() {
+    const issue = async (permissions: string[]): Promise<string> => {
+      const path = `/accounts/${account}/containers/registries/registry.cloudflare.com/credentials`;
+      return (await platform.rest("POST", path, { permissions, expiration_minutes: 5 })).body.result.password;
+    };
+    const ask = async (method: string, path: string, password?: string): Promise<[number, string | undefined]> => {
+      const authorization = password && `Basic ${Buffer.from(`v1:${password}`).toString("base64")}`;
+      const answer = await platform.fetch(`${platform.host("registry")}${path}`, {
+        method,
+        ...(authorization && { headers: { authorization } }),
+      });
+      return [answer.status, ((await answer.json()) as { errors: { code: string }[] }).errors?.[0]?.code];
+    };
+    const [pull, push] = await Promise.all([issue(["pull"]), issue(["pull", "push"])]);
+    for (const password of [undefined, garbage.value, revoked.value, root, `${push.slice(0, -2)}xx`])
+      for (const [method, path] of [
+        ["GET", ""],
+        ["GET", "_catalog"],
+        ["GET", `${account}/${NAME}/manifests/latest`],
+        ["POST", `${account}/${NAME}/blobs/uploads/`],
+        ["DELETE", `${account}/${NAME}/manifests/latest`],
+      ] as const)
+        assert.deepEqual(await ask(method, path, password), [401, "UNAUTHORIZED"], `${method} ${path} with ${password}`);
+    assert.deepEqual(await ask("POST", `${account}/${NAME}/blobs/uploads/`, pull), [403, "DENIED"]);
+    assert.deepEqual(await ask("POST", `${"0".repeat(32)}/${NAME}/blobs/uploads/`, push), [403, "DENIED"]);
+    assert.deepEqual(await ask("GET", `${account}/../${NAME}/manifests/latest`, push), [400, "NAME_INVALID"]);
+  },
   // A live tail's id is its secret.
   async tail() {
     const socket = platform.webSocket(platform.host("tail", { id: "0".repeat(32) }).replace(/^http/, "ws"), ["trace-v1"]);

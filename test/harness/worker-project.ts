@@ -17,7 +17,7 @@ export interface WorkerProject {
   readonly url: string;
   write(files: ProjectOptions["files"]): Promise<void>;
   wrangler(args: readonly string[], options?: RunOptions): Promise<RunResult>;
-  deploy(args?: readonly string[]): Promise<RunResult>;
+  deploy(args?: readonly string[], options?: RunOptions): Promise<RunResult>;
 }
 
 export const COMPATIBILITY_DATE = "2026-11-01";
@@ -44,8 +44,8 @@ export async function workerProject(platform: TestPlatform, options: ProjectOpti
     },
     write,
     wrangler,
-    async deploy(args = []) {
-      const result = await wrangler(["deploy", ...args]);
+    async deploy(args = [], runOptions = {}) {
+      const result = await wrangler(["deploy", ...args], runOptions);
       subdomain ??= (
         (await platform.rest("GET", `/accounts/${platform.ready.account_id}/workers/subdomain`)).body.result as { subdomain: string }
       ).subdomain;
