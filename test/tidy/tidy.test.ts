@@ -84,7 +84,11 @@ test("products of the dashboard meet in its lists alone", () => {
 
 test("products take the time from their clock", () => {
   none(
-    code.filter((file) => /^src\/products\/.*(?<!\.test|\.worker)\.ts$/.test(file) && /\bDate\.now\(\)|new Date\(\)/.test(read(file))),
+    // The sandbox's runtime is a program of its own inside containers, which have no kernel.
+    code.filter(
+      (file) =>
+        /^src\/products\/(?!sandbox\/runtime\/).*(?<!\.test|\.worker)\.ts$/.test(file) && /\bDate\.now\(\)|new Date\(\)/.test(read(file)),
+    ),
     "use kernel.clock, which tests can move",
   );
 });

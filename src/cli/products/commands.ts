@@ -4,5 +4,6 @@
  */
 import type { Command } from "../command.ts";
 import { tail as pipelinesTail } from "./pipelines/tail.ts";
+import { image as sandboxImage } from "./sandbox/image.ts";
 
-export const productCommands: readonly Command[] = [pipelinesTail];
+export const productCommands: readonly Command[] = [pipelinesTail, sandboxImage];
