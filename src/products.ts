@@ -1,6 +1,7 @@
 /** The one list of products. Order does not matter: the kernel starts them in the order of their needs. */
 import type { Product } from "./kernel/product.ts";
 import { aiGateway } from "./products/ai-gateway/index.ts";
+import { aiSearch } from "./products/ai-search/index.ts";
 import { analyticsEngine } from "./products/analytics-engine/index.ts";
 import { browserRendering } from "./products/browser-rendering/index.ts";
 import { cache } from "./products/cache/index.ts";
@@ -33,6 +34,7 @@ import { zones } from "./products/zones/index.ts";
 
 export const products: readonly Product[] = [
   aiGateway,
+  aiSearch,
   analyticsEngine,
   browserRendering,
   cache,

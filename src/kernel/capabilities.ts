@@ -5,7 +5,7 @@
 import type { ContentCache, ImageTransforms, Notifier } from "./capabilities/content.ts";
 import type { DurableObjects } from "./capabilities/durable-objects.ts";
 import type { QueueSender } from "./capabilities/events.ts";
-import type { Models } from "./capabilities/models.ts";
+import type { ModelGateway, Models } from "./capabilities/models.ts";
 import type { Objects, Tables } from "./capabilities/storage.ts";
 import type { Telemetry } from "./capabilities/telemetry.ts";
 import type { Dispatch, OwnedWorkers, UserWorkers } from "./capabilities/workers.ts";
@@ -34,6 +34,7 @@ export interface Capabilities {
   readonly userWorkers: UserWorkers;
   readonly zones: Zones;
   readonly models: Models;
+  readonly modelGateway: ModelGateway;
   readonly ownedWorkers: OwnedWorkers;
   readonly certificates: Certificates;
 }

@@ -22,6 +22,29 @@ export interface Models {
   addBindingPaths(first: string, serve: (request: IncomingMessage, response: ServerResponse) => Promise<void>): void;
 }
 
+/** Models behind a gateway of AI Gateway, which logs, limits and caches what goes through it. */
+export interface ModelGateway {
+  /** Whether the account has a gateway of that id. */
+  exists(gateway: string): boolean;
+  /**
+   * As `Models.run`, through a gateway; undefined: through the account's default one, which is made when it is not there. A model
+   * of another provider ("openai/gpt-5") takes a chat's inputs and gives what OpenAI's API does. Rejects with what the gateway or
+   * the model answers.
+   */
+  run(
+    gateway: string | undefined,
+    model: string,
+    inputs: Readonly<Record<string, unknown>>,
+    options: GatewayRunOptions,
+  ): Promise<ModelOutput>;
+}
+
+export interface GatewayRunOptions {
+  /** For the gateway's logs; at most five entries. */
+  readonly metadata?: Readonly<Record<string, string | number | boolean>>;
+  readonly signal?: AbortSignal;
+}
+
 export type ModelOutput = { readonly json: unknown } | { readonly type: string; readonly body: Readable };
 
 export interface MarkdownFile {

@@ -53,6 +53,8 @@ export interface ObjectInfo {
   readonly size: number;
   readonly etag: string;
   readonly uploadedAt: number;
+  /** What its uploader has noted of it. */
+  readonly customMetadata: Readonly<Record<string, string>>;
 }
 
 export interface S3Credentials {

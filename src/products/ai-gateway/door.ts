@@ -248,11 +248,16 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
   }
 
   /** `env.AI.run` of a Worker with the option `gateway`: a request to a model of this platform through a gateway. */
-  async function runModel({ model, inputs, options }: ModelRun, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function runModel({ model, inputs, options }: ModelRun, given: HeaderValues, response: Sink): Promise<void> {
     const gateway = await gatewayOf(options.id, true);
     const body = Buffer.from(JSON.stringify(inputs));
     const headers = { "content-type": "application/json" };
-    const shared: Shared = { path: model, method: "POST", headers, layers: [headersOf(options), flat(request.headers)], models: true };
+    const shared: Shared = { path: model, method: "POST", headers, layers: [headersOf(options), given], models: true };
+    if (!model.startsWith("@")) {
+      const named = Buffer.from(JSON.stringify({ ...(inputs as object), model }));
+      const caller = { authenticated: gateway.settings.authentication, userAgent: "" };
+      return exchange.run(gateway, await compatible(gateway, named, { ...shared, path: "chat/completions" }), caller, response);
+    }
     const provider = providers.require(OWN);
     const step = await stepOf(gateway, { ...shared, provider, url: upstreamUrl(provider, bindingPath(model)), model, body });
     const caller = { authenticated: gateway.settings.authentication, userAgent: "" };
@@ -321,7 +326,9 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
       refusing(response, () => serve(gatewayId, "/", request, response, true)),
     /** A model run of a Worker's binding, as its class writes it. */
     model: (request: IncomingMessage, response: ServerResponse): Promise<void> =>
-      refusing(response, async () => runModel(modelRun(request, await readBody(request, bodyLimits)), request, response)),
+      refusing(response, async () => runModel(modelRun(request, await readBody(request, bodyLimits)), flat(request.headers), response)),
+    /** A model run of another product. */
+    run: (run: ModelRun, response: Sink): Promise<void> => runModel(run, {}, response),
   };
 }
 

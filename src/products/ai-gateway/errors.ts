@@ -30,5 +30,6 @@ export const gatewayError = defineErrors("aiGateway", {
   timeout: { status: 504, apiCode: 2101, message: "The provider did not answer in time" },
   unreachable: { status: 502, apiCode: 2102, message: "The provider could not be reached" },
   privateAddress: { status: 403, apiCode: 2103, message: "The provider's address is not public" },
+  modelFailed: { status: 502, apiCode: 2106, message: "The model failed" },
   notImplemented: { status: 501, apiCode: 2104, message: "Not implemented by this version of Freehold" },
 });

@@ -14,6 +14,7 @@ import { openLogs } from "./logs.ts";
 import { openMetrics } from "./metrics.ts";
 import { migrations } from "./migrations.ts";
 import { ownProvider } from "./own-models.ts";
+import { modelGateway } from "./own-runs.ts";
 import { openProviders } from "./providers.ts";
 import { gatewayRoutes } from "./routes.ts";
 import { openSpans } from "./spans.ts";
@@ -23,6 +24,7 @@ export const aiGateway = {
   name: "ai-gateway",
   status: "beta",
   needs: ["models"],
+  provides: ["modelGateway"],
   migrations,
   // Cloudflare's ids of these groups are not known.
   permissions: [
@@ -70,6 +72,7 @@ export const aiGateway = {
           upgrade: (_params, request, socket, head) => door.upgrade(request, socket, head),
         },
       ],
+      offers: { modelGateway: modelGateway(door, gateways) },
       closing: door.closeSockets,
       datasets: metrics.datasets,
       check: async () => ({ ok: true, detail: `${gateways.list().length} gateways` }),

@@ -23,6 +23,7 @@ const info = (object: StoredObject): ObjectInfo => ({
   size: object.size,
   etag: object.etag,
   uploadedAt: object.uploaded,
+  customMetadata: object.custom,
 });
 
 export function objectsCapability(r2: R2, auth: Auth): Objects {
