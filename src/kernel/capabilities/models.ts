@@ -1,6 +1,7 @@
 /** Models of Workers AI, and documents made into text for them. Interfaces only. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Readable } from "node:stream";
+import type { Service as WorkerdService } from "../workerd/config.ts";
 
 /** Models of Workers AI. */
 export interface Models {
@@ -20,6 +21,11 @@ export interface Models {
    * ("ai-gateway", "autorag"). The requests are those that the class in workerd makes.
    */
   addBindingPaths(first: string, serve: (request: IncomingMessage, response: ServerResponse) => Promise<void>): void;
+  /**
+   * Registers the Worker that stands before the binding's service in each process, for methods that the class calls by RPC. Given
+   * the service's name, it gives its own and what it is made of. There is one at most.
+   */
+  addBindingFront(front: BindingFront): void;
 }
 
 /** Models behind a gateway of AI Gateway, which logs, limits and caches what goes through it. */
@@ -44,6 +50,8 @@ export interface GatewayRunOptions {
   readonly metadata?: Readonly<Record<string, string | number | boolean>>;
   readonly signal?: AbortSignal;
 }
+
+export type BindingFront = (inner: string) => { readonly service: string; readonly services: readonly WorkerdService[] };
 
 export type ModelOutput = { readonly json: unknown } | { readonly type: string; readonly body: Readable };
 

@@ -1,6 +1,8 @@
 /** AI Search (formerly AutoRAG): search and answers over the files of a bucket, a site or uploads. README.md has the guarantees. */
 import type { Product } from "../../kernel/product.ts";
 import { openAnswers } from "./answers.ts";
+import { searchBindings } from "./binding.ts";
+import { openDoor } from "./door.ts";
 import { searchError } from "./errors.ts";
 import { startIndexer } from "./indexer.ts";
 import { type Instance, openInstances } from "./instances.ts";
@@ -70,7 +72,13 @@ export const aiSearch = {
     });
     const searcher = openSearcher(engine, models, admit);
     const answers = openAnswers({ engine, models, clock, log });
+    const door = openDoor(kernel);
+    const binding = searchBindings(instances, kernel.mint);
+    kernel.get("models").addBindingPaths("autorag", door.autorag);
+    kernel.get("models").addBindingFront(binding.front);
     return {
+      bindings: binding.compilers,
+      internal: door.internal,
       routes: searchRoutes({
         ...{ kernel, instances, tokens, jobs, indexer, engine, searcher, answers, metrics, admit },
         isBucket: objects.bucketExists,

@@ -8,7 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { readBody } from "../../kernel/api/body.ts";
 import { numberedPage } from "../../kernel/api/envelope.ts";
-import type { ModelAnswer } from "../../kernel/capabilities.ts";
+import type { BindingFront, ModelAnswer } from "../../kernel/capabilities.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import type { BindingCompiler, CapabilityMint, Claims } from "../../kernel/product.ts";
 import { type Answers, failureBody, jsonOf } from "./answers.ts";
@@ -18,15 +18,20 @@ import { supported } from "./markdown/formats.ts";
 import { conversionOptions, type Markdown } from "./markdown/markdown.ts";
 import { checked } from "./task.ts";
 
-export function aiBinding(mint: CapabilityMint): BindingCompiler {
+/** `front`: what stands before the service, if there is such. */
+export function aiBinding(mint: CapabilityMint, front: () => BindingFront | undefined): BindingCompiler {
   return {
     validate: async (binding) => ({ type: "ai", name: binding.name }),
-    compile: async (binding) => ({
-      bindings: [
-        { name: binding.name, wrapped: { moduleName: "cloudflare-internal:ai-api", innerBindings: [{ name: "fetcher", service: "ai" }] } },
-      ],
-      services: [mint.node("ai", {})],
-    }),
+    async compile(binding) {
+      const inner = "ai";
+      const { service, services } = front()?.(inner) ?? { service: inner, services: [] };
+      return {
+        bindings: [
+          { name: binding.name, wrapped: { moduleName: "cloudflare-internal:ai-api", innerBindings: [{ name: "fetcher", service }] } },
+        ],
+        services: [mint.node(inner, {}), ...services],
+      };
+    },
   };
 }
 

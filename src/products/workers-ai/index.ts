@@ -1,4 +1,5 @@
 /** Workers AI: models by the names of the real catalogue, run by what the operator names. README.md has the guarantees. */
+import type { BindingFront } from "../../kernel/capabilities.ts";
 import type { Product } from "../../kernel/product.ts";
 import { openAnswers } from "./answers.ts";
 import { batchEvents, startBatches } from "./batches.ts";
@@ -59,6 +60,7 @@ export const workersAi = {
     const markdown = openMarkdown(converter, runs, config["workers_ai.document_max_bytes"]);
     const { meta, blobs, leases, clock } = kernel;
     const finetunes = openFinetunes({ meta, blobs, leases, clock, runs });
+    let front: BindingFront | undefined;
     const others = new Map<string, PathServer>();
     const door = { answers, catalogue, markdown, others, requestMaxBytes, idleTimeoutMs: config["gateway.body_idle_timeout_ms"] };
     return {
@@ -67,7 +69,7 @@ export const workersAi = {
         ...markdownRoutes(markdown, requestMaxBytes),
         ...finetuneRoutes(finetunes),
       ],
-      bindings: { ai: aiBinding(mint) },
+      bindings: { ai: aiBinding(mint, () => front) },
       internal: (_claims, request, response) => serveAi(door, request, response),
       internalUpgrade: refuseUpgrade,
       offers: {
@@ -77,6 +79,9 @@ export const workersAi = {
           toMarkdown: (files, options = {}, signal = NEVER) => markdown.convert(files, options, signal),
           markdownFormats: supported,
           addBindingPaths: (first, serve) => void others.set(first, serve),
+          addBindingFront(given) {
+            front = given;
+          },
         },
       },
       check: async () => ({ ok: true, detail: `${config["workers_ai.models"].length} runners` }),
