@@ -1,6 +1,7 @@
 /** What is kept, changed and told of on the way of an answer: cached copies, images, notifications. Interfaces only. */
 
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { Transform } from "node:stream";
 import type { Service as WorkerdService } from "../workerd/config.ts";
 
 /** Copies of responses. */
@@ -55,4 +56,26 @@ export interface ImagePolish {
   readonly headers: Readonly<Record<string, string>>;
   /** Takes the body, which is as long as the answer says, and gives another, with headers that replace the answer's. */
   take?(body: Buffer): Promise<{ readonly bytes: Buffer; readonly headers: Readonly<Record<string, string>> }>;
+}
+
+/** HTML pages of zones, which a product changes on their way to whoever asked. */
+export interface HtmlPages {
+  /** From now on `rewriter` is asked about every HTML answer of a Worker's or an origin's for a zone's host name. */
+  rewriteBy(rewriter: (page: HtmlPage) => HtmlRewrite | undefined): void;
+}
+
+export interface HtmlPage {
+  readonly request: Pick<IncomingMessage, "method" | "headers" | "url">;
+  /** Lower case, without port. */
+  readonly host: string;
+  readonly status: number;
+  /** The answer's, by lower-case name; of several of one name, joined by ", ". */
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+export interface HtmlRewrite {
+  /** Headers that replace the answer's. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Through it the body goes, as the page's own bytes: whatever encoding it came in is undone before and done again after. */
+  transform(): Transform;
 }

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
-import type { Duplex } from "node:stream";
+import { type Duplex, pipeline, type Writable } from "node:stream";
 import { type AnswerHead, type ConnectionPool, type HttpConnection, parseHead } from "./http-connection.ts";
 
 export interface ForwardOptions {
@@ -17,6 +17,8 @@ export interface ForwardOptions {
   readonly answerHeaders?: readonly string[];
   /** Sees the answer's head before anything is sent. True: the answer is dropped and the outcome is "intercepted". */
   intercept?(head: AnswerHead): boolean;
+  /** May change the headers of the answer, and give what its body goes through on its way to the client. */
+  rewrite?(head: AnswerHead): readonly [Duplex, ...Duplex[]] | undefined;
   /** Whether the server was ended while it had requests: then one on a kept connection that broke is not sent again. */
   condemned?(): boolean;
   readonly bodyMaxBytes: number;
@@ -72,6 +74,7 @@ function exchange(
   let over = false;
   let answered = false;
   let upload: Upload | undefined;
+  let sink: Writable = response;
 
   const onGone = () => {
     if (!response.writableFinished) cut("aborted");
@@ -92,7 +95,7 @@ function exchange(
     options.signal?.removeEventListener("abort", onSignal);
     upload?.stop();
     response.off("close", onGone);
-    response.off("drain", onRoom);
+    sink.off("drain", onRoom);
     resolve(outcome);
   }
 
@@ -112,26 +115,32 @@ function exchange(
       if (options.intercept?.(head) === true) return cut("intercepted");
       answered = true;
       if (options.answerHeaders !== undefined) headers.push(...options.answerHeaders);
+      const through = options.rewrite?.(head);
       response.writeHead(status, reason, headers);
+      if (through !== undefined) {
+        [sink] = through;
+        // What ends it before its time cuts the client off, who sees it so.
+        pipeline([...through, response], (error) => error != null && response.destroy());
+      }
     },
     onData(chunk, last) {
       if (over) return;
       if (last) {
         // As text, Node sends a short body in the same write as the head.
-        if (chunk.length <= ONE_WRITE_BYTES) response.end(chunk.toString("latin1"), "latin1");
-        else response.end(chunk);
+        if (chunk.length <= ONE_WRITE_BYTES) sink.end(chunk.toString("latin1"), "latin1");
+        else sink.end(chunk);
         return;
       }
-      if (!response.write(chunk)) {
+      if (!sink.write(chunk)) {
         socket.pause();
-        response.once("drain", onRoom);
+        sink.once("drain", onRoom);
       }
     },
     onEnd() {
       if (over) return;
       // An answer that came before the whole body was sent leaves the connection in the middle of a request.
       if (upload !== undefined && !upload.sent) connection.destroy();
-      if (!response.writableEnded) response.end();
+      if (!sink.writableEnded) sink.end();
       settle("done");
     },
     onError(error) {

@@ -16,6 +16,7 @@ import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
 import type { Exceeded } from "../../kernel/workerd/runtime.ts";
 import type { DailyLimit } from "./daily-limit.ts";
 import { errorPages } from "./error-pages.ts";
+import type { HtmlRewriting } from "./html-pages.ts";
 import { type Invocations, statusOf } from "./invocations.ts";
 import { EXCLUSIVE_DRAIN_MS, isUncaught } from "./links.ts";
 import type { Version } from "./model.ts";
@@ -100,12 +101,14 @@ export function workerFront(deps: {
   readonly customHostnames: CustomHostnames;
   readonly routing: Routing;
   readonly origins: Origins;
+  readonly html: HtmlRewriting;
   readonly invocations: Invocations;
   readonly daily: DailyLimit;
   readonly previews: Previews;
   readonly onExceeded: (killed: Killed) => void;
 }): Front {
-  const { kernel, store, serving, pool, subdomain, customHostnames, routing, origins, invocations, daily, previews, onExceeded } = deps;
+  const { kernel, store, serving, pool, subdomain, customHostnames, routing, origins, html, invocations, daily, previews, onExceeded } =
+    deps;
   const { config, log, clock } = kernel;
 
   /** What `request.cf.hostMetadata` has: of requests for custom hostnames. */
@@ -231,6 +234,11 @@ export function workerFront(deps: {
         intercept(head) {
           lease.alive();
           return isUncaught(head);
+        },
+        rewrite(head) {
+          const rewritten = html.rewrite(request, hostOf(request), head.status, head.headers);
+          if (rewritten !== undefined) head.headers.splice(0, Number.POSITIVE_INFINITY, ...rewritten.headers);
+          return rewritten?.through;
         },
         bodyMaxBytes: config["gateway.body_max_bytes"],
         bodyIdleTimeoutMs: config["gateway.body_idle_timeout_ms"],

@@ -16,6 +16,7 @@ import { DailyLimit, dayOf } from "./daily-limit.ts";
 import { createDeployer } from "./deploy.ts";
 import { actOnEmail } from "./email-actions.ts";
 import { createEvents } from "./events.ts";
+import { htmlRewriting } from "./html-pages.ts";
 import { type Killed, workerFront } from "./http.ts";
 import { traceReceiver } from "./internal.ts";
 import { openInvocations } from "./invocations.ts";
@@ -43,7 +44,7 @@ export const workers = {
   name: "workers",
   status: "beta",
   needs: ["contentCache", "customHostnames", "durableObjects", "imageTransforms", "telemetry", "zones"],
-  provides: ["certificates", "dispatch", "ownedWorkers", "userWorkers"],
+  provides: ["certificates", "dispatch", "htmlPages", "ownedWorkers", "userWorkers"],
   migrations,
   permissions: [
     { id: "e086da7e2179491d91ee5f35b3ca210a", name: "Workers Scripts Write", scopes: ["com.cloudflare.api.account"] },
@@ -99,7 +100,8 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const zones = kernel.get("zones");
   const customHostnames = kernel.get("customHostnames");
   const routing = await openRouting(kernel.meta, kernel.clock, { zones, customHostnames }, serving.rerouted);
-  const origins = openOrigins(kernel, { zones, customHostnames, images: context.images }, account.subdomain.get);
+  const html = htmlRewriting(zones);
+  const origins = openOrigins(kernel, { zones, customHostnames, images: context.images, html }, account.subdomain.get);
   const deployer = createDeployer(context, store, serving, routing, () => previews.manifests());
   const tails = createTails(kernel, store, serving);
   const previews = openPreviews(context, deployer, tails, zones);
@@ -132,6 +134,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     customHostnames,
     routing,
     origins,
+    html,
     invocations,
     daily,
     previews,
@@ -187,6 +190,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
         },
         beforeRemoval: (check) => void removalChecks.push(check),
       },
+      htmlPages: html.pages,
       ownedWorkers: ownedWorkers({ store, deployer, front, tails, invocations }),
       userWorkers: {
         routes: (options) => userWorkerRoutes({ kernel, store, deployer, assets, durableObjects }, options),

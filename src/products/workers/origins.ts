@@ -16,6 +16,7 @@ import { type ErrorPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { PrivateAddressError, publicAgent } from "../../kernel/public-network.ts";
 import { errorPages, originPages } from "./error-pages.ts";
+import type { HtmlRewriting } from "./html-pages.ts";
 
 export interface Origins {
   /** Whether a record names an origin for the host. */
@@ -44,9 +45,10 @@ interface Needs {
   readonly zones: Zones;
   readonly customHostnames: CustomHostnames;
   readonly images: ImageTransforms;
+  readonly html: HtmlRewriting;
 }
 
-export function openOrigins(kernel: KernelSlice, { zones, customHostnames, images }: Needs, subdomain: () => string): Origins {
+export function openOrigins(kernel: KernelSlice, { zones, customHostnames, images, html }: Needs, subdomain: () => string): Origins {
   const allowed = kernel.config["runtime.outbound_allow"];
   const agent = publicAgent(allowed.includes("private") && allowed.includes("local"));
 
@@ -120,9 +122,14 @@ export function openOrigins(kernel: KernelSlice, { zones, customHostnames, image
     const polish =
       polished && request.method === "GET" ? images.polish(new URL(request.url as string, url), request.headers, about) : undefined;
     if (polish?.take !== undefined) return sendPolished(response, answer, Object.fromEntries(headers), polish.take);
-    response.writeHead(answer.statusCode, { ...Object.fromEntries(headers), ...polish?.headers });
+    const shown = { ...Object.fromEntries(headers), ...polish?.headers } as Record<string, string | string[]>;
+    const flat = Object.entries(shown).flatMap(([name, value]) => [value].flat().flatMap((one) => [name, one]));
+    // Only what leaves the platform: a Worker's own fetch() sees the page as the origin made it.
+    const rewritten = polished ? html.rewrite(request, url.hostname, answer.statusCode, flat) : undefined;
+    response.writeHead(answer.statusCode, rewritten?.headers ?? flat);
     // Whoever is cut off sees it by its own end of the connection.
-    await pipeline(answer.body, response).catch(() => response.destroy());
+    const steps = rewritten === undefined ? [answer.body, response] : [answer.body, ...rewritten.through, response];
+    await pipeline(steps).catch(() => response.destroy());
   }
 
   /** An image as it was made smaller. Its length is known, and bounded by who takes it. */
