@@ -30,6 +30,7 @@ import { workers } from "./products/workers/index.ts";
 import { workersAi } from "./products/workers-ai/index.ts";
 import { workersForPlatforms } from "./products/workers-for-platforms/index.ts";
 import { workflows } from "./products/workflows/index.ts";
+import { zaraz } from "./products/zaraz/index.ts";
 import { zones } from "./products/zones/index.ts";
 
 export const products: readonly Product[] = [
@@ -63,5 +64,6 @@ export const products: readonly Product[] = [
   workersAi,
   workersForPlatforms,
   workflows,
+  zaraz,
   zones,
 ];

@@ -16,8 +16,11 @@ const sandbox = spawnSync("unshare", ["--user", "true"], process.getuid?.() === 
 /** Configuration of a platform whose Browser Rendering uses this machine's Chromium. */
 export const browserSettings = { "browser_rendering.chromium": executable ?? "", "browser_rendering.sandbox": sandbox };
 
-/** Starts a headless Chromium. It resolves *.localhost by itself, and connects to nothing but what pages ask for. */
-export async function launchBrowser(): Promise<Browser> {
+/**
+ * Starts a headless Chromium. It resolves *.localhost by itself, and names that fit a pattern of `hosts` ("*.shop.example") to
+ * the address that is given; it connects to nothing but what pages ask for.
+ */
+export async function launchBrowser(hosts: Readonly<Record<string, string>> = {}): Promise<Browser> {
   if (executable === undefined) throw new Error(String(noBrowser));
   return chromium.launch({
     executablePath: executable,
@@ -29,6 +32,9 @@ export async function launchBrowser(): Promise<Browser> {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      `--host-resolver-rules=${Object.entries(hosts)
+        .map(([pattern, address]) => `MAP ${pattern} ${address}`)
+        .join(", ")}`,
     ],
   });
 }
