@@ -57,7 +57,11 @@ async function measure(directory: string, after: (fn: () => Promise<void>) => vo
   const ratios = ours.map((result, i) => result.requests / result.seconds / rate([theirs[i] as LoadResult]));
 
   const half: LoadResult[] = [];
-  for (let turn = 0; turn < TURNS; turn++) half.push(await load(structured, small, CONNECTIONS, { perSecond: rate(ours) / 2 }));
+  const theirHalf: LoadResult[] = [];
+  for (let turn = 0; turn < TURNS; turn++) {
+    theirHalf.push(await load(peer, small, CONNECTIONS, { perSecond: rate(theirs) / 2 }));
+    half.push(await load(structured, small, CONNECTIONS, { perSecond: rate(ours) / 2 }));
+  }
 
   const large = Array.from({ length: 8 }, (_, k) => {
     const events: string[] = [];
@@ -80,6 +84,7 @@ async function measure(directory: string, after: (fn: () => Promise<void>) => vo
     { name: "ingest.requests_1KB_p99", value: round(median(ours.map((result) => result.p99Ms))), unit: "ms" },
     { name: "ingest.half_load_p50", value: round(median(half.map((result) => result.p50Ms))), unit: "ms", note: "at half of that rate" },
     { name: "ingest.half_load_p99", value: round(median(half.map((result) => result.p99Ms))), unit: "ms" },
+    { name: "ingest.peer_half_load_p99", value: round(median(theirHalf.map((result) => result.p99Ms))), unit: "ms" },
     { name: "ingest.peer_requests_1KB", value: Math.round(rate(theirs)), unit: "1/s" },
     { name: "ingest.ratio_1KB", value: round(median(ratios)), unit: "ratio", budget: 0.6 },
     { name: "ingest.cpu_1KB", value: round(perRequest(cpu.ours, ours)), unit: "us", note: "CPU time of the platform for one request" },
