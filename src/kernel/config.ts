@@ -341,6 +341,10 @@ export const configKeys = {
   "images.hosted_max": key(100_000, "Hosted images of the account, drafts included", positive),
   "workers.script_max_bytes": key(64 * 1024 * 1024, "Largest upload of one script", positive),
   "workers.cpu_ms": key(30_000, "CPU time of one invocation of a Worker that sets no `limits.cpu_ms`; 0 = unlimited"),
+  "workers.subrequests": key(
+    10_000,
+    "Subrequests of one invocation of a Worker that sets no `limits.subrequests`; the real service's free plan has 50, 0 = unlimited",
+  ),
   "workers.daily_requests": key(0, "Requests that Workers may have in a day (UTC) before the page 1027; 0 = unlimited"),
   "workers.event_timeout_ms": key(15 * 60_000, "Wall time of a scheduled handler and of a queue consumer's batch", positive),
   "workers.startup_cpu_ms": key(1_000, "CPU time that a Worker's top level may take when it is uploaded", positive),

@@ -13,7 +13,9 @@ test("a Worker's own limit counts before the platform's, which may be none", () 
   assert.equal(cpuMsOf(version({ cpu_ms: 50 }), config(1_000)), 50);
   assert.equal(cpuMsOf(version({ subrequests: 7 }), config(1_000)), 1_000);
   assert.equal(cpuMsOf(version(), config(0)), Number.POSITIVE_INFINITY);
-  assert.deepEqual([subrequestsOf(version({ subrequests: 7 })), subrequestsOf(version())], [7, undefined]);
+  assert.equal(subrequestsOf(version({ subrequests: 7 }), config(0)), 7);
+  assert.equal(subrequestsOf(version(), config(0)), 10_000);
+  assert.equal(subrequestsOf(version(), resolveConfig({ "workers.subrequests": 0 }, "test")), undefined);
 });
 
 test("a cron trigger that runs at most once an hour has 15 minutes, unless its Worker has a limit of its own", () => {

@@ -29,9 +29,11 @@ export function cpuMsOf(version: Version, config: Config): number {
   return ownCpuMs(version) ?? (standard === 0 ? Number.POSITIVE_INFINITY : standard);
 }
 
-/** `limits.subrequests` of a version, if it has any. */
-export const subrequestsOf = ({ limits }: Version): number | undefined =>
-  (limits as z.infer<typeof limitsSchema> | undefined)?.subrequests ?? undefined;
+/** Subrequests of one invocation; undefined: without limit. */
+export function subrequestsOf({ limits }: Version, config: Config): number | undefined {
+  const standard = config["workers.subrequests"];
+  return (limits as z.infer<typeof limitsSchema> | undefined)?.subrequests ?? (standard === 0 ? undefined : standard);
+}
 
 /** CPU time of a cron trigger whose next run is this far away; undefined: as any other invocation. */
 export const cronCpuMs = (version: Version, intervalMs: number): number | undefined =>

@@ -165,7 +165,7 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   if (hasCode) {
     const code = await userCode(kernel, version);
     const exported = version.exports.map((e) => e.name);
-    const counting = countingModules(version, kernel.bindings, { isUserWorker: namespace !== undefined, takesOutbound });
+    const counting = countingModules(version, kernel.bindings, kernel.config, { isUserWorker: namespace !== undefined, takesOutbound });
     const objectModules =
       version.syntax === "modules" &&
       (await context.durableObjects.modules(worker, counting?.main ?? version.main, exported, options.split));

@@ -1,15 +1,15 @@
 /**
- * Which Workers have their subrequests counted, and the modules that do it (`subrequests.worker.ts`): those that set
- * `limits.subrequests`, those that can call Workers, since a chain of calls is limited to 32 invocations, those with a
- * binding whose product limits calls per invocation, user Workers, whose limits come with each call, and outbound Workers,
- * whose parameters do. All others run exactly as they were uploaded.
+ * The modules that stand between workerd and a Worker's own to count what each invocation calls (`subrequests.worker.ts`):
+ * subrequests, connections, the 32 invocations of a chain of calls, and calls that a binding's product limits. What a user
+ * Worker or an outbound Worker is told of one call comes by them, too. Scripts in service-worker syntax have no module that
+ * could be stood before, and run without.
  */
+import type { Config } from "../../kernel/config.ts";
 import type { BindingRegistry } from "../../kernel/product.ts";
 import type { Module } from "../../kernel/workerd/config.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
 import { subrequestsOf } from "./limits.ts";
 import type { Version } from "./model.ts";
-import { serviceBindingsOf } from "./service-bindings.ts";
 
 const COUNTING_MODULE = "freehold-subrequests.js";
 /** The new main module. */
@@ -32,21 +32,19 @@ export interface Role {
 }
 
 /** Undefined for a Worker that is not counted. */
-export function countingModules(version: Version, bindings: BindingRegistry, role: Role): Counting | undefined {
-  const own = subrequestsOf(version);
+export function countingModules(version: Version, bindings: BindingRegistry, config: Config, role: Role): Counting | undefined {
+  if (version.syntax !== "modules") return undefined;
+  const max = subrequestsOf(version, config);
   const limited = version.bindings.flatMap(({ name, type }) => {
     const limit = bindings.get(type).perInvocation;
     return limit === undefined ? [] : [{ name, ...limit }];
   });
-  const told = role.isUserWorker || role.takesOutbound;
-  const needed = told || own !== undefined || serviceBindingsOf(version).length > 0 || limited.length > 0;
-  if (version.syntax !== "modules" || !needed) return undefined;
   const specifier = JSON.stringify(`./${version.main}`);
   const lines = [
-    `import { entrypoint, handlers, limit, limitCalls, withoutDefaultCache } from "./${COUNTING_MODULE}";`,
+    `import { entrypoint, handlers, limit, limitCalls, object, withoutDefaultCache } from "./${COUNTING_MODULE}";`,
     `import * as user from ${specifier};`,
     `export * from ${specifier};`,
-    ...(own === undefined ? [] : [`limit(${own});`]),
+    ...(max === undefined ? [] : [`limit(${max});`]),
     ...(role.isUserWorker && version.trusted !== true ? ["withoutDefaultCache();"] : []),
     ...limited.map(
       ({ name, method, max, message }) =>
@@ -56,8 +54,10 @@ export function countingModules(version: Version, bindings: BindingRegistry, rol
   for (const [i, { name, type }] of version.exports.entries()) {
     if (name === "default") lines.push("export default handlers(user.default);");
     // A local export takes precedence over the star's.
-    else if (type === "entrypoint" || type === "durable-object")
-      lines.push(`const class${i} = entrypoint(user[${JSON.stringify(name)}]);`, `export { class${i} as ${JSON.stringify(name)} };`);
+    else if (type === "entrypoint" || type === "durable-object") {
+      const counted = type === "entrypoint" ? "entrypoint" : "object";
+      lines.push(`const class${i} = ${counted}(user[${JSON.stringify(name)}]);`, `export { class${i} as ${JSON.stringify(name)} };`);
+    }
   }
   return {
     main: MAIN_MODULE,

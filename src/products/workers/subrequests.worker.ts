@@ -1,7 +1,8 @@
 /**
- * Counts what one invocation calls, which open workerd does not: its subrequests, and how many invocations of Workers its
- * request has gone through. It stands between workerd and the user's module (`subrequests.ts`): each handler runs in an
- * asynchronous context of its own, and the fetch() of bindings and of the global scope is counted in it. RPC calls are not.
+ * Counts what one invocation calls, which open workerd does not: its subrequests, its connections, and how many invocations
+ * of Workers its request has gone through. It stands between workerd and the user's module (`subrequests.ts`): each handler
+ * runs in an asynchronous context of its own, and the fetch() of bindings and of the global scope is counted in it. RPC calls
+ * are not.
  *
  * The depth travels in the header CF-EW-Via, whose value is the number of invocations that are left, as documented
  * (Workers, Observability, Errors and exceptions, "Loop limit").
@@ -19,6 +20,10 @@ interface Invocation {
   readonly left: number;
   subrequests: number;
   readonly subrequestsMax: number;
+  /** Connections that wait for an answer. */
+  connections: number;
+  /** Begin calls that wait for a connection, in order. */
+  readonly waiting: (() => void)[];
   /** What its fetch() bears, for the platform to know the call by. */
   readonly token: string | null;
   /** What `env` has besides the bindings. */
@@ -33,6 +38,8 @@ type Class = new (...args: never[]) => object;
 /** A request goes through at most 32 invocations by bindings (docs: Service bindings, Limits), and 16 by its host name. */
 const INVOCATIONS_MAX = 32;
 const LOOPS_MAX = 16;
+/** Connections of an invocation that may wait for an answer at a time (docs: Workers, Platform, Limits). Others wait for one of them. */
+const CONNECTIONS_MAX = 6;
 const VIA = "cf-ew-via";
 /** Headers of the platform's own: `user-workers.ts`. */
 const SUBREQUESTS = "x-freehold-subrequests";
@@ -91,6 +98,8 @@ function run<T>(args: unknown[], work: Work<T>): T {
   const invocation: Invocation = {
     left: via === null ? INVOCATIONS_MAX - 1 : Number(via),
     subrequests: 0,
+    connections: 0,
+    waiting: [],
     subrequestsMax: Math.min(subrequestsMax, max === null ? subrequestsMax : Number(max)),
     token,
     parameters: given === null ? undefined : JSON.parse(new TextDecoder().decode(Uint8Array.fromBase64(given))),
@@ -114,8 +123,21 @@ function withParameters<T>(bindings: unknown, parameters: object, work: (extende
   return withEnv(extended, () => work(extended)) as T;
 }
 
+/** Runs `work`, which has a connection until it answers, as soon as one is free. Without others it starts at once. */
+async function connected<T>(invocation: Invocation, work: () => T): Promise<Awaited<T>> {
+  if (invocation.connections < CONNECTIONS_MAX) invocation.connections++;
+  else await new Promise<void>((resolve) => invocation.waiting.push(resolve));
+  try {
+    return await work();
+  } finally {
+    const next = invocation.waiting.shift();
+    if (next === undefined) invocation.connections--;
+    else next();
+  }
+}
+
 /** The method, counted in the invocation that calls it; errors are rejections, as of every asynchronous method. */
-function counted(method: Method, args: (given: unknown[], invocation: Invocation) => unknown[]): Method {
+function counted(method: Method, args: (given: unknown[], invocation: Invocation) => unknown[], connects = true): Method {
   return function (this: unknown, ...given) {
     const invocation = current.getStore();
     if (invocation === undefined) return method.apply(this, given);
@@ -125,7 +147,8 @@ function counted(method: Method, args: (given: unknown[], invocation: Invocation
           "Too many subrequests by single Worker invocation. To configure this limit, refer to https://developers.cloudflare.com/workers/wrangler/configuration/#limits",
         );
       }
-      return method.apply(this, args(given, invocation));
+      const shown = args(given, invocation);
+      return connects ? connected(invocation, () => method.apply(this, shown)) : method.apply(this, shown);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -171,7 +194,7 @@ function patch(value: unknown): void {
     if (patched.has(level)) continue;
     patched.add(level);
     const name = level.constructor.name as string;
-    if (name === "Fetcher") level.fetch = counted(level.fetch, throughBinding);
+    if (name === "Fetcher") level.fetch = counted(level.fetch, throughBinding, false);
     for (const operation of operations[name] ?? []) level[operation] = counted(level[operation], asGiven);
   }
 }
@@ -185,8 +208,8 @@ export function handlers(main: unknown): unknown {
   if (typeof main === "function") return entrypoint(main as unknown as Class);
   if (typeof main !== "object" || main === null) return main;
   const wrapped = Object.create(main) as object;
-  for (const [name, handler] of Object.entries(main as Record<string, unknown>)) {
-    if (typeof handler !== "function") continue;
+  for (const name of methodNames(main)) {
+    const handler = (main as Record<string, Method>)[name] as Method;
     Object.defineProperty(wrapped, name, {
       value: (...args: unknown[]) =>
         run(args, ([event, bindings, ...rest], invocation) => {
@@ -198,6 +221,50 @@ export function handlers(main: unknown): unknown {
     });
   }
   return wrapped;
+}
+
+/** Names of an object's methods, its own and those of its classes. */
+function methodNames(object: object): Set<string> {
+  const names = new Set<string>();
+  for (let level = object; level !== null && !roots.has(level); level = Object.getPrototypeOf(level))
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(level)))
+      if (typeof value === "function" && name !== "constructor") names.add(name);
+  return names;
+}
+
+/**
+ * The class with the same name whose objects are called through a door: each call of a method from outside runs in a context
+ * of its own, and user code finds in `this` the very functions that it declared.
+ */
+export function object(base: Class): Class {
+  const { [base.name]: named } = {
+    [base.name]: class extends base {
+      constructor(...args: never[]) {
+        super(...args);
+        // biome-ignore lint/correctness/noConstructorReturn: workerd takes the door for the object.
+        return new Proxy(this, {
+          get: (target, name) => {
+            const value: unknown = Reflect.get(target, name);
+            if (typeof value !== "function" || name === "constructor") return value;
+            return (...given: unknown[]) => called(target, value as Method, given);
+          },
+        });
+      }
+    },
+  } as Record<string, Class>;
+  return named as Class;
+}
+
+/** Calls a method of an instance in a context of its own, with the invocation's parameters in its `env`. */
+function called(instance: object, method: Method, args: unknown[]): unknown {
+  return run(args, (given, invocation) => {
+    const parameters = invocation?.parameters;
+    if (parameters === undefined) return method.apply(instance, given);
+    return withParameters((instance as { env: unknown }).env, parameters, (value) => {
+      Object.defineProperty(instance, "env", { value });
+      return method.apply(instance, given);
+    });
+  });
 }
 
 /** The class with the same name, each of whose methods runs in a context of its own. */
@@ -213,14 +280,7 @@ export function entrypoint(base: Class): Class {
       Object.defineProperty(prototype, name, {
         ...property,
         value(this: object, ...args: unknown[]) {
-          return run(args, (given, invocation) => {
-            const parameters = invocation?.parameters;
-            if (parameters === undefined) return method.apply(this, given);
-            return withParameters((this as { env: unknown }).env, parameters, (value) => {
-              Object.defineProperty(this, "env", { value });
-              return method.apply(this, given);
-            });
-          });
+          return called(this, method as Method, args);
         },
       });
     }

@@ -5,11 +5,18 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
 
-const platform = await startPlatform({ after }, { config: { "runtime.memory_outside_mb": 256 } });
+const platform = await startPlatform(
+  { after },
+  {
+    config: { "runtime.memory_outside_mb": 256, "runtime.outbound_allow": ["public", "local"], "workers.subrequests": 42 },
+  },
+);
 const account = `/accounts/${platform.ready.account_id}`;
 
 const SPIN = "for (;;) Math.sqrt(2);";
@@ -294,6 +301,58 @@ test("limits.subrequests counts what one invocation calls, and the next begins a
   assert.equal(JSON.parse((await get(project.url, { headers: { "cf-ew-via": "99" } })).body).via, null);
   assert.equal((await get(`${project.url}/?${"x".repeat(16 * 1024)}`)).status, 414);
   assert.equal((await get(project.url, { headers: { "x-long": "x".repeat(130 * 1024) } })).status, 431);
+});
+
+test("without a limit of its own a Worker has the platform's; six connections at a time wait for answers, others for them", async () => {
+  let [held, most] = [[] as (() => void)[], 0];
+  const upstream = createServer((_request, response) => {
+    held.push(() => response.end("answered"));
+    most = Math.max(most, held.length);
+    if (held.length < 6) return;
+    const full = held;
+    held = [];
+    for (const answer of full) answer();
+  }).listen(0, "127.0.0.1");
+  after(() => upstream.close());
+  await once(upstream, "listening");
+  const project = await deployWorker(platform, {
+    files: {
+      "index.js": `import { DurableObject } from "cloudflare:workers";
+      const declared = new WeakSet();
+      export class Caller extends DurableObject {
+        async calls() {
+          let calls = 0;
+          try { for (;; calls++) await this.env.NEIGHBOUR.fetch("http://n/"); } catch {}
+          return [calls, declared.has(this.calls)];
+        }
+      }
+      declared.add(Caller.prototype.calls);
+      class Handlers {
+        #stub = (env) => env.CALLER.get(env.CALLER.idFromName("one"));
+        async fetch(request, env) {
+          const { pathname, searchParams } = new URL(request.url);
+          if (pathname === "/object") return Response.json(await this.#stub(env).calls());
+          const answers = Array.from({ length: Number(searchParams.get("n")) }, () => fetch(searchParams.get("to")));
+          const settled = await Promise.allSettled(answers.map(async (answer) => (await answer).text()));
+          return Response.json(settled.map(({ value, reason }) => value ?? reason.message));
+        }
+      }
+      export default new Handlers();`,
+    },
+    config: {
+      name: "connecting",
+      services: [{ binding: "NEIGHBOUR", service: "neighbour" }],
+      durable_objects: { bindings: [{ name: "CALLER", class_name: "Caller" }] },
+      migrations: [{ tag: "v1", new_sqlite_classes: ["Caller"] }],
+    },
+  });
+  const to = `to=http://127.0.0.1:${(upstream.address() as AddressInfo).port}/`;
+  assert.deepEqual(JSON.parse((await get(`${project.url}/?n=18&${to}`)).body), Array(18).fill("answered"));
+  assert.equal(most, 6);
+  const many = JSON.parse((await get(`${project.url}/?n=44&${to}`)).body) as string[];
+  assert.deepEqual(many.slice(0, 42), Array(42).fill("answered"));
+  for (const refused of many.slice(42)) assert.match(refused, /^Too many subrequests/);
+  assert.deepEqual(JSON.parse((await get(`${project.url}/object`)).body), [42, true]);
 });
 
 test("a routed Worker that fetches another by its host name is told 1042, with the flag gets its answer; a loop of those ends", async () => {
