@@ -12,6 +12,16 @@ export interface ClassLifecycle {
 }
 
 /** Durable Object namespaces of scripts. */
+/** The code of a Worker that may implement Durable Objects. */
+export interface ObjectCode {
+  /** The main module's name. */
+  readonly main: string;
+  /** Names that it exports. */
+  readonly exported: readonly string[];
+  /** A module of the Worker whose function `object` stands around each class, outermost: it gets the class and gives one. */
+  readonly around?: string | undefined;
+}
+
 export interface DurableObjects {
   /**
    * The classes that the script would implement after an upload with this metadata. Throws the documented errors for
@@ -56,7 +66,7 @@ export interface DurableObjects {
    * its classes the documented limits that workerd does not enforce, and count what they use. Empty when it implements
    * none. They need AsyncLocalStorage.
    */
-  modules(worker: WorkerRef, main: string, exported: readonly string[], split: ObjectSplit | undefined): Promise<readonly Module[]>;
+  modules(worker: WorkerRef, code: ObjectCode, split: ObjectSplit | undefined): Promise<readonly Module[]>;
   /**
    * Ends what runs in the objects of a process that must let go of them, with the error that the real service gives when an
    * object's code was updated. `socket` gives the path of the process's sockets.

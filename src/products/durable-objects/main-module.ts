@@ -1,4 +1,5 @@
 /** The main module of a process with Durable Objects: the user's exports, with what the platform adds to its classes: limits, figures, resets, queries. */
+import type { ObjectCode } from "../../kernel/capabilities.ts";
 import type { Module } from "../../kernel/workerd/config.ts";
 import { workerModules } from "../../kernel/workerd/module.ts";
 import { namespaceParts } from "./jurisdictions.ts";
@@ -18,8 +19,7 @@ const MAIN_MODULE = "freehold-durable-objects.js";
 
 /** Modules to put before the user's: the first one is the new main module. */
 export function limitingModules(
-  main: string,
-  exported: readonly string[],
+  { main, exported, around }: ObjectCode,
   classes: readonly { readonly className: string; readonly sqlite: boolean; readonly id: string }[],
   limits: ObjectLimits,
   pending: readonly ObjectKey[],
@@ -47,6 +47,7 @@ export function limitingModules(
     `import { sheddable } from ${shedding};`,
     `import * as user from ${specifier};`,
     `export * from ${specifier};`,
+    around === undefined ? "const object = (base) => base;" : `import { object } from ${JSON.stringify(`./${around}`)};`,
     `export { Alive as ${JSON.stringify(ALIVE_ENTRYPOINT)} };`,
   ];
   if (pending.length > 0) lines.push(`setPending(${JSON.stringify(pending)});`);
@@ -58,7 +59,7 @@ export function limitingModules(
     for (const [i, { className: part, uniqueKey }] of namespaceParts(id, className, sqlite).entries()) {
       const name = JSON.stringify(part);
       const wrapped = `recoverable(resettable(queryable(limited(user.${className}, ${options}))), ${JSON.stringify(uniqueKey)}, ${sqlite})`;
-      const whole = `sheddable(${wrapped}, ${JSON.stringify({ name: part, uniqueKey, sqlite, own: share })}, ${load})`;
+      const whole = `object(sheddable(${wrapped}, ${JSON.stringify({ name: part, uniqueKey, sqlite, own: share })}, ${load}))`;
       // A local export takes precedence over the star's. Names of parts are no identifiers.
       if (i === 0) lines.push(`export const ${className} = ${whole};`);
       else lines.push(`const ${className}_part${i} = ${whole};`, `export { ${className}_part${i} as ${name} };`);

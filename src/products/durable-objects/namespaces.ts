@@ -341,7 +341,7 @@ export async function openNamespaces(
     },
     classes: async (script) =>
       (await rowsOf(meta, script)).map((row) => ({ className: row.class_name, sqlite: row.sqlite === 1, id: row.id })),
-    async modules(worker, main, exported, split) {
+    async modules(worker, code, split) {
       const rows = await rowsOf(meta, { id: worker.scriptId, name: worker.scriptName });
       if (rows.length === 0) return [];
       const classes = rows.map((row) => ({ className: row.class_name, sqlite: row.sqlite === 1, id: row.id }));
@@ -349,7 +349,7 @@ export async function openNamespaces(
         meta,
         rows.flatMap(({ id }) => partKeys(id)),
       );
-      return limitingModules(main, exported, classes, limits, pending, split && { split, versionId: worker.versionId });
+      return limitingModules(code, classes, limits, pending, split && { split, versionId: worker.versionId });
     },
     reset: (socket) => resetObjects(socket, RESET_TIMEOUT_MS),
     meter: (script, socket, cpuMs) => usage.collect(script.name, socket, cpuMs),

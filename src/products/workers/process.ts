@@ -168,7 +168,11 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
     const counting = countingModules(version, kernel.bindings, kernel.config, { isUserWorker: namespace !== undefined, takesOutbound });
     const objectModules =
       version.syntax === "modules" &&
-      (await context.durableObjects.modules(worker, counting?.main ?? version.main, exported, options.split));
+      (await context.durableObjects.modules(
+        worker,
+        { main: counting?.main ?? version.main, exported, around: counting?.around },
+        options.split,
+      ));
     const before = [...(objectModules || []), ...(counting?.modules ?? [])];
     services.push({
       name: USER,

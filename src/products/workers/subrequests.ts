@@ -17,6 +17,8 @@ const MAIN_MODULE = "freehold-counted.js";
 
 export interface Counting {
   readonly main: string;
+  /** The module whose `object` stands around classes of Durable Objects. */
+  readonly around: string;
   /** To be put before the user's modules, the main one first. */
   readonly modules: readonly Module[];
 }
@@ -41,7 +43,7 @@ export function countingModules(version: Version, bindings: BindingRegistry, con
   });
   const specifier = JSON.stringify(`./${version.main}`);
   const lines = [
-    `import { entrypoint, handlers, limit, limitCalls, object, withoutDefaultCache } from "./${COUNTING_MODULE}";`,
+    `import { entrypoint, handlers, limit, limitCalls, withoutDefaultCache } from "./${COUNTING_MODULE}";`,
     `import * as user from ${specifier};`,
     `export * from ${specifier};`,
     ...(max === undefined ? [] : [`limit(${max});`]),
@@ -54,13 +56,12 @@ export function countingModules(version: Version, bindings: BindingRegistry, con
   for (const [i, { name, type }] of version.exports.entries()) {
     if (name === "default") lines.push("export default handlers(user.default);");
     // A local export takes precedence over the star's.
-    else if (type === "entrypoint" || type === "durable-object") {
-      const counted = type === "entrypoint" ? "entrypoint" : "object";
-      lines.push(`const class${i} = ${counted}(user[${JSON.stringify(name)}]);`, `export { class${i} as ${JSON.stringify(name)} };`);
-    }
+    else if (type === "entrypoint")
+      lines.push(`const class${i} = entrypoint(user[${JSON.stringify(name)}]);`, `export { class${i} as ${JSON.stringify(name)} };`);
   }
   return {
     main: MAIN_MODULE,
+    around: COUNTING_MODULE,
     modules: [
       { name: MAIN_MODULE, esModule: `${lines.join("\n")}\n` },
       { name: COUNTING_MODULE, esModule: workerModule(import.meta.url, "./subrequests.worker.ts") },
