@@ -20,6 +20,7 @@ import { migrations } from "./migrations.ts";
 import { openNotifications } from "./notifications.ts";
 import { permissions } from "./permissions.ts";
 import { publicDoor } from "./public.ts";
+import { publicCache } from "./public-cache.ts";
 import { bucketRoutes } from "./routes-buckets.ts";
 import { notificationRoutes } from "./routes-notifications.ts";
 import { objectRoutes } from "./routes-objects.ts";
@@ -32,7 +33,7 @@ import { openUsage } from "./usage.ts";
 export const r2 = {
   name: "r2",
   status: "beta",
-  needs: ["queueSender"],
+  needs: ["contentCache", "queueSender", "zones"],
   provides: ["objects"],
   migrations,
   permissions,
@@ -68,7 +69,7 @@ export const r2 = {
     const lifecycle = startLifecycle(context, config["r2.lifecycle_interval_s"] * 1000);
     const s3 = s3Door(context, auth);
     const domains = await openCustomDomains(context);
-    const everybody = publicDoor(context, domains);
+    const everybody = publicDoor(context, domains, publicCache(get("contentCache").open("r2"), get("zones"), clock));
     return {
       hosts: [
         {

@@ -3,6 +3,7 @@
  * development URL or a custom domain. No listing, no writing, errors as small pages.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { buffer } from "node:stream/consumers";
 import type { BlobRange } from "../../kernel/blobs/blobs.ts";
 import { PlatformError } from "../../kernel/errors.ts";
 import { parseRange, S3Error } from "../../protocols/s3/index.ts";
@@ -13,6 +14,7 @@ import { type CorsRule, corsHeaders, preflightHeaders } from "./cors.ts";
 import type { CustomDomains } from "./domains.ts";
 import type { Bucket, StoredObject } from "./model.ts";
 import { wholeObject } from "./objects.ts";
+import type { CachePlace, PublicCache } from "./public-cache.ts";
 import { httpHeaders } from "./public-headers.ts";
 import { type BucketRow, toBucket } from "./rows.ts";
 import { sendBody } from "./send-body.ts";
@@ -39,7 +41,7 @@ export interface PublicDoor {
   byDomain(domain: string, request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
 
-export function publicDoor(r2: R2, domains: CustomDomains): PublicDoor {
+export function publicDoor(r2: R2, domains: CustomDomains, cache: PublicCache): PublicDoor {
   async function bucketById(id: string): Promise<Bucket | undefined> {
     const row = await r2.meta.get<BucketRow>(
       "SELECT id, jurisdiction, name, location, storage_class, created FROM r2_buckets WHERE id = ?",
@@ -48,9 +50,15 @@ export function publicDoor(r2: R2, domains: CustomDomains): PublicDoor {
     return row && toBucket(row);
   }
 
-  async function answer(request: IncomingMessage, response: ServerResponse, find: () => Promise<Bucket>): Promise<void> {
+  async function answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    find: () => Promise<Bucket>,
+    placeOf: (bucket: Bucket) => CachePlace | undefined = () => undefined,
+  ): Promise<void> {
     try {
-      await serve(r2, await find(), request, response);
+      const bucket = await find();
+      await serve(r2, bucket, placeOf(bucket), request, response);
     } catch (error) {
       if (response.destroyed || response.headersSent) {
         response.destroy();
@@ -73,12 +81,17 @@ export function publicDoor(r2: R2, domains: CustomDomains): PublicDoor {
         return bucket;
       }),
     byDomain: (domain, request, response) =>
-      answer(request, response, async () => {
-        const id = domains.bucketId(domain);
-        const bucket = id === undefined ? undefined : await bucketById(id);
-        if (bucket === undefined) throw notFound();
-        return bucket;
-      }),
+      answer(
+        request,
+        response,
+        async () => {
+          const id = domains.bucketId(domain);
+          const bucket = id === undefined ? undefined : await bucketById(id);
+          if (bucket === undefined) throw notFound();
+          return bucket;
+        },
+        (bucket) => cache.place(bucket, domain, request),
+      ),
   };
 }
 
@@ -91,8 +104,19 @@ function explain(r2: R2, error: unknown): { status: number; message: string } {
   return { status: 500, message: "Internal error" };
 }
 
-async function serve(r2: R2, bucket: Bucket, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(
+  r2: R2,
+  bucket: Bucket,
+  place: CachePlace | undefined,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const { method = "GET" } = request;
+  const copy = await place?.find();
+  if (copy !== undefined) {
+    response.writeHead(200, { ...copy.headers, "content-length": copy.bytes.length }).end(method === "HEAD" ? undefined : copy.bytes);
+    return;
+  }
   const origin = request.headers.origin;
   const rules = origin === undefined ? [] : ((await readSetting<{ rules: CorsRule[] }>(r2.meta, bucket.id, "cors"))?.rules ?? []);
   if (method === "OPTIONS") {
@@ -131,6 +155,8 @@ async function serve(r2: R2, bucket: Bucket, request: IncomingMessage, response:
     return;
   }
   const { object, range, body } = opened;
+  const { status, keep } = place?.decide(headers, range.length) ?? {};
+  if (status !== undefined) headers.set("cf-cache-status", status);
   headers.set("content-length", String(range.length));
   if (partial) headers.set("content-range", `bytes ${range.offset}-${range.offset + range.length - 1}/${object.size}`);
   response.writeHead(partial ? 206 : 200, Object.fromEntries(headers));
@@ -139,5 +165,8 @@ async function serve(r2: R2, bucket: Bucket, request: IncomingMessage, response:
     response.end();
     return;
   }
-  await sendBody(body, range.length, response);
+  if (keep === undefined) return sendBody(body, range.length, response);
+  const bytes = await buffer(body);
+  await keep(bytes);
+  response.end(bytes);
 }

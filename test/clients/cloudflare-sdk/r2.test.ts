@@ -361,6 +361,41 @@ test("[r2-36] a custom domain serves its bucket, and stops when it is disabled o
   assert.doesNotMatch((await get("/k")).stdout, /by domain/);
 });
 
+test("[r2-37] a zone's custom domain answers from the cache until the zone is purged; others, the binding's way and S3 never do", {
+  skip: noCurl,
+}, async () => {
+  const Bucket = await newBucket("cached-domain");
+  const zone = await platform.sdk().zones.create({ account: { id: account_id }, name: "cached.example" });
+  for (const domain of ["files.cached.example", "files.uncached.example"])
+    await buckets.domains.custom.create(Bucket, { account_id, domain, enabled: true, zoneId: zone.id });
+  const get = async (url: string, ...more: string[]) => {
+    const { stdout } = await platform.exec("curl", ["-sS", "-i", ...more, `https://${url}`]);
+    // The first head is the way's to the host.
+    const [, head = "", body = ""] = stdout.split("\r\n\r\n");
+    return { status: /^cf-cache-status: (.*?)\r?$/im.exec(head)?.[1], age: /^age: (\d+)/im.exec(head)?.[1], body };
+  };
+  const url = "files.cached.example/app.css";
+  await put(Bucket, "app.css", "first");
+  await put(Bucket, "page.html", "first");
+  assert.deepEqual(await get(url), { status: "MISS", age: undefined, body: "first" });
+  await put(Bucket, "app.css", "second");
+  await put(Bucket, "page.html", "second");
+  const hit = await get(url);
+  assert.deepEqual([hit.status, hit.body, Number(hit.age) >= 0], ["HIT", "first", true]);
+  assert.deepEqual((await get(url, "-H", "Range: bytes=0-2")).body, "sec");
+  assert.deepEqual(await get(`${url}?v=2`), { status: "MISS", age: undefined, body: "second" });
+  assert.equal((await get("files.uncached.example/app.css")).body, "second");
+  assert.deepEqual(await get("files.cached.example/page.html"), { status: undefined, age: undefined, body: "second" });
+  assert.equal(await (await s3.send(new GetObjectCommand({ Bucket, Key: "app.css" }))).Body?.transformToString(), "second");
+  // Deleted, and still there.
+  await s3.send(new DeleteObjectCommand({ Bucket, Key: "app.css" }));
+  assert.equal((await get(url)).status, "HIT");
+  await platform.sdk().cache.purge({ zone_id: zone.id, files: [`https://${url}`] });
+  assert.match((await get(url)).body, /Object not found/);
+  await s3.send(new PutObjectCommand({ Bucket, Key: "private.css", Body: "x", CacheControl: "private" }));
+  for (let i = 0; i < 2; i++) assert.equal((await get("files.cached.example/private.css")).status, "BYPASS");
+});
+
 test("[r2-49] the analytics API counts requests by action and status, and what a bucket holds", async () => {
   const Bucket = await newBucket("metrics");
   for (const key of ["a", "b", "c"]) await put(Bucket, key, "12345");
