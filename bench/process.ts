@@ -33,5 +33,12 @@ function parentOf(pid: number): number {
   }
 }
 
-const sumOf = (pid: number, fields: RegExp): number =>
-  [...readFileSync(`/proc/${pid}/smaps_rollup`, "latin1").matchAll(fields)].reduce((sum, [, kb]) => sum + Number(kb), 0) / 1000;
+/** In megabytes; 0 for a process that is gone by now. */
+function sumOf(pid: number, fields: RegExp): number {
+  try {
+    const text = readFileSync(`/proc/${pid}/smaps_rollup`, "latin1");
+    return [...text.matchAll(fields)].reduce((sum, [, kb]) => sum + Number(kb), 0) / 1000;
+  } catch {
+    return 0;
+  }
+}
