@@ -27,6 +27,7 @@ let garbage: Token;
 /** An AI gateway that asks for a token. */
 const GATEWAY = "guarded-gateway";
 let turnKey: { readonly uid: string; readonly key: string };
+let rtcApp: { readonly uid: string; readonly secret: string };
 
 before(async () => {
   groups = (await platform.rest("GET", `/accounts/${account}/tokens/permission_groups`)).body.result.map(
@@ -41,6 +42,7 @@ before(async () => {
   };
   const gateway = { id: GATEWAY, authentication: true, rate_limiting_technique: "fixed", ...settings };
   assert.equal((await platform.rest("POST", `/accounts/${account}/ai-gateway/gateways`, gateway)).status, 200);
+  rtcApp = (await platform.rest("POST", `/accounts/${account}/calls/apps`, { name: NAME })).body.result;
   turnKey = (await platform.rest("POST", `/accounts/${account}/calls/turn_keys`, { name: NAME })).body.result;
   revoked = await platform.token(groups);
   // Used while it is good, so that an answer from a cache would show.
@@ -396,8 +398,17 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
   },
   // The secret of an app or of a TURN key, each for its own; a token of the API is none.
   async rtc() {
-    for (const path of [`/turn/keys/${turnKey.uid}/credentials/generate`, `/turn/keys/${turnKey.uid}/credentials/generate-ice-servers`]) {
-      for (const headers of [{}, bearer(garbage.value), bearer(root), bearer(turnKey.key.toUpperCase())]) {
+    const credentials = `/turn/keys/${turnKey.uid}/credentials`;
+    const sessions = `/apps/${rtcApp.uid}/sessions`;
+    for (const path of [
+      `${credentials}/generate`,
+      `${credentials}/generate-ice-servers`,
+      `${sessions}/new`,
+      `${sessions}/${NAME}/tracks/new`,
+    ]) {
+      // Neither opens what is the other's.
+      const wrong = path.startsWith("/apps") ? turnKey.key : rtcApp.secret;
+      for (const headers of [{}, bearer(garbage.value), bearer(root), bearer(wrong)]) {
         const answer = await platform.fetch(`${platform.host("rtc")}${path}`, {
           method: "POST",
           headers,

@@ -18,9 +18,9 @@ export const browserSettings = { "browser_rendering.chromium": executable ?? "",
 
 /**
  * Starts a headless Chromium. It resolves *.localhost by itself, and names that fit a pattern of `hosts` ("*.shop.example") to
- * the address that is given; it connects to nothing but what pages ask for.
+ * the address that is given; it connects to nothing but what pages ask for. `flags` are more of its own.
  */
-export async function launchBrowser(hosts: Readonly<Record<string, string>> = {}): Promise<Browser> {
+export async function launchBrowser(hosts: Readonly<Record<string, string>> = {}, flags: readonly string[] = []): Promise<Browser> {
   if (executable === undefined) throw new Error(String(noBrowser));
   return chromium.launch({
     executablePath: executable,
@@ -35,6 +35,7 @@ export async function launchBrowser(hosts: Readonly<Record<string, string>> = {}
       `--host-resolver-rules=${Object.entries(hosts)
         .map(([pattern, address]) => `MAP ${pattern} ${address}`)
         .join(", ")}`,
+      ...flags,
     ],
   });
 }

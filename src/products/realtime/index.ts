@@ -4,6 +4,8 @@ import { openItems } from "./items.ts";
 import { migrations } from "./migrations.ts";
 import { itemRoutes } from "./routes.ts";
 import { rtcHost, turnNames } from "./rtc-host.ts";
+import { openEngine } from "./sfu/engine.ts";
+import { sfuOperations } from "./sfu/operations.ts";
 import { openCredentials } from "./turn/credentials.ts";
 import { turnOperations } from "./turn/operations.ts";
 import { openTurn } from "./turn/turn.ts";
@@ -24,6 +26,7 @@ export const realtime = {
     const credentials = openCredentials(kernel);
     const usage = openUsage(kernel);
     const turn = openTurn(kernel, credentials, usage);
+    const engine = openEngine(kernel);
     const startTurn = async (): Promise<void> => {
       await turn.ports().catch((error: unknown) => log.error("turn.start_failed", { error }));
     };
@@ -45,11 +48,14 @@ export const realtime = {
           removed: async (uid) => turn.revoke(await credentials.revokeAll(uid)),
         }),
       ],
-      hosts: [rtcHost(kernel, turnOperations(keys, credentials, turn)), turnNames],
+      hosts: [rtcHost(kernel, [...sfuOperations(kernel, apps, engine), ...turnOperations(keys, credentials, turn)]), turnNames],
       datasets: usage.datasets,
-      check: async () => ({ ok: true, detail: turn.detail() }),
+      check: async () => ({
+        ok: true,
+        detail: `${turn.detail()}; SFU ${engine.address === "" ? "is not started (there was no session)" : `on ${engine.address}`}`,
+      }),
       async stop() {
-        await turn.stop();
+        await Promise.all([turn.stop(), engine.stop()]);
         await usage.stop();
       },
     };
