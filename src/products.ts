@@ -25,6 +25,7 @@ import { r2DataCatalog } from "./products/r2-data-catalog/index.ts";
 import { r2Sql } from "./products/r2-sql/index.ts";
 import { realtime } from "./products/realtime/index.ts";
 import { secretsStore } from "./products/secrets-store/index.ts";
+import { stream } from "./products/stream/index.ts";
 import { vectorize } from "./products/vectorize/index.ts";
 import { workers } from "./products/workers/index.ts";
 import { workersAi } from "./products/workers-ai/index.ts";
@@ -59,6 +60,7 @@ export const products: readonly Product[] = [
   r2Sql,
   realtime,
   secretsStore,
+  stream,
   vectorize,
   workers,
   workersAi,

@@ -19,6 +19,7 @@ import { fileURLToPath } from "node:url";
 import { inspect, styleText } from "node:util";
 import { programNeeded } from "../scripts/compat.ts";
 import { noDocker } from "./harness/docker.ts";
+import { noFFmpeg } from "./harness/ffmpeg.ts";
 import { noPython } from "./harness/python.ts";
 import { noRust } from "./harness/rust.ts";
 
@@ -137,7 +138,7 @@ if (files.length === 0) {
   process.exit(1);
 }
 /** Programs that whole files need; why one is missing here, or false. */
-const missing: Readonly<Record<string, string | false>> = { Docker: noDocker, Python: noPython, Rust: noRust };
+const missing: Readonly<Record<string, string | false>> = { Docker: noDocker, FFmpeg: noFFmpeg, Python: noPython, Rust: noRust };
 const runnable: string[] = [];
 for (const file of MOSTLY_WAITING)
   if (!existsSync(join(root, file))) throw new Error(`${file} is to wait in a lane of its own, but is gone`);

@@ -28,7 +28,8 @@ const takesBody = ({ method }: Operation): boolean => ["POST", "PUT", "PATCH"].i
 /** Operations whose body is bytes of the caller's own, not JSON. */
 const BYTES = new Set(["kv.values.put", "r2.objects.put"]);
 /** Operations that say everything in path, query and headers. */
-const BODILESS = /^(freehold\.dashboard\.link|r2\.buckets\.edit|images\.keys\.update|(r2|basin)_catalog\.(enable|disable|delete))$/;
+const BODILESS =
+  /^(freehold\.dashboard\.link|r2\.buckets\.edit|images\.keys\.update|stream\.keys\.create|(r2|basin)_catalog\.(enable|disable|delete))$/;
 
 /** Operations that say in plain text what is wrong with a request, as the real service does: the SQL API of Analytics Engine. */
 const PLAIN = /^analytics-engine\.sql\./;

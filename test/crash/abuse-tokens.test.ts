@@ -372,6 +372,31 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
       assert.deepEqual([answer.status, success, errors[0]?.code], [404, false, 5404]);
     }
   },
+  // A signed token may stand for a video's id; the API's own tokens mean nothing there.
+  async stream() {
+    for (const headers of [{}, bearer(garbage.value), bearer(root)])
+      for (const [id, status] of [
+        ["f".repeat(32), 404],
+        [garbage.value, 404],
+        ["a.b.c", 401],
+      ] as const)
+        for (const customer of ["customer-x", "embed"]) {
+          const url = `${platform.host("stream", { customer })}/${id}/manifest/video.m3u8`;
+          assert.ok([404, status].includes((await platform.fetch(url, { headers })).status), url);
+        }
+  },
+  async stream_upload() {
+    for (const headers of [{}, bearer(garbage.value), bearer(root)])
+      for (const [method, path] of [
+        ["POST", "f".repeat(32)],
+        ["PATCH", "f".repeat(32)],
+        ["POST", NAME],
+      ] as const) {
+        const answer = await platform.fetch(`${platform.host("stream_upload")}/${path}`, { method, headers, body: "x" });
+        const { success, errors } = (await answer.json()) as Envelope;
+        assert.deepEqual([answer.status, success, errors[0]?.code], [404, false, 10003]);
+      }
+  },
   // A token of its own, which stands for the API token that asked for it: also that one's refusals.
   async imagedelivery_batch() {
     const url = `${platform.host("imagedelivery_batch")}/v2`;

@@ -3,6 +3,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Transform } from "node:stream";
 import type { Service as WorkerdService } from "../workerd/config.ts";
+import type { Zone } from "./zones.ts";
 
 /** Copies of responses. */
 export interface ContentCache {
@@ -43,6 +44,8 @@ export interface ImageTransforms {
    * transformation, or 204 where it is to be sent on as any other, since no zone has transformations.
    */
   service(name: string, zones: readonly string[]): WorkerdService;
+  /** Whether a zone has transformations on, and those of a file at this URL. */
+  allows(zone: Zone, url?: URL): boolean;
   /** What becomes of an origin's answer on a zone that has its images made smaller (Polish); undefined: nothing. */
   polish(
     url: URL,

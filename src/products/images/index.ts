@@ -101,6 +101,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     },
     offers: {
       imageTransforms: {
+        allows: (zone, url) => settings.value(zone.id, "transformations") !== "off" && (url === undefined || settings.allows(zone, url)),
         polish: (url, request, { status, headers }) =>
           polishFor({ zones, settings, cache, turns, log: kernel.log }, url, request, status, headers),
         service: (name, names) =>

@@ -1,0 +1,329 @@
+/**
+ * Videos as everybody sees them: `/{id}/…` on the account's delivery host, where a signed token may stand for the id. What
+ * may be seen is decided once for each request, before anything of the video is read (`access.ts`). Manifests, playlists and
+ * segments lie under one path, so that a token in it holds for all of them.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { pipeline } from "node:stream/promises";
+import type { EventLog } from "../../kernel/analytics/event-log.ts";
+import type { BlobId } from "../../kernel/blobs/blobs.ts";
+import type { ContentStore } from "../../kernel/capabilities.ts";
+import { PlatformError } from "../../kernel/errors.ts";
+import type { KernelSlice } from "../../kernel/product.ts";
+import { allowsOrigin, grantOf, type Refusal } from "./access.ts";
+import { answerBytes, answerFile, answerJson, answerText, clientGone, corsHeaders, DeliveryError } from "./answers.ts";
+import type { Captions } from "./captions.ts";
+import { type Ffmpeg, FfmpegError } from "./ffmpeg.ts";
+import type { SigningKeys } from "./keys.ts";
+import { CLIP_MAX_S, PREVIEW_MAX_S } from "./limits.ts";
+import { captionPlaylist, dashManifest, hinted, masterPlaylist, type Part, playableOf, type Ready, trackPlaylist } from "./manifests.ts";
+import type { Player } from "./player.ts";
+import { cut, rangeOf } from "./segments.ts";
+import { moving, secondsFrom, still, thumbnailOptions } from "./thumbnails.ts";
+import type { Tracks } from "./tracks.ts";
+import type { Turns } from "./turns.ts";
+import { isUid, type Video, type Videos } from "./videos.ts";
+import { EMBED_LABEL, type Views } from "./views.ts";
+import { best } from "./work.ts";
+
+export interface DeliveryParts {
+  readonly kernel: KernelSlice;
+  readonly videos: Videos;
+  readonly tracks: Tracks;
+  readonly captions: Captions;
+  readonly keys: SigningKeys;
+  readonly views: Views;
+  readonly cache: ContentStore;
+  readonly ffmpeg: Ffmpeg;
+  readonly turns: Turns;
+  readonly player: Player;
+  readonly viewed: EventLog<"uid" | "creator" | "country" | "seconds">;
+  /** One MP4 file of a part of a video, at `path`. */
+  clip(video: Video, part: Part, use: (path: string, size: number) => Promise<void>): Promise<void>;
+}
+
+/** A request that may be answered. */
+interface Admitted {
+  readonly video: Video;
+  readonly downloadable: boolean;
+  readonly rest: string;
+  readonly query: URLSearchParams;
+  /** Seconds for which answers may be kept by browsers. */
+  readonly cacheControl: string;
+}
+
+const KEEP_MS = 7 * 24 * 3600_000;
+const FILENAME = /^[A-Za-z0-9_-]{1,120}$/;
+const PLAYLIST = "application/vnd.apple.mpegurl";
+
+export function videoDelivery(parts: DeliveryParts) {
+  const { kernel, videos, tracks, captions, keys, views, cache, ffmpeg, turns, player, viewed } = parts;
+  const { blobs, clock, log } = kernel;
+
+  /** Throws a `DeliveryError` for whoever may not see the video, or what there is not. */
+  async function admit(request: IncomingMessage): Promise<Admitted> {
+    const url = new URL(request.url as string, "http://host");
+    const [, name = "", ...rest] = url.pathname.split("/");
+    const now = Math.floor(clock.now() / 1000);
+    const claims = name.includes(".") ? keys.verified(name) : undefined;
+    if (name.includes(".") && claims === undefined) throw new DeliveryError(401, "the token is not valid");
+    const grant = claims === undefined ? undefined : grantOf(claims, now, request.socket.remoteAddress ?? "", undefined);
+    if (grant !== undefined && "status" in grant) throw refused(grant);
+    const id = grant?.id ?? name;
+    const video = isUid(id) ? await videos.find(id) : undefined;
+    if (video === undefined) throw new DeliveryError(404, "there is no such video");
+    const { details } = video;
+    if (details.requireSignedURLs && grant === undefined) throw new DeliveryError(401, "this video needs a signed URL");
+    const origin = originOf(request);
+    const ownPage = origin !== undefined && URL.parse(origin)?.host === request.headers.host;
+    if (origin !== undefined && !ownPage && !allowsOrigin(details.allowedOrigins, origin))
+      throw new DeliveryError(403, "this video may not be shown on pages of this origin");
+    const shared = details.requireSignedURLs || details.allowedOrigins.length > 0 ? "private" : "public";
+    return {
+      video,
+      downloadable: !details.requireSignedURLs || grant?.downloadable === true,
+      rest: rest.join("/"),
+      query: url.searchParams,
+      cacheControl: shared,
+    };
+  }
+
+  const refused = ({ status, reason }: Refusal): DeliveryError => new DeliveryError(status, reason);
+
+  /** What belongs to a video that failed is not there, and what is still made not yet. */
+  function demandPlayable(video: Video): void {
+    if (video.state === "error") throw new DeliveryError(424, video.details.error?.text ?? "the video could not be processed");
+    if (video.readyAt === null) throw new DeliveryError(404, "the video is not ready yet");
+  }
+
+  async function playable(video: Video) {
+    demandPlayable(video);
+    return playableOf(await tracks.of(video.uid), await captions.of(video.uid));
+  }
+
+  async function track(video: Video, id: string): Promise<Ready> {
+    demandPlayable(video);
+    const found = await tracks.find(video.uid, id);
+    if (found?.info == null || found.blob === null || found.status !== "ready") throw new DeliveryError(404, "there is no such track");
+    return found as Ready;
+  }
+
+  async function serve(request: IncomingMessage, response: ServerResponse, admitted: Admitted): Promise<void> {
+    const { video, rest, query, cacheControl } = admitted;
+    const headers = { ...corsHeaders(request), "cache-control": `${cacheControl}, max-age=60` };
+    const lasting = { ...headers, "cache-control": `${cacheControl}, max-age=31536000, immutable` };
+    const text = (type: string, body: string, more: Record<string, string> = {}): void =>
+      answerText(request, response, type, body, { ...headers, ...more });
+
+    if (rest === "iframe" || rest === "watch") return player.page(request, response, video);
+    if (rest === "lifecycle")
+      return answerJson(
+        request,
+        response,
+        { isInput: false, videoUID: video.uid, live: video.state === "live-inprogress" },
+        { ...headers, "cache-control": "no-store" },
+      );
+    if (rest === "metadata/playerEnhancementInfo.json") return answerJson(request, response, video.details.publicDetails ?? {}, headers);
+    if (rest === "manifest/video.m3u8") {
+      const all = await playable(video);
+      const part = previewOf(query, video);
+      const shown = hinted(all, query.get("clientBandwidthHint"));
+      if (part === undefined) return text(PLAYLIST, masterPlaylist(shown));
+      const first = shown.pictures[0];
+      const start = first === undefined ? 0 : cut(first.info, part.from, part.to).start;
+      return text(PLAYLIST, masterPlaylist(shown, partQuery(part)), {
+        "preview-start-seconds": start.toFixed(3),
+        "stream-media-id": video.uid,
+      });
+    }
+    if (rest === "manifest/clip.m3u8") {
+      const part = clipOf(query, video);
+      return text(PLAYLIST, masterPlaylist(await playable(video), partQuery(part)), { "stream-media-id": video.uid });
+    }
+    if (rest === "manifest/video.mpd")
+      return text("application/dash+xml", dashManifest(hinted(await playable(video), query.get("clientBandwidthHint"))));
+    const captionList = /^manifest\/captions-([A-Za-z0-9-]+)\.m3u8$/.exec(rest)?.[1];
+    if (captionList !== undefined) return text(PLAYLIST, captionPlaylist(captionList, video.duration));
+    const list = /^manifest\/([0-9a-f]{32})\.m3u8$/.exec(rest)?.[1];
+    if (list !== undefined) return text(PLAYLIST, trackPlaylist(await track(video, list), partFrom(query)));
+    const [, segmentTrack, piece] = /^segments\/([0-9a-f]{32})\/(init\.mp4|\d{1,7}\.m4s)$/.exec(rest) ?? [];
+    if (segmentTrack !== undefined && piece !== undefined)
+      return segment(request, response, video, await track(video, segmentTrack), piece, lasting);
+    const language = /^captions\/([A-Za-z0-9-]+)\.vtt$/.exec(rest)?.[1];
+    if (language !== undefined)
+      return answerBytes(request, response, "text/vtt; charset=utf-8", await captionText(video, language), headers);
+    const picture = /^thumbnails\/thumbnail\.(jpg|png|gif)$/.exec(rest)?.[1];
+    if (picture !== undefined) return thumbnail(request, response, video, picture, query, headers);
+    const download = /^downloads\/(default\.mp4|audio\.m4a)$/.exec(rest)?.[1];
+    if (download !== undefined) return downloaded(request, response, admitted, download, headers);
+    if (rest === "clip.mp4") return clip(request, response, video, query, headers);
+    throw new DeliveryError(404, "there is nothing at this URL");
+  }
+
+  async function captionText(video: Video, language: string): Promise<Buffer> {
+    const bytes = await captions.text(video.uid, language).catch((cause: unknown) => {
+      throw cause instanceof PlatformError ? new DeliveryError(404, "there are no captions in this language", { cause }) : cause;
+    });
+    return Buffer.from(bytes);
+  }
+
+  async function segment(
+    request: IncomingMessage,
+    response: ServerResponse,
+    video: Video,
+    { blob, info, kind }: Ready,
+    piece: string,
+    headers: Record<string, string>,
+  ) {
+    const type = kind === "video" ? "video/mp4" : "audio/mp4";
+    const number = piece === "init.mp4" ? undefined : Number.parseInt(piece, 10);
+    const range = number === undefined ? { offset: 0, length: info.init } : rangeOf(info, number);
+    if (range === undefined) throw new DeliveryError(404, "there is no such segment");
+    response.writeHead(200, { ...headers, "content-type": type, "content-length": range.length });
+    if (request.method === "HEAD") return void response.end();
+    await pipeline(await blobs.read(blob as BlobId, range), response);
+    const seconds = number === undefined ? 0 : (info.segments[number]?.[1] ?? 0);
+    if (kind === "video" && seconds > 0) viewed.add({ uid: video.uid, creator: video.creator ?? "", country: "", seconds });
+  }
+
+  async function thumbnail(
+    request: IncomingMessage,
+    response: ServerResponse,
+    video: Video,
+    format: string,
+    query: URLSearchParams,
+    headers: Record<string, string>,
+  ) {
+    demandPlayable(video);
+    const { width, height, duration, details } = video;
+    const options = thumbnailOptions(query, { width, height, duration, thumbnailTimestampPct: details.thumbnailTimestampPct });
+    const picture = best(await tracks.of(video.uid));
+    if (picture?.blob == null) throw new DeliveryError(404, "the video has no picture yet");
+    const key = JSON.stringify(["thumbnail", picture.blob, format, options]);
+    const kept = await cache.find(key);
+    const bytes = kept?.bytes ?? (await made(picture.blob));
+    if (kept === undefined) await cache.put(key, { headers: {}, bytes }, { forMs: KEEP_MS });
+    answerBytes(request, response, format === "jpg" ? "image/jpeg" : `image/${format}`, bytes, headers);
+
+    async function made(blob: BlobId): Promise<Buffer> {
+      const file = await blobs.localFile(blob);
+      const make = () =>
+        format === "gif" ? moving(ffmpeg, file.path, options) : still(ffmpeg, file.path, options, format === "png" ? "png" : "jpg");
+      return turns.take(make).finally(() => file.release());
+    }
+  }
+
+  async function downloaded(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { video, downloadable, query }: Admitted,
+    name: string,
+    headers: Record<string, string>,
+  ) {
+    if (!downloadable) throw new DeliveryError(401, "the token does not allow downloads");
+    demandPlayable(video);
+    const [kind, type, extension] = name === "default.mp4" ? ["mp4", "video/mp4", ".mp4"] : ["m4a", "audio/mp4", ".m4a"];
+    const file = (await tracks.of(video.uid)).find((candidate) => candidate.kind === kind);
+    if (file?.status !== "ready" || file.blob === null) throw new DeliveryError(404, "there is no such download, or it is not ready yet");
+    const disposition = `attachment; filename="${filenameOf(query, video.uid, extension as string)}"`;
+    await answerFile(request, response, (range) => blobs.read(file.blob as BlobId, range), file.size, {
+      ...headers,
+      "content-type": type as string,
+      "content-disposition": disposition,
+    });
+    viewed.add({ uid: video.uid, creator: video.creator ?? "", country: "", seconds: video.duration });
+  }
+
+  async function clip(
+    request: IncomingMessage,
+    response: ServerResponse,
+    video: Video,
+    query: URLSearchParams,
+    headers: Record<string, string>,
+  ) {
+    demandPlayable(video);
+    const part = clipOf(query, video);
+    const { createReadStream } = await import("node:fs");
+    const disposition = `attachment; filename="${filenameOf(query, "clip", ".mp4")}"`;
+    await turns.take(() =>
+      parts.clip(video, part, (path, size) =>
+        answerFile(
+          request,
+          response,
+          async (range) => createReadStream(path, { start: range.offset, end: range.offset + range.length - 1 }),
+          size,
+          {
+            ...headers,
+            "content-type": "video/mp4",
+            "content-disposition": disposition,
+          },
+        ),
+      ),
+    );
+  }
+
+  return {
+    async handle({ customer }: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): Promise<void> {
+      request.resume();
+      try {
+        if (request.method === "OPTIONS") return void response.writeHead(204, corsHeaders(request)).end();
+        if (request.method !== "GET" && request.method !== "HEAD") throw new DeliveryError(405, "GET and HEAD only");
+        if (await player.asset(request, response)) return;
+        if (customer === EMBED_LABEL || customer !== views.customer) throw new DeliveryError(404, "there is nothing at this URL");
+        await serve(request, response, await admit(request));
+      } catch (error) {
+        if (clientGone(error)) return void response.destroy();
+        const known = error instanceof DeliveryError ? error : deliveryErrorOf(error);
+        if (known.status >= 500) log.error("stream.delivery_failed", { url: request.url, error });
+        if (response.headersSent) return void response.destroy();
+        answerText(
+          request,
+          response,
+          "text/plain; charset=utf-8",
+          `${known.message}\n`,
+          { ...corsHeaders(request), "cache-control": "no-store" },
+          known.status,
+        );
+      }
+    },
+  };
+}
+
+function deliveryErrorOf(error: unknown): DeliveryError {
+  if (error instanceof PlatformError) return new DeliveryError(error.spec.status, error.message, { cause: error });
+  if (error instanceof FfmpegError) return new DeliveryError(422, "the picture could not be made", { cause: error });
+  return new DeliveryError(500, "internal error", { cause: error });
+}
+
+/** The page that asks: by its origin, or where it says no origin by its address. */
+function originOf({ headers }: IncomingMessage): string | undefined {
+  if (headers.origin !== undefined && headers.origin !== "null") return headers.origin;
+  return headers.referer === undefined ? headers.origin : URL.parse(headers.referer)?.origin;
+}
+
+const partQuery = ({ from, to }: Part): string => `?from=${from}&to=${to}`;
+
+function partFrom(query: URLSearchParams): Part | undefined {
+  const [from, to] = [Number(query.get("from") ?? Number.NaN), Number(query.get("to") ?? Number.NaN)];
+  return from >= 0 && to > from ? { from, to } : undefined;
+}
+
+/** The last so many seconds (docs: Live instant clipping). */
+function previewOf(query: URLSearchParams, { duration }: Video): Part | undefined {
+  const seconds = secondsFrom(query.get("duration"));
+  if (seconds === undefined || seconds <= 0) return undefined;
+  return { from: Math.max(0, duration - Math.min(seconds, PREVIEW_MAX_S)), to: duration };
+}
+
+function clipOf(query: URLSearchParams, { duration }: Video): Part {
+  const [from, length] = [secondsFrom(query.get("time")) ?? 0, secondsFrom(query.get("duration"))];
+  if (length === undefined || length <= 0 || length > CLIP_MAX_S) throw new DeliveryError(400, "duration: at most 60 seconds");
+  if (from >= duration) throw new DeliveryError(400, "time: past the end of the video");
+  return { from, to: Math.min(duration, from + length) };
+}
+
+/** Documented: letters, digits, - and _; the extension is added. */
+function filenameOf(query: URLSearchParams, fallback: string, extension: string): string {
+  const asked = (query.get("filename") ?? "").replace(new RegExp(`\\${extension}$`), "");
+  return `${FILENAME.test(asked) ? asked : fallback}${extension}`;
+}
