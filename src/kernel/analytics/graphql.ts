@@ -1,10 +1,10 @@
 /**
- * The GraphQL Analytics API (POST /graphql): `viewer.accounts(filter: {accountTag}).<dataset>(filter, limit, orderBy)`, and
- * introspection of it. Products offer datasets of dated facts; filtering, grouping by the dimensions that a query selects,
+ * The GraphQL Analytics API (POST /graphql): `viewer.accounts(filter: {accountTag}).<dataset>(filter, limit, orderBy)`, the
+ * same below `viewer.zones(filter: {zoneTag})` for datasets with the dimension `zoneTag`, and introspection of it. Products offer datasets of dated facts; filtering, grouping by the dimensions that a query selects,
  * summing and ordering are here. What is not there is refused by name, never answered with zeros.
  */
 import { type Field, GraphqlSyntaxError, parseDocument, type Value } from "../../protocols/graphql/parse.ts";
-import type { Principal } from "../api/tokens.ts";
+import { type Principal, zoneResource } from "../api/tokens.ts";
 import type { Clock } from "../clock.ts";
 import type { Dataset, RequestContext, Route } from "../product.ts";
 import { KEEP_MS } from "./counter-table.ts";
@@ -12,7 +12,7 @@ import { checkFilter, matches } from "./filter.ts";
 import { QueryError } from "./query-error.ts";
 import { checkSelection, events, expanded, groups, ordered, orderKeys, project, selectedDimensions } from "./rows.ts";
 import { type Schema, schemaOf } from "./schema.ts";
-import { isGrouped, shapeOf } from "./shape.ts";
+import { hasZones, isGrouped, shapeOf } from "./shape.ts";
 import { timeUnits, windowOf } from "./time.ts";
 import { isObject, type Json, type JsonObject } from "./values.ts";
 
@@ -75,24 +75,46 @@ async function execute(context: RequestContext, options: Options, introspect: (f
 async function viewer(field: Field, scope: JsonObject, principal: Principal, options: Options): Promise<Json> {
   const answer: Record<string, Json> = {};
   for (const part of field.selection) {
-    if (part.name !== "accounts") throw unknown(part);
+    if (part.name !== "accounts" && part.name !== "zones") throw unknown(part);
     const { filter } = argumentsOf(part, scope);
-    const tag = isObject(filter) ? filter.accountTag : undefined;
-    if (tag !== undefined && tag !== options.accountId) throw new QueryError("not authorized for that account");
-    const account: Record<string, Json> = {};
-    for (const set of part.selection) account[set.key] = await rowsOf(set, scope, principal, options);
-    answer[part.key] = [account];
+    const given = isObject(filter) ? filter : {};
+    const owner = part.name === "accounts" ? accountOf(given, options) : zoneOf(given);
+    const sets: Record<string, Json> = {};
+    for (const set of part.selection) sets[set.key] = await rowsOf(set, scope, owner, principal, options);
+    answer[part.key] = [sets];
   }
   return answer;
 }
 
-async function rowsOf(field: Field, scope: JsonObject, principal: Principal, { datasets, accountId, clock }: Options): Promise<Json> {
+/** Whose figures are asked for. */
+interface Owner {
+  /** What a token needs the permission on. On the account as a whole: one for a bucket must not see figures of others. */
+  readonly resource: string;
+  readonly zone?: string;
+}
+
+function accountOf({ accountTag }: JsonObject, { accountId }: Options): Owner {
+  if (accountTag !== undefined && accountTag !== accountId) throw new QueryError("not authorized for that account");
+  return { resource: `com.cloudflare.api.account.${accountId}` };
+}
+
+function zoneOf({ zoneTag }: JsonObject): Owner {
+  if (typeof zoneTag !== "string") throw new QueryError("zones needs the filter zoneTag");
+  return { resource: zoneResource(zoneTag), zone: zoneTag };
+}
+
+async function rowsOf(
+  field: Field,
+  scope: JsonObject,
+  { resource, zone }: Owner,
+  principal: Principal,
+  { datasets, clock }: Options,
+): Promise<Json> {
   const { name, selection } = field;
   const dataset = Object.hasOwn(datasets, name) ? datasets[name] : undefined;
   if (dataset === undefined) throw new QueryError(`unknown field "${name}": this dataset is not implemented by this version of Freehold`);
-  // On the account as a whole: a token for one bucket must not see figures of the others.
-  if (!dataset.permission.some((group) => principal.can(group, `com.cloudflare.api.account.${accountId}`)))
-    throw new QueryError(`not authorized for dataset "${name}"`);
+  if (zone !== undefined && !hasZones(dataset)) throw unknown(field);
+  if (!dataset.permission.some((group) => principal.can(group, resource))) throw new QueryError(`not authorized for dataset "${name}"`);
 
   const { filter: given, limit, orderBy } = argumentsOf(field, scope);
   const filter = isObject(given) ? given : {};
@@ -106,7 +128,8 @@ async function rowsOf(field: Field, scope: JsonObject, principal: Principal, { d
   const { exact, from, to } = windowOf(filter, { from: now - KEEP_MS, to: now + 1 });
   const units = (grouped ? selectedDimensions(selection) : Object.keys(timeUnits)).flatMap((dimension) => timeUnits[dimension] ?? []);
   const facts = from < to ? await dataset.facts({ from, to, unit: exact ? Math.min(...units) : 1 }) : [];
-  const kept = facts.filter((fact) => fact.time >= from && fact.time < to && matches(fact, filter, dataset, exact));
+  const own = zone === undefined ? facts : facts.filter(({ dimensions }) => dimensions.zoneTag === zone);
+  const kept = own.filter((fact) => fact.time >= from && fact.time < to && matches(fact, filter, dataset, exact));
 
   const count = typeof limit === "number" ? Math.max(0, Math.min(limit, LIMIT_MAX)) : LIMIT_DEFAULT;
   const rows = ordered(grouped ? groups(kept, selection) : events(kept, dataset), keys);

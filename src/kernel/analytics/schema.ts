@@ -4,7 +4,7 @@
  */
 import type { Dataset } from "../product.ts";
 import { operatorsOf } from "./filter.ts";
-import { dimensionsOf, type Scalar, type Shape, shapeOf } from "./shape.ts";
+import { dimensionsOf, hasZones, type Scalar, type Shape, shapeOf } from "./shape.ts";
 
 interface Type {
   readonly kind: string;
@@ -139,24 +139,34 @@ export function schemaOf(datasets: Readonly<Record<string, Dataset>>): Schema {
     return add({ kind: "ENUM", name: `${name}OrderBy`, enumValues });
   }
 
-  const accountFields = Object.entries(datasets).map(([name, dataset]) => {
-    const typeName = `Account${name[0]?.toUpperCase()}${name.slice(1)}`;
-    const shape = shapeOf(name, dataset);
-    const args = [
-      member("filter", filterType(typeName, dataset)),
-      member("limit", scalar.uint64),
-      member("orderBy", listOf(orderType(typeName, shape))),
-    ];
-    return member(name, nonNull(listOf(objectType(typeName, shape, dataset.description))), args, dataset.description);
-  });
-  const account = add({ kind: "OBJECT", name: "account", interfaces: [], fields: accountFields });
+  const fieldsOf = (owner: "Account" | "Zone", sets: readonly [string, Dataset][]): Member[] =>
+    sets.map(([name, dataset]) => {
+      const typeName = `${owner}${name[0]?.toUpperCase()}${name.slice(1)}`;
+      const shape = shapeOf(name, dataset);
+      const args = [
+        member("filter", filterType(typeName, dataset)),
+        member("limit", scalar.uint64),
+        member("orderBy", listOf(orderType(typeName, shape))),
+      ];
+      return member(name, nonNull(listOf(objectType(typeName, shape, dataset.description))), args, dataset.description);
+    });
+  const all = Object.entries(datasets);
+  const account = add({ kind: "OBJECT", name: "account", interfaces: [], fields: fieldsOf("Account", all) });
   const accountFilter = add({
     kind: "INPUT_OBJECT",
     name: "AccountFilter_InputObject",
     inputFields: [member("accountTag", scalar.string)],
   });
   const accounts = member("accounts", nonNull(listOf(account)), [member("filter", accountFilter)]);
-  const viewer = add({ kind: "OBJECT", name: "viewer", interfaces: [], fields: [accounts] });
+  const owners = [accounts];
+  const zoned = all.filter(([, dataset]) => hasZones(dataset));
+  // A type without fields would be none.
+  if (zoned.length > 0) {
+    const zone = add({ kind: "OBJECT", name: "zone", interfaces: [], fields: fieldsOf("Zone", zoned) });
+    const zoneFilter = add({ kind: "INPUT_OBJECT", name: "ZoneFilter_InputObject", inputFields: [member("zoneTag", scalar.string)] });
+    owners.push(member("zones", nonNull(listOf(zone)), [member("filter", zoneFilter)]));
+  }
+  const viewer = add({ kind: "OBJECT", name: "viewer", interfaces: [], fields: owners });
   const queryType = add({ kind: "OBJECT", name: "Query", interfaces: [], fields: [member("viewer", nonNull(viewer))] });
   return { description: null, queryType, mutationType: null, subscriptionType: null, types, directives: [] };
 }

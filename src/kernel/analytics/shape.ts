@@ -37,3 +37,6 @@ export function shapeOf(name: string, dataset: Dataset): Shape {
     }),
   };
 }
+
+/** Whether its facts belong to zones, so that it can be asked for one of them. */
+export const hasZones = (dataset: Dataset): boolean => Object.hasOwn(dataset.dimensions, "zoneTag");
