@@ -71,6 +71,9 @@ interface Hooks {
 export const ZONE = "shop.example";
 
 export async function zarazWorld(hooks: Hooks, settings: Readonly<Record<string, unknown>> = {}): Promise<ZarazWorld> {
+  // Hooks run in their order: a platform that stops waits for what its visitors have begun.
+  let browser: Promise<Browser> | undefined;
+  hooks.after(async () => (await browser)?.close());
   const config = { "runtime.outbound_allow": ["public", "private", "local"], ...settings };
   const platform = await startPlatform(hooks, { config });
   const sdk = platform.sdk();
@@ -81,8 +84,6 @@ export async function zarazWorld(hooks: Hooks, settings: Readonly<Record<string,
   const pages: ZarazWorld["pages"] = new Map();
   await openOrigin(hooks, Number(port), pages);
   const sink = await openSink(hooks);
-  let browser: Promise<Browser> | undefined;
-  hooks.after(async () => (await browser)?.close());
   const url = (path: string, host = `www.${ZONE}`): string => `http://${host}:${port}${path}`;
   const visitor: ZarazWorld["visitor"] = async (options) => {
     browser ??= launchBrowser({ [`*.${ZONE}`]: address });

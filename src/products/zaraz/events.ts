@@ -115,6 +115,8 @@ export function openEvents(deps: {
       const isNew = given.purposes === undefined;
       if (isNew && !figures.takeEvent())
         return { result, waiting: [], log: [{ what: "disabled", detail: "the month's events are used up" }] };
+      // What is taken is counted, whatever becomes of it: a start takes the month's events up from these figures.
+      if (isNew) figures.add(zoneId, "track", String(given.client.__zarazTrack ?? ""));
       const plain = contextOf(config, given.system, given.client, sender, clock.now());
       const context = await enriched(plain, config.settings.contextEnricher);
       const plan = await evaluator.plan({ config, context, fired: given.fired, purposes: given.purposes }, async (id) => {
@@ -124,7 +126,6 @@ export function openEvents(deps: {
       });
       const notes: { what: string; detail: unknown }[] = plan.faults.map((detail) => ({ what: "fault", detail }));
       if (isNew) {
-        figures.add(zoneId, "track", String(context.client.__zarazTrack ?? ""));
         for (const id of plan.triggers) {
           const name = config.triggers[id]?.name ?? id;
           figures.add(zoneId, "trigger", name);

@@ -11,6 +11,7 @@ export interface Figures {
   add(zoneId: string, kind: Kind, name: string, status?: number): void;
   /** Whether the month has room for one more event, which it then has taken. */
   takeEvent(): boolean;
+  hasRoom(): boolean;
   readonly datasets: Readonly<Record<string, Dataset>>;
   stop(): Promise<void>;
 }
@@ -40,6 +41,15 @@ export async function openFigures({ meta, clock, log, config }: KernelSlice): Pr
     month,
   );
   let taken = Number(before?.count ?? 0);
+
+  function hasRoom(): boolean {
+    const now = monthOf(clock.now());
+    if (now !== month) {
+      month = now;
+      taken = 0;
+    }
+    return max === 0 || taken < max;
+  }
 
   let hour = 0;
   let names = new Map<string, Set<string>>();
@@ -78,16 +88,11 @@ export async function openFigures({ meta, clock, log, config }: KernelSlice): Pr
     add: (zoneId, kind, name, status = 0) =>
       counter.add({ zone_id: zoneId, kind, name: bounded(zoneId, kind, name), status }, { count: 1 }),
     takeEvent() {
-      if (max === 0) return true;
-      const now = monthOf(clock.now());
-      if (now !== month) {
-        month = now;
-        taken = 0;
-      }
-      if (taken >= max) return false;
+      if (!hasRoom()) return false;
       taken++;
       return true;
     },
+    hasRoom,
     datasets: {
       zarazTrackAdaptiveGroups: dataset("track", "Events that Zaraz has processed", "trackName"),
       zarazTriggersAdaptiveGroups: dataset("trigger", "Triggers that have fired", "triggerName"),

@@ -38,7 +38,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const allowed = config["runtime.outbound_allow"];
   const agent = publicAgent(allowed.includes("private") && allowed.includes("local"));
   const events = openEvents({ clock, log, evaluator, workers, figures, agent });
-  const site = zarazSite({ zones, configs, events, log });
+  const site = zarazSite({ zones, configs, events, log, hasRoom: figures.hasRoom });
   kernel.get("htmlPages").rewriteBy((page) => {
     const zone = zones.ofHost(page.host);
     const found = zone && site.configFor(zone, page.request);

@@ -43,14 +43,21 @@ export interface Site {
   configFor(zone: Zone, request: Pick<IncomingMessage, "headers">): Numbered | undefined;
 }
 
-export function zarazSite(deps: { readonly zones: Zones; readonly configs: Configs; readonly events: Events; readonly log: Log }): Site {
-  const { zones, configs, events, log } = deps;
+export function zarazSite(deps: {
+  readonly zones: Zones;
+  readonly configs: Configs;
+  readonly events: Events;
+  readonly log: Log;
+  /** Whether the month's events are not used up: then there is no Zaraz until the next one. */
+  hasRoom(): boolean;
+}): Site {
+  const { zones, configs, events, log, hasRoom } = deps;
 
   function configFor(zone: Zone, { headers }: Pick<IncomingMessage, "headers">): Numbered | undefined {
     const key = headers.cookie?.includes(PREVIEW_COOKIE) ? cookiesOf(headers.cookie)[PREVIEW_COOKIE] : undefined;
     const latest = key === undefined ? undefined : configs.latest(zone.id);
     const found = latest !== undefined && isKey(key, latest.config) ? latest : configs.live(zone.id);
-    return found !== undefined && isActive(found.config) ? found : undefined;
+    return found !== undefined && isActive(found.config) && hasRoom() ? found : undefined;
   }
 
   const route: HostRoute = {

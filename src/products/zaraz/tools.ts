@@ -90,13 +90,13 @@ const answerSchema = z.object({
     .max(100)
     .catch([]),
   execute: z.array(z.string()).max(100).catch([]),
-  return: z.unknown(),
+  return: z.unknown().optional(),
   pendingCookies: z
     .record(
       z.string(),
       z.object({
         value: z.union([z.string(), z.number(), z.boolean(), z.null()]).optional(),
-        opts: z.object({ scope: z.string().optional(), expiry: z.unknown() }).nullish().catch(undefined),
+        opts: z.object({ scope: z.string().optional(), expiry: z.unknown().optional() }).nullish().catch(undefined),
       }),
     )
     .catch({}),

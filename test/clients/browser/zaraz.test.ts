@@ -498,7 +498,7 @@ test("[zaraz-35] dataLayer.push of an event is track(), also before the script h
   assert.equal(sink.seen.length, from + 1);
 });
 
-test("[zaraz-36, zaraz-37] privacy settings take away before any tool sees it", { skip: noBrowser }, async () => {
+test("[zaraz-36] privacy settings take away before any tool sees it", { skip: noBrowser }, async () => {
   pages.set("/private", { html: html("<p>x</p>") });
   const fields = {
     event: "private",
