@@ -181,6 +181,12 @@ export const configKeys = {
   "d1.restores_per_10_min_max": key(10, "Time Travel restores of one database in ten minutes", positive),
   "containers.docker_socket": key("/var/run/docker.sock", "Unix socket of the container engine, which speaks Docker's API"),
   "containers.layer_max_bytes": key(20_000_000_000, "Largest layer of an image", positive),
+  "containers.linger_s": key(
+    300,
+    "An instance runs on for this long after its object has left memory and nobody has called it since",
+    positive,
+  ),
+  "containers.rollout_step_s": key(30, "Time between two steps of a rollout", positive),
   "containers.stop_grace_s": key(900, "An instance that is told to stop is killed after this long", positive),
   "queues.queues_max": key(10_000, "Queues of the account", positive),
   "queues.messages_per_s_max": key(0, "Messages a second that one queue takes before 429; the real service has 5,000, 0 = unlimited"),

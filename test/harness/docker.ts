@@ -27,6 +27,7 @@ function reason(): string | false {
   if (spawnSync("dockerd", ["--version"]).status !== 0) return "dockerd is not installed (docker.io)";
   if (spawnSync("docker", ["--version"]).status !== 0) return "the docker command is not installed (docker.io)";
   if (spawnSync("iptables", ["--version"]).status !== 0) return "iptables is not installed";
+  if (spawnSync("redis-check-rdb", ["--version"]).error !== undefined) return "redis is not installed (redis-tools)";
   if (!existsSync(BUSYBOX) || spawnSync("ldd", [BUSYBOX]).status === 0) return "a static busybox is not installed (busybox-static)";
   return !existsSync(PERL_MODULES) && "perl-base is not installed";
 }
@@ -58,13 +59,16 @@ export async function startDocker(t: Hooks): Promise<Docker> {
     const at = args.indexOf(flag) + 1;
     args[at] = join(directory, args[at] as string);
   }
-  const child = spawn("dockerd", args, { stdio: ["ignore", "ignore", "pipe"] });
+  // It ends with the test also where that is killed.
+  const child = spawn("setpriv", ["--pdeathsig", "TERM", "--", "dockerd", ...args], { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
   child.stderr.on("data", (chunk: Buffer) => {
     said = `${said}${chunk}`.slice(-10_000);
   });
   const gone = once(child, "close");
   t.after(async () => {
+    // Their interfaces would outlive the engine.
+    await api("POST", "/networks/prune").catch(() => undefined);
     child.kill("SIGTERM");
     await gone;
     await rm(directory, { recursive: true, force: true, maxRetries: 5 });

@@ -10,6 +10,8 @@ export interface Telemetry {
    * what happened in the last moment before a crash. Never throws; what does not fit is left out and counted.
    */
   record(worker: ObservedWorker, invocations: readonly MeteredInvocation[]): void;
+  /** Takes lines that a program of a Worker's printed outside any invocation; kept whatever the Worker's own settings say. */
+  recordOutput(origin: OutputOrigin, lines: readonly OutputLine[]): void;
   /** Registers who is asked for the Workers and their settings. */
   addWorkers(list: () => readonly Pick<ObservedWorker, "scriptName" | "settings">[]): void;
 }
@@ -26,6 +28,25 @@ export interface ObservedWorker {
   readonly versionTag?: string | undefined;
   /** The Worker's `observability` settings. */
   readonly settings: unknown;
+}
+
+/** A program that belongs to a Worker. */
+export interface OutputOrigin {
+  readonly scriptName: string;
+  /** What of the platform runs it: "containers". */
+  readonly cloudService: string;
+  /** Groups the lines, as a request's id does those of an invocation. */
+  readonly requestId: string;
+  /** What else is known of it; found by `$workers.<name>`. */
+  readonly details: Readonly<Record<string, string | number>>;
+}
+
+export interface OutputLine {
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+  /** "log" or "error". */
+  readonly level: string;
+  readonly text: string;
 }
 
 export interface MeteredInvocation extends InvocationRecord {

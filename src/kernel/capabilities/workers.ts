@@ -3,6 +3,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { BindingConfig, DatasetWindow, Fact, RequestContext, Route, WorkerdParts } from "../product.ts";
+import type { OutputLine } from "./telemetry.ts";
 import type { EmailActions, EmailResult, IncomingEmail, QueueBatch, QueueBatchResult } from "./events.ts";
 
 /** Events to Workers from outside HTTP. */
@@ -31,6 +32,8 @@ export interface Dispatch {
   keepAwake(busy: (scriptId: string) => boolean): void;
   /** Holds the process of the Worker's current version, which is started if needed, for work on a socket of such parts. */
   enter(scriptName: string): Promise<WorkerProcess>;
+  /** Shows lines that a program of the Worker's printed outside any invocation to those who tail the Worker now. */
+  showOutput(scriptId: string, origin: string, lines: readonly OutputLine[]): void;
   /** From now on a Worker is not deleted while this says that its events are wanted: the deletion fails with what it throws. */
   beforeRemoval(check: (scriptName: string) => void): void;
 }

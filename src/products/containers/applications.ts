@@ -148,7 +148,10 @@ export async function openApplications(meta: MetaStore, clock: Clock): Promise<A
     },
     async remove(id) {
       get(id);
-      await meta.run("DELETE FROM containers_applications WHERE id = ?", id);
+      await meta.transaction(async (tx) => {
+        await tx.run("DELETE FROM containers_rollouts WHERE application_id = ?", id);
+        await tx.run("DELETE FROM containers_applications WHERE id = ?", id);
+      });
       known.delete(id);
     },
   };

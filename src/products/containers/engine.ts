@@ -23,8 +23,12 @@ export interface Engine {
   /** Gets the image if it is not there. Throws with the engine's words. */
   pull(reference: string, credentials?: { readonly username: string; readonly password: string }): Promise<void>;
   hasImage(reference: string): Promise<boolean>;
-  /** Makes the network unless there is one of that name. */
-  network(name: string, options: { readonly internal: boolean; readonly label: string }): Promise<void>;
+  /** Makes the network unless there is one of that name; `bridge` is the name of its interface on the machine. */
+  network(name: string, options: { readonly internal: boolean; readonly bridge: string; readonly label: string }): Promise<void>;
+  /** Deletes a network that no container uses; a missing one is success. */
+  removeNetwork(name: string): Promise<void>;
+  /** Ids of containers in which a process was killed for want of memory, as it happens. Ends with the signal or the engine. */
+  outOfMemory(label: string, signal: AbortSignal): AsyncIterable<string>;
   /** Any other call. The answer's status and whole body, which is small. */
   call(method: string, path: string, body?: unknown): Promise<EngineAnswer>;
   /** A call whose answer does not end, or is large. */
@@ -183,7 +187,20 @@ export function openEngine(socketPath: string): Engine {
     async hasImage(reference) {
       return (await wanted("GET", `/images/${encodeURIComponent(reference)}/json`, undefined, [404])).status !== 404;
     },
-    async network(name, { internal, label }) {
+    async removeNetwork(name) {
+      await wanted("DELETE", `/networks/${name}`, undefined, [403, 404, 409]);
+    },
+    async *outOfMemory(label, signal) {
+      const filters = encodeURIComponent(JSON.stringify({ type: ["container"], event: ["oom"], label: [label] }));
+      const answer = await send("GET", `/events?filters=${filters}`, undefined, { signal });
+      let rest = "";
+      for await (const chunk of answer as AsyncIterable<Buffer>) {
+        const parts = `${rest}${chunk.toString("utf8")}`.split("\n");
+        rest = parts.pop() as string;
+        for (const part of parts) if (part !== "") yield (JSON.parse(part) as { Actor: { ID: string } }).Actor.ID;
+      }
+    },
+    async network(name, { internal, bridge, label }) {
       if ((await wanted("GET", `/networks/${name}`, undefined, [404])).status !== 404) return;
       const spec = {
         Name: name,
@@ -192,7 +209,7 @@ export function openEngine(socketPath: string): Engine {
         Internal: internal,
         Labels: { [label]: "1" },
         // Containers do not reach each other: they may be different Workers'.
-        Options: { "com.docker.network.bridge.enable_icc": "false" },
+        Options: { "com.docker.network.bridge.enable_icc": "false", "com.docker.network.bridge.name": bridge },
       };
       await wanted("POST", "/networks/create", spec, [409]);
     },

@@ -17,15 +17,18 @@ import { openImages } from "./images.ts";
 import { openInstances } from "./instances.ts";
 import { migrations } from "./migrations.ts";
 import { SESSION } from "./object-key.ts";
+import { readOutput } from "./output.ts";
 import { openReferences, PUBLIC_REGISTRY } from "./references.ts";
 import { openRegistry } from "./registry.ts";
+import { rolloutRoutes } from "./rollout-routes.ts";
+import { openRollouts } from "./rollouts.ts";
 import { containerRoutes } from "./routes.ts";
 import { workerDoors } from "./worker-door.ts";
 
 export const containers = {
   name: "containers",
   status: "beta",
-  needs: ["dispatch", "durableObjects"],
+  needs: ["dispatch", "durableObjects", "telemetry"],
   migrations,
   permissions: [
     // Cloudflare's ids of these groups are not known.
@@ -64,6 +67,8 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   });
   const instances = openInstances({ kernel, engine, applications, prepareImage: references.prepare });
 
+  const output = readOutput({ engine, instances, applications, dispatch, durableObjects, telemetry: kernel.get("telemetry"), clock, log });
+
   // Private, and short: a socket's path may have at most 107 bytes.
   const directory = await mkdtemp(join(tmpdir(), "freehold-containers-"));
   const doors = workerDoors({
@@ -90,9 +95,24 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const found = await engine.version();
   const hasEngine = "version" in found;
   if (hasEngine) await instances.adopt();
+  const rollouts = openRollouts(kernel, applications, instances);
+  await rollouts.resume();
 
   return {
-    routes: containerRoutes({ kernel, engine, applications, instances, references, credentials, durableObjects, registryNames: names }),
+    routes: [
+      ...containerRoutes({
+        kernel,
+        engine,
+        applications,
+        instances,
+        references,
+        credentials,
+        rollouts,
+        durableObjects,
+        registryNames: names,
+      }),
+      ...rolloutRoutes({ applications, instances, references, rollouts }),
+    ],
     hosts: [
       {
         name: "registry",
@@ -110,7 +130,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       return { ok: "version" in now || applications.list().length === 0, detail };
     },
     async stop() {
+      await rollouts.stop();
       await instances.close();
+      await output.stop();
       doors.close();
       for (const server of [dockerDoor, listener]) {
         server.close();

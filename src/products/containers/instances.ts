@@ -4,9 +4,11 @@
  * instance that could not be placed has ended with the reason, which its object hears where it waits for the instance.
  */
 import { randomUUID } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { type Application, type Applications, maxInstances } from "./applications.ts";
 import type { Engine } from "./engine.ts";
+import { closeInterface, forgetInterface } from "./host-firewall.ts";
 import type { Resources } from "./instance-types.ts";
 import { type ObjectKey, objectKey } from "./object-key.ts";
 
@@ -51,6 +53,10 @@ export interface Instances {
   stop(instance: Instance): Promise<void>;
   /** Ends it at once. Resolves when it is gone. */
   destroy(instance: Instance): Promise<void>;
+  /** The object's process has let go of it: it is stopped unless an object takes it up again in time. */
+  letGo(instance: Instance): void;
+  /** An object looks after it again. */
+  takeUp(instance: Instance): void;
   /** Forgets an instance that has ended. */
   forget(object: ObjectKey): void;
   /** Whether a script's process has something to watch over. */
@@ -85,6 +91,8 @@ interface Running extends Instance {
   stopping: boolean;
   end: End | undefined;
   destroyed: boolean;
+  outOfMemory: boolean;
+  linger: NodeJS.Timeout | undefined;
   resolve: (end: End) => void;
 }
 
@@ -103,7 +111,18 @@ export function openInstances({ kernel, engine, applications, prepareImage }: In
     base: Pick<Instance, "id" | "object" | "scriptId" | "applicationId" | "version" | "resources" | "startedAt">,
   ): Running {
     const { promise, resolve } = Promise.withResolvers<End>();
-    return { ...base, containerId: undefined, address: "", stopping: false, destroyed: false, end: undefined, ended: promise, resolve };
+    return {
+      ...base,
+      containerId: undefined,
+      address: "",
+      stopping: false,
+      destroyed: false,
+      outOfMemory: false,
+      linger: undefined,
+      end: undefined,
+      ended: promise,
+      resolve,
+    };
   }
 
   function finished(instance: Running, end: End): void {
@@ -140,7 +159,7 @@ export function openInstances({ kernel, engine, applications, prepareImage }: In
 
   async function place(instance: Running, application: Application, options: StartOptions): Promise<void> {
     const image = await prepareImage(application.configuration.image);
-    const network = `freehold-${accountId.slice(0, 12)}-${options.internet ? "internet" : "closed"}`;
+    const network = networkName(!options.internet);
     await networkOf(network, !options.internet);
     const { id, object, version, resources, scriptId, startedAt } = instance;
     // The row first: usage counts from here, and a container without a row would be removed at the next start.
@@ -181,13 +200,43 @@ export function openInstances({ kernel, engine, applications, prepareImage }: In
   }
 
   const networks = new Map<string, Promise<void>>();
+  const networkName = (internal: boolean): string => `freehold-${accountId.slice(0, 12)}-${internal ? "closed" : "internet"}`;
+  let isClosed = false;
+  let isUsed = false;
 
   /** Two calls at a time would make two networks of one name, which the engine then refuses to use. */
   async function networkOf(name: string, internal: boolean): Promise<void> {
-    const making =
-      networks.get(name) ?? engine.network(name, { internal, label: `${LABEL}.${accountId}` }).finally(() => networks.delete(name));
+    const making = networks.get(name) ?? makeNetwork(name, internal).finally(() => networks.delete(name));
     networks.set(name, making);
     await making;
+  }
+
+  async function makeNetwork(name: string, internal: boolean): Promise<void> {
+    const bridge = bridgeOf(internal);
+    await engine.network(name, { internal, bridge, label: `${LABEL}.${accountId}` });
+    if (!internal || isClosed) return;
+    await closeInterface(bridge, log);
+    isClosed = true;
+  }
+
+  /** Linux takes 15 characters. */
+  const bridgeOf = (internal: boolean): string => `fh-${accountId.slice(0, 8)}-${internal ? "c" : "i"}`;
+
+  /** A virtual machine would fall as a whole; here the engine ends one process, which the program may not survive well. */
+  async function watchMemory(): Promise<void> {
+    while (!closing.signal.aborted) {
+      try {
+        for await (const id of engine.outOfMemory(`${LABEL}=${accountId}`, closing.signal)) {
+          const instance = live().find(({ containerId }) => containerId === id);
+          if (instance === undefined) continue;
+          instance.outOfMemory = true;
+          await engine.kill(id, "SIGKILL");
+        }
+      } catch (error) {
+        if (!closing.signal.aborted) log.warn("containers.events_lost", { error: String(error) });
+      }
+      await pause(WATCH_BACKOFF_MS, undefined, { signal: closing.signal, ref: false }).catch(() => undefined);
+    }
   }
 
   /** From here on the instance runs, and is watched until it has ended. */
@@ -203,7 +252,13 @@ export function openInstances({ kernel, engine, applications, prepareImage }: In
         await engine.ended(container, closing.signal);
         const state = await engine.inspect(container);
         if (state?.running === true) continue;
-        const reason = instance.destroyed ? "destroyed" : state === undefined ? "lost" : state.oomKilled ? "oom" : "exit";
+        const reason = instance.destroyed
+          ? "destroyed"
+          : state === undefined
+            ? "lost"
+            : instance.outOfMemory || state.oomKilled
+              ? "oom"
+              : "exit";
         const end: End = { exitCode: state?.exitCode ?? 137, reason };
         await recordEnd(instance, end);
         await engine.remove(container);
@@ -212,7 +267,7 @@ export function openInstances({ kernel, engine, applications, prepareImage }: In
       } catch (error) {
         if (closing.signal.aborted) return;
         log.warn("containers.watch_failed", { instance: instance.id, error });
-        await new Promise((resolve) => setTimeout(resolve, WATCH_BACKOFF_MS).unref());
+        await pause(WATCH_BACKOFF_MS, undefined, { ref: false });
       }
     }
   }
@@ -262,6 +317,18 @@ export function openInstances({ kernel, engine, applications, prepareImage }: In
       await engine.kill(running.containerId, "SIGKILL");
       await running.ended;
     },
+    letGo(instance) {
+      const running = own(instance);
+      if (running === undefined || running.end !== undefined) return;
+      clearTimeout(running.linger);
+      running.linger = setTimeout(() => {
+        instances.stop(instance).catch((error: unknown) => log.warn("containers.stop_failed", { instance: instance.id, error }));
+      }, config["containers.linger_s"] * 1000);
+      running.linger.unref();
+    },
+    takeUp(instance) {
+      clearTimeout(own(instance)?.linger);
+    },
     forget({ text }) {
       if (byObject.get(text)?.end !== undefined) byObject.delete(text);
     },
@@ -280,6 +347,9 @@ export function openInstances({ kernel, engine, applications, prepareImage }: In
         await recordEnd(instance, { exitCode: 137, reason: "destroyed" });
         finished(instance, { exitCode: 137, reason: "destroyed" });
       }
+      if (!isUsed) return;
+      for (const internal of [true, false]) await engine.removeNetwork(networkName(internal)).catch(() => undefined);
+      if (isClosed) await forgetInterface(bridgeOf(true));
     },
   };
 
@@ -315,9 +385,12 @@ export function openInstances({ kernel, engine, applications, prepareImage }: In
       });
       instance.containerId = container;
       byObject.set(object.text, instance);
+      instances.letGo(instance);
       log.info("containers.adopted", { instance: row.id, object: object.text });
       await look(instance, container);
     }
+    void watchMemory();
+    isUsed = true;
     // The containers of these are gone.
     for (const { id } of byId.values()) await recordEnd({ id } as Instance, { exitCode: 137, reason: "lost" });
   }

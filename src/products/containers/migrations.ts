@@ -56,4 +56,23 @@ export const migrations: readonly Migration[] = [
       );
       CREATE INDEX containers_instances_by_application ON containers_instances (application_id, started_at);`,
   },
+  {
+    name: "0003-rollouts",
+    sql: `
+      CREATE TABLE containers_rollouts (
+        id TEXT PRIMARY KEY,             -- UUID
+        application_id TEXT NOT NULL,
+        status TEXT NOT NULL,            -- progressing, completed, reverted, replaced
+        kind TEXT NOT NULL,              -- full_auto, full_manual
+        description TEXT NOT NULL,
+        steps TEXT NOT NULL,             -- JSON: percentages, ascending, the last one 100
+        step INTEGER NOT NULL,           -- steps that are done
+        previous TEXT NOT NULL,          -- JSON: the configuration before
+        previous_version INTEGER NOT NULL,
+        target_version INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL
+      );
+      CREATE INDEX containers_rollouts_by_application ON containers_rollouts (application_id, created_at);`,
+  },
 ];

@@ -10,6 +10,7 @@ import { containersError } from "./errors.ts";
 import { LARGEST } from "./instance-types.ts";
 import type { Instances } from "./instances.ts";
 import type { References } from "./references.ts";
+import type { Rollouts } from "./rollouts.ts";
 import { applicationView, dashApplicationView, durableObjectView, instanceView } from "./views.ts";
 
 export const ROOT = "/accounts/:account/containers";
@@ -35,15 +36,17 @@ export interface RouteDeps {
   readonly instances: Instances;
   readonly references: References;
   readonly credentials: Credentials;
+  readonly rollouts: Rollouts;
   readonly durableObjects: Pick<DurableObjects, "namespace">;
   /** Names by which clients may call the registry. */
   readonly registryNames: () => readonly string[];
 }
 
 export function containerRoutes(deps: RouteDeps): Route[] {
-  const { kernel, applications, instances, references, credentials } = deps;
+  const { kernel, applications, instances, references, credentials, rollouts } = deps;
   const id = (c: RequestContext): string => c.params.id as string;
-  const view = (applicationId: string) => applicationView(applications.get(applicationId), kernel.accountId, instances.live(applicationId));
+  const view = (applicationId: string) =>
+    applicationView(applications.get(applicationId), kernel.accountId, instances.live(applicationId), rollouts.active(applicationId));
 
   /** Without an engine a deploy would succeed and nothing ever run. */
   async function requireEngine(): Promise<void> {
@@ -121,9 +124,11 @@ export function containerRoutes(deps: RouteDeps): Route[] {
       permission: WRITE,
       async handle(c) {
         const change = await c.json(applicationChangeSchema);
-        applications.get(id(c));
+        const before = applications.get(id(c));
         if (change.configuration !== undefined) await references.check(change.configuration.image);
-        audit(c, "update", "UpdateContainerApplication", await applications.change(id(c), change));
+        const after = await applications.change(id(c), change);
+        if (after.version !== before.version) rollouts.before(before);
+        audit(c, "update", "UpdateContainerApplication", after);
         return view(id(c));
       },
     },

@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Log } from "../../kernel/log.ts";
 import type { Execs } from "./execs.ts";
 import { type Ingress, openIngress, type Target } from "./ingress.ts";
@@ -43,6 +44,8 @@ interface Slot {
 }
 
 const BODY_MAX_BYTES = 4 * 1024 * 1024;
+/** Time in which it is heard that an object waits no longer. */
+const WAIT_ENDS_MS = 50;
 const SIGNAL = /^SIG[A-Z0-9]{1,10}$/;
 
 class Refusal extends Error {
@@ -56,6 +59,8 @@ class Refusal extends Error {
 export function workerDoors({ directory, instances, execs, log, owns }: WorkerDoorsOptions): WorkerDoors {
   const servers = new Map<string, Promise<{ server: Server; path: string }>>();
   const slots = new Map<string, Slot>();
+  /** Ids of instances whose end a process waits for: every object does that for its container as long as it is in memory. */
+  const awaited = new Map<string, number>();
 
   const slotOf = ({ text }: ObjectKey): Slot => {
     const slot = slots.get(text) ?? {};
@@ -129,8 +134,7 @@ export function workerDoors({ directory, instances, execs, log, owns }: WorkerDo
         return send(response, 204);
       case "GET /json":
         // A container that a former process left has one from now on.
-        if (instances.ofObject(object)?.end === undefined && instances.ofObject(object) !== undefined)
-          slot.ingress ??= await openIngress(() => targetOf(object));
+        if (isLive(instances.ofObject(object))) slot.ingress ??= await openIngress(() => targetOf(object));
         if (slot.ingress === undefined) throw new Refusal(404, "No such container");
         return send(response, 200, {
           Id: object.text,
@@ -158,10 +162,10 @@ export function workerDoors({ directory, instances, execs, log, owns }: WorkerDo
     response: ServerResponse,
   ): Promise<void> {
     const instance = instances.ofObject(object);
-    const isLive = instance !== undefined && instance.end === undefined;
     switch (verb) {
       case "GET /json":
-        if (!isLive) throw new Refusal(404, "No such container");
+        if (!isLive(instance)) throw new Refusal(404, "No such container");
+        instances.takeUp(instance);
         return send(response, 200, {
           Id: instance.id,
           State: { Status: "running", Running: true },
@@ -169,7 +173,7 @@ export function workerDoors({ directory, instances, execs, log, owns }: WorkerDo
           NetworkSettings: { Ports: {} },
         });
       case "POST /start": {
-        if (isLive) return send(response, 304);
+        if (isLive(instance)) return send(response, 304);
         const { create, ingress } = slotOf(object);
         if (create === undefined) throw new Refusal(404, "No such container");
         const options = { env: create.Env ?? [], entrypoint: create.Cmd, internet: ingress?.internet ?? false };
@@ -178,24 +182,37 @@ export function workerDoors({ directory, instances, execs, log, owns }: WorkerDo
       }
       case "POST /wait":
         if (instance === undefined || query.get("condition") === "removed") throw new Refusal(404, "No such container");
+        awaited.set(instance.id, (awaited.get(instance.id) ?? 0) + 1);
+        response.once("close", () => {
+          const left = (awaited.get(instance.id) ?? 1) - 1;
+          if (left > 0) awaited.set(instance.id, left);
+          else awaited.delete(instance.id);
+        });
         return sendEnd(response, await endOf(instance, response));
       case "POST /kill": {
         const signal = query.get("signal") ?? "";
         if (!SIGNAL.test(signal)) throw new Refusal(400, "invalid signal");
-        if (!isLive) throw new Refusal(409, "Container is not running");
+        if (!isLive(instance)) throw new Refusal(409, "Container is not running");
         await instances.signal(instance, signal);
         return send(response, 204);
       }
       case "POST /stop":
-        if (isLive) await instances.stop(instance);
+        if (isLive(instance)) await instances.stop(instance);
         return send(response, 204);
       case "DELETE ":
         if (instance === undefined) throw new Refusal(404, "No such container");
+        // workerd deletes the container also when it lets go of an object: the process ends, or nobody has called the object
+        // for a while. Only at `destroy()` the object is still there, and waits for the end.
+        await pause(WAIT_ENDS_MS);
+        if (!awaited.has(instance.id)) {
+          instances.letGo(instance);
+          return send(response, 204);
+        }
         await instances.destroy(instance);
         instances.forget(object);
         return send(response, 204);
       case "POST /exec":
-        if (!isLive) throw new Refusal(409, "Container is not running");
+        if (!isLive(instance)) throw new Refusal(409, "Container is not running");
         return send(response, 201, { Id: await execs.create(scriptId, instance, await bodyOf(request)) });
       default:
         throw new Refusal(501, `${verb} is not supported`);
@@ -254,6 +271,8 @@ export function workerDoors({ directory, instances, execs, log, owns }: WorkerDo
     },
   };
 }
+
+const isLive = (instance: Instance | undefined): instance is Instance => instance !== undefined && instance.end === undefined;
 
 /** How the instance ended; never resolves for a caller that has left. */
 async function endOf(instance: Instance, response: ServerResponse): Promise<End | undefined> {

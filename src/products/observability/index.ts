@@ -6,7 +6,7 @@
 import type { Telemetry } from "../../kernel/capabilities.ts";
 import type { KernelSlice, Product, RunningProduct } from "../../kernel/product.ts";
 import { openDestinations } from "./destinations.ts";
-import { eventsOf } from "./invocation-events.ts";
+import { eventsOf, outputRows } from "./invocation-events.ts";
 import { migrations } from "./migrations.ts";
 import { queryEngine } from "./query-engine.ts";
 import { observabilityRoutes, READ, WRITE } from "./routes.ts";
@@ -42,6 +42,13 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       workers = list;
     },
     plan: (settings) => ratesOf(settingsOf(settings)),
+    recordOutput(origin, lines) {
+      try {
+        store.add(outputRows(accountId, origin, lines));
+      } catch (error) {
+        log.error("observability.not_recorded", { worker: origin.scriptName, error });
+      }
+    },
     record(worker, invocations) {
       try {
         const settings = settingsOf(worker.settings);

@@ -3,7 +3,7 @@
  * itself, one for each span. What may be a secret (headers by the documented rule for Tail Workers, query strings where the
  * Worker asks for it) is left out before anything is stored.
  */
-import type { MeteredInvocation, ObservedWorker } from "../../kernel/capabilities.ts";
+import type { MeteredInvocation, ObservedWorker, OutputLine, OutputOrigin } from "../../kernel/capabilities.ts";
 import type { SpanRecord } from "../../kernel/invocation-record.ts";
 import type { ObservabilitySettings } from "./settings.ts";
 import {
@@ -173,6 +173,18 @@ function logRows(common: Common, service: string, sampleInterval: number, invoca
   }
   if (invocationLogs) rows.push(invocationRow(common, workers, sampleInterval));
   return rows;
+}
+
+/** Lines of a program outside any invocation. */
+export function outputRows(account: string, origin: OutputOrigin, lines: readonly OutputLine[]): Row[] {
+  const { scriptName, cloudService, requestId, details: known } = origin;
+  const kind = { trigger: cloudService, origin: cloudService, provider: "cloudflare", cloudService };
+  const shared = sharedOf({ account, service: scriptName, requestId, ...kind });
+  const workers = workersPart({ eventType: cloudService, scriptName, requestId, ...known });
+  return lines.map(({ time, level, text: printed }) => {
+    const { source, text } = sourceOf(level, printed);
+    return line(shared, workers, scriptName, time, source, text, level === "error" ? { level, error: text } : { level }, 1);
+  });
 }
 
 function line(

@@ -36,7 +36,7 @@ import { serviceBinding } from "./service-bindings.ts";
 import { createServing } from "./serving.ts";
 import { sourceMappedStacks } from "./source-maps.ts";
 import { openScriptStore } from "./store.ts";
-import { createTails } from "./tails.ts";
+import { createTails, outputTrace } from "./tails.ts";
 import { userWorkerRoutes } from "./user-worker-routes.ts";
 import { userCalls } from "./user-workers.ts";
 
@@ -187,6 +187,12 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
           const lease = await serving.lease(script);
           lease.openEnded();
           return { ...lease, scriptId: lease.version.scriptId };
+        },
+        showOutput(scriptId, origin, lines) {
+          const live = store.liveById(scriptId);
+          const version = live?.versions[0];
+          if (version === undefined || !tails.listening(scriptId)) return;
+          tails.publish(scriptId, version.id, [outputTrace(live?.script.name ?? "", version.id, origin, lines)]);
         },
         beforeRemoval: (check) => void removalChecks.push(check),
       },

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { z } from "zod";
+import type { OutputLine } from "../../kernel/capabilities.ts";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
 import { workersError } from "./errors.ts";
 import type { Script } from "./model.ts";
@@ -49,6 +50,22 @@ export interface TraceItem {
   readonly exceptions: readonly { readonly message: unknown; readonly stack?: unknown }[];
   readonly [key: string]: unknown;
 }
+
+/** What a program of a Worker's printed outside any invocation, in the form of a trace. */
+export const outputTrace = (scriptName: string, versionId: string, origin: string, lines: readonly OutputLine[]): TraceItem => ({
+  scriptName,
+  scriptVersion: { id: versionId },
+  entrypoint: origin,
+  outcome: "ok",
+  event: null,
+  eventTimestamp: lines[0]?.time ?? null,
+  logs: lines.map(({ time, level, text }) => ({ timestamp: time, level, message: [text] })),
+  exceptions: [],
+  diagnosticsChannelEvents: [],
+  truncated: false,
+  wallTime: 0,
+  cpuTime: 0,
+});
 
 interface Session {
   readonly id: string;

@@ -1,6 +1,9 @@
 /** Needs Docker. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { networkInterfaces } from "node:os";
 import { after, test } from "node:test";
 import { startDocker } from "../../harness/docker.ts";
 import { startPlatform } from "../../harness/platform.ts";
@@ -25,6 +28,19 @@ export class Web extends Container {
   }
 }
 
+export class Sleepy extends Container {
+  defaultPort = 8080;
+  requiredPorts = [8080, 9090];
+  sleepAfter = "4s";
+  envVars = { SECOND_PORT: "9090" };
+  async fetch(request) {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/do/state") return Response.json(await this.getState());
+    if (pathname === "/do/second") return this.containerFetch(request, 9090);
+    return super.fetch(request);
+  }
+}
+
 export class Slow extends Container {
   defaultPort = 8080;
   envVars = { STARTS_AFTER: "1" };
@@ -38,6 +54,19 @@ export class Raw extends DurableObject {
       container.start(JSON.parse(searchParams.get("options") ?? "{}"));
       this.ended = container.monitor().then(() => "resolved", (error) => "rejected: " + (error.message ?? error));
       return Response.json({ running: container.running });
+    }
+    if (pathname === "/redis") {
+      for (;;) {
+        try {
+          const socket = container.getTcpPort(6379).connect("10.0.0.1:6379");
+          const writer = socket.writable.getWriter();
+          await writer.write(new TextEncoder().encode("SET greeting hello\\r\\nGET greeting\\r\\nQUIT\\r\\n"));
+          return new Response(await new Response(socket.readable).text());
+        } catch (error) {
+          if (!container.running) return new Response("failed: " + error.message, { status: 500 });
+          await scheduler.wait(50);
+        }
+      }
     }
     if (pathname === "/id") return Response.json({ id: this.ctx.id.toString() });
     if (pathname === "/running") return Response.json({ running: container.running });
@@ -60,6 +89,8 @@ export default {
     const [, kind, name, ...rest] = new URL(request.url).pathname.split("/");
     const url = new URL(request.url);
     url.pathname = "/" + rest.join("/");
+    if (kind === "lb") return (await getRandom(env.WEB, 3)).fetch(new Request(url, request));
+    if (kind === "sleepy") return getContainer(env.SLEEPY, name).fetch(new Request(url, request));
     if (kind === "slow") return getContainer(env.SLOW, name).fetch(new Request(url, request));
     if (kind === "web") return getContainer(env.WEB, name).fetch(new Request(url, request));
     return env.RAW.get(env.RAW.idFromName(name)).fetch(new Request(url, request));
@@ -72,7 +103,13 @@ const platform = await startPlatform({ after }, { config: docker.config });
 const project = await containerProject(platform, docker, {
   name: "contained",
   code: CODE,
-  classes: { Web: { max_instances: 3, instance_type: "basic" }, Raw: { max_instances: 4, instance_type: "basic" }, Slow: {} },
+  classes: {
+    Web: { max_instances: 8, instance_type: "basic" },
+    Raw: { max_instances: 4, instance_type: "basic" },
+    Slow: {},
+    Sleepy: { instance_type: "basic" },
+  },
+  image: { programs: { "usr/bin/redis-server": "/usr/bin/redis-check-rdb" } },
   config: { vars: { SECRET: "top secret" } },
 });
 const deployed = await project.deploy();
@@ -91,8 +128,8 @@ test("[containers-01] wrangler deploy builds the image, pushes it to the registr
   assert.match(deployed.stdout, /Image does not exist remotely, pushing: registry\.cloudflare\.com\/[0-9a-f]{32}\/contained-web:/);
   assert.match(deployed.stdout, /Created application contained-web/);
   const { body } = await platform.rest("GET", `${account()}/applications`);
-  const [raw, , web] = body.result;
-  assert.deepEqual([raw.name, web.name, web.max_instances, web.version], ["contained-raw", "contained-web", 3, 1]);
+  const [raw, , , web] = body.result;
+  assert.deepEqual([raw.name, web.name, web.max_instances, web.version], ["contained-raw", "contained-web", 8, 1]);
   assert.match(web.configuration.image, /^registry\.cloudflare\.com\/[0-9a-f]{32}\/contained-web@sha256:[0-9a-f]{64}$/);
   // Two applications with one image: the second push finds its layers there.
   assert.match(deployed.stdout, /Layer already exists/);
@@ -182,11 +219,71 @@ test("[containers-06] stop() sends SIGTERM, whose handler runs, and onStop hears
   await until(async () => (await json<{ exitCode?: number }>("/web/hooks/do/stopped")).exitCode === 7);
 });
 
+test("[containers-05, containers-16] two ports are served, and an idle instance sleeps until the next request", async () => {
+  const first = await deploymentOf("/sleepy/one");
+  assert.match(await get("/sleepy/one/do/second"), /^GET \/do\/second from [0-9a-f]{64} version 1 port 9090$/m);
+  await until(async () => (await json<{ status: string }>("/sleepy/one/do/state")).status.startsWith("stopped"));
+  assert.notEqual(await deploymentOf("/sleepy/one"), first);
+});
+
+test("[containers-11] a Worker speaks raw TCP to Redis in the container", async () => {
+  await start("redis", { entrypoint: ["/usr/bin/redis-server", "--protected-mode", "no", "--save", ""] });
+  assert.equal(await get("/raw/redis/redis"), "+OK\r\n$5\r\nhello\r\n+OK\r\n");
+  await get("/raw/redis/destroy");
+});
+
+test("[containers-14] only with enableInternet the container reaches the host's network", async () => {
+  const server = createServer((_request, response) => response.end("host")).listen(0, "0.0.0.0");
+  after(() => server.close());
+  await once(server, "listening");
+  const [address] = Object.values(networkInterfaces()).flatMap((all) =>
+    (all ?? []).filter(({ family, internal }) => family === "IPv4" && !internal),
+  );
+  const dial = `/dial?${address?.address}:${(server.address() as AddressInfo).port}`;
+  await start("closed", { enableInternet: false });
+  assert.match(await get(`/raw/closed${dial}`), /^failed: .*(unreachable|timeout|timed out)/);
+  await start("open", { enableInternet: true });
+  assert.match(await get(`/raw/open${dial}`), /^connected: HTTP\/1\.1 200 OK/);
+  for (const name of ["closed", "open"]) await get(`/raw/${name}/destroy`);
+});
+
+test("[containers-23] a process past the instance's memory is killed, and the next request finds a new instance", async () => {
+  const before = await deploymentOf("/slow/oom");
+  assert.notEqual((await platform.fetch(`${project.url}/slow/oom/hog?400`)).status, 200);
+  await until(async () => (await deploymentOf("/slow/oom")) !== before);
+});
+
+test("[containers-17] getRandom spreads requests over its instances", async () => {
+  const seen = new Set<string>();
+  await until(async () => {
+    const answers = await Promise.all(Array.from({ length: 8 }, () => get("/lb/any/")));
+    for (const answer of answers) if (answer.startsWith("GET / from ")) seen.add(answer.split(" ")[3] as string);
+    return seen.size === 3;
+  });
+});
+
+test("[containers-21] a custom type with too little memory for its CPU is refused", async () => {
+  await project.configure({ instance_type: { vcpu: 1, memory_mib: 2048, disk_mb: 2000 } });
+  const { stdout, stderr } = await project.wrangler(["deploy"], { code: 1 });
+  assert.match(`${stdout}${stderr}`, /memory_mib must be at least 3072 for each vCPU/);
+});
+
+/** Id of the instance that answers; one that is being started may take longer than a request waits. */
+async function deploymentOf(path: string): Promise<string> {
+  let found: string | undefined;
+  await until(async () => {
+    found = variables(await get(`${path}/env`)).CLOUDFLARE_DEPLOYMENT_ID;
+    return found !== undefined;
+  });
+  return found as string;
+}
+
 function variables(text: string): Record<string, string> {
   return Object.fromEntries(text.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]));
 }
 
-/** Looks again and again until it is so; the test's own deadline ends it otherwise. */
+/** Looks again and again until it is so. */
 async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (const end = Date.now() + 30_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 50))) if (await isSo()) return;
+  assert.fail("it did not come to be so");
 }
