@@ -172,7 +172,7 @@ export function openEngine(socketPath: string): Engine {
       return found.map(({ Id, Labels, State }) => ({ id: Id, labels: Labels, running: State === "running" }));
     },
     async pull(reference, credentials) {
-      const auth = credentials && { "x-registry-auth": Buffer.from(JSON.stringify(credentials)).toString("base64url") };
+      const auth = credentials && { "x-registry-auth": padded(JSON.stringify(credentials)) };
       const { status, body } = await call("POST", `/images/create?fromImage=${encodeURIComponent(reference)}`, undefined, auth);
       if (status !== 200) throw new EngineError(status, messageOf(body));
       // Whether it worked stands in the last lines of its progress.
@@ -240,6 +240,9 @@ export function openEngine(socketPath: string): Engine {
     close: () => agent.destroy(),
   };
 }
+
+/** In base64 for URLs, with the padding that the engine insists on: without it, it takes the call for one without credentials. */
+const padded = (text: string): string => Buffer.from(text).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
 
 /** The engine's own words. */
 export function messageOf(body: Buffer): string {

@@ -212,14 +212,16 @@ test("[containers-26, containers-27] an immediate rollout replaces all at once, 
   await until(async () => (await get("/graced/")).includes("version 3"));
 });
 
-test("a killed platform finds its instances again", async () => {
-  await until(async () => (await get("/kept/")).includes("version 3"));
+test("a killed platform finds its instances again, and gives the engine images that it has lost", async () => {
+  await until(async () => (await get("/kept/")).startsWith("GET / from"));
   const before = (await live()).map(({ id }) => id).sort();
   await platform.kill9();
   await platform.restart();
   assert.deepEqual((await live()).map(({ id }) => id).sort(), before);
-  await until(async () => (await get("/kept/")).includes("version 3"));
+  await until(async () => (await get("/kept/")).startsWith("GET / from"));
   assert.deepEqual((await live()).map(({ id }) => id).sort(), before);
+  // The registry's address at the engine is another one now: this instance's image is pulled.
+  await until(async () => (await get("/pulled/")).startsWith("GET / from"));
 });
 
 test("a Worker's way to the engine leads to its own objects' containers alone, and gives them nothing but what their type has", async () => {
