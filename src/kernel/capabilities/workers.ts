@@ -3,8 +3,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { BindingConfig, DatasetWindow, Fact, RequestContext, Route, WorkerdParts } from "../product.ts";
-import type { OutputLine } from "./telemetry.ts";
 import type { EmailActions, EmailResult, IncomingEmail, QueueBatch, QueueBatchResult } from "./events.ts";
+import type { OutputLine } from "./telemetry.ts";
 
 /** Events to Workers from outside HTTP. */
 export interface Dispatch {
