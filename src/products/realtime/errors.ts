@@ -10,6 +10,9 @@ export const realtimeError = defineErrors("realtime", {
   tooMany: { status: 400, apiCode: 20003, message: "the account has as many of these as it may" },
   invalid: { status: 400, apiCode: 20004, message: "invalid request" },
   notFound: { status: 404, apiCode: 20005, message: "not found" },
+  exists: { status: 409, apiCode: 20006, message: "there is one of that name already" },
+  inactive: { status: 400, apiCode: 20007, message: "the meeting is inactive" },
+  notImplemented: { status: 501, apiCode: 20008, message: "not implemented by this version of Freehold" },
 });
 
 export type RtcErrorCode =

@@ -1,6 +1,10 @@
 /** Realtime: an SFU for WebRTC, a TURN service, and RealtimeKit's REST API. See README.md. */
 import type { Product } from "../../kernel/product.ts";
 import { openItems } from "./items.ts";
+import { openJoins } from "./kit/joins.ts";
+import { kitRoutes } from "./kit/kit-routes.ts";
+import { openObjects } from "./kit/objects.ts";
+import { kitOperations } from "./kit/operations.ts";
 import { migrations } from "./migrations.ts";
 import { itemRoutes } from "./routes.ts";
 import { rtcHost, turnNames } from "./rtc-host.ts";
@@ -27,6 +31,8 @@ export const realtime = {
     const usage = openUsage(kernel);
     const turn = openTurn(kernel, credentials, usage);
     const engine = openEngine(kernel);
+    const objects = openObjects(kernel);
+    const joins = openJoins(kernel, objects);
     const startTurn = async (): Promise<void> => {
       await turn.ports().catch((error: unknown) => log.error("turn.start_failed", { error }));
     };
@@ -42,13 +48,17 @@ export const realtime = {
           secret: "secret",
           removed: async () => {},
         }),
+        ...kitRoutes(objects, joins),
         ...itemRoutes({
           ...{ op: "realtime.turn_keys", audited: "TURN key", path: "turn_keys", items: keys, secret: "key" },
           created: startTurn,
           removed: async (uid) => turn.revoke(await credentials.revokeAll(uid)),
         }),
       ],
-      hosts: [rtcHost(kernel, [...sfuOperations(kernel, apps, engine), ...turnOperations(keys, credentials, turn)]), turnNames],
+      hosts: [
+        rtcHost(kernel, [...sfuOperations(kernel, apps, engine), ...turnOperations(keys, credentials, turn), ...kitOperations(joins)]),
+        turnNames,
+      ],
       datasets: usage.datasets,
       check: async () => ({
         ok: true,

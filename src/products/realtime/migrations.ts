@@ -33,4 +33,21 @@ export const migrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    name: "0002-kit",
+    sql: `
+      CREATE TABLE realtime_kit_objects (
+        id TEXT PRIMARY KEY,              -- a UUID
+        kind TEXT NOT NULL,               -- app, meeting, preset, participant, session, peer
+        app TEXT NOT NULL,                -- its app's id; an app's own
+        parent TEXT NOT NULL,             -- the app of meetings and presets, the meeting of participants and sessions, the session of peers
+        name TEXT NOT NULL,               -- what a search finds; unique among the presets of an app
+        settings TEXT NOT NULL,           -- JSON
+        created INTEGER NOT NULL,         -- milliseconds since the epoch
+        updated INTEGER NOT NULL
+      );
+      CREATE INDEX realtime_kit_objects_parent ON realtime_kit_objects (kind, parent, created);
+      CREATE INDEX realtime_kit_objects_app ON realtime_kit_objects (app, kind, created);
+    `,
+  },
 ];

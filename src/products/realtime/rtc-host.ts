@@ -13,6 +13,8 @@ export interface RtcRequest {
   readonly query: URLSearchParams;
   /** The JSON body; `{}` when there is none. */
   readonly body: unknown;
+  /** What the caller proved itself with. */
+  readonly secret: string;
 }
 
 export interface RtcOperation {
@@ -52,7 +54,7 @@ export function rtcHost({ config, log }: Pick<KernelSlice, "config" | "log">, op
     // What does not exist and what is another's cannot be told apart.
     if (secret === undefined || !(await operation.authorize(params, secret))) throw new RtcError(401, "unauthorized", "Unauthorized");
     const bytes = request.method === "GET" ? Buffer.alloc(0) : await readBody(request, { maxBytes: BODY_MAX_BYTES, idleTimeoutMs });
-    return operation.handle({ params, query: searchParams, body: parse(bytes) });
+    return operation.handle({ params, query: searchParams, body: parse(bytes), secret });
   }
 
   return {
