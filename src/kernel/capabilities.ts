@@ -2,7 +2,7 @@
  * What products offer each other. A product lists the keys it needs; the kernel hands it the implementation of
  * whichever product provides it, or refuses to start naming both sides. The interfaces themselves are in `capabilities/`.
  */
-import type { ContentCache, HtmlPages, ImageTransforms, Notifier } from "./capabilities/content.ts";
+import type { ContentCache, HtmlPages, ImageTransforms, Notifier, PageRenderer } from "./capabilities/content.ts";
 import type { DurableObjects } from "./capabilities/durable-objects.ts";
 import type { QueueSender } from "./capabilities/events.ts";
 import type { ModelGateway, Models } from "./capabilities/models.ts";
@@ -30,6 +30,7 @@ export interface Capabilities {
   readonly htmlPages: HtmlPages;
   readonly imageTransforms: ImageTransforms;
   readonly notifier: Notifier;
+  readonly pageRenderer: PageRenderer;
   readonly queueSender: QueueSender;
   readonly telemetry: Telemetry;
   readonly userWorkers: UserWorkers;

@@ -114,6 +114,8 @@ export interface ProgramProxy {
   readonly url: string;
   /** The key of the authority that signed the platform's names: SHA-256 of its SubjectPublicKeyInfo in base64. */
   readonly trustedKey: string;
+  /** Path of that authority's certificate, in PEM. */
+  readonly authorityFile: string;
   /** Ends every connection. Safe to call twice. */
   close(): Promise<void>;
 }

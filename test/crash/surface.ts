@@ -73,6 +73,9 @@ export async function openSurface(platform: TestPlatform): Promise<Surface> {
     config: { bucket: NAME, namespace: NAME, table_name: NAME, token: root },
   });
   const pipeline = await create("/pipelines/v1/pipelines", { name: NAME, sql: `INSERT INTO ${NAME}_sink SELECT * FROM ${NAME}` });
+  await create("/ai-search/namespaces", { name: NAME });
+  await create("/ai-search/instances", { id: NAME });
+  await create(`/ai-search/namespaces/${NAME}/instances`, { id: NAME });
   const token = await platform.token(["API Tokens Read"]);
   await put(`/workers/scripts/${NAME}`, workerUpload(WORKER));
   const objects = (await platform.rest("GET", `/accounts/${account}/workers/durable_objects/namespaces`)).body.result as { id: string }[];

@@ -66,7 +66,7 @@ export async function openDoors(boot: Boot, options: DoorsOptions): Promise<Plat
     const dial = (name: string, to: number): Socket =>
       allow.includes(name) || allow.includes(`${name}:${to}`) ? connectAny(name, to) : connectPublic(name, to);
     const { url, close } = await startExecProxy({ ca, log: log.scope("proxy"), handles, request, upgrade, dial });
-    return { url, trustedKey: ca.keyHash, close: () => close(0) };
+    return { url, trustedKey: ca.keyHash, authorityFile: ca.file, close: () => close(0) };
   };
   onStop(async () => {
     for (const product of running.values()) product.closing?.();

@@ -26,6 +26,20 @@ export interface ContentCopy {
   readonly bytes: Buffer;
 }
 
+/** Pages as a browser shows them. */
+export interface PageRenderer {
+  /** The page's HTML when its scripts have run. Rejects with the documented errors where it cannot be opened, or there is no browser. */
+  render(
+    url: string,
+    options: {
+      readonly userAgent: string;
+      /** What each request of the page sends besides. */
+      headers(to: URL): Readonly<Record<string, string>>;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<{ readonly status: number; readonly html: string }>;
+}
+
 /** What the account is told of, by its policies. */
 export interface Notifier {
   /** Says what a product, by its name for people, tells of. */

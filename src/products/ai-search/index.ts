@@ -2,6 +2,8 @@
 import type { Product } from "../../kernel/product.ts";
 import { openAnswers } from "./answers.ts";
 import { searchBindings } from "./binding.ts";
+import { openFetcher } from "./crawler/fetcher.ts";
+import { siteOf, siteSource } from "./crawler/site.ts";
 import { openDoor } from "./door.ts";
 import { searchError } from "./errors.ts";
 import { startIndexer } from "./indexer.ts";
@@ -21,7 +23,7 @@ import { enginePermission, openTokens } from "./tokens.ts";
 export const aiSearch = {
   name: "ai-search",
   status: "beta",
-  needs: ["objects", "models", "modelGateway"],
+  needs: ["objects", "models", "modelGateway", "zones", "pageRenderer"],
   migrations,
   permissions: [
     enginePermission,
@@ -34,6 +36,8 @@ export const aiSearch = {
     const { meta, clock, config, log, secrets, auth, accountId } = kernel;
     const objects = kernel.get("objects");
     const gateway = kernel.get("modelGateway");
+    const zones = kernel.get("zones");
+    const fetcher = openFetcher(kernel);
     const tokens = openTokens(meta, clock, secrets, auth);
     const instances = await openInstances(meta, clock, secrets, config["ai_search.instances_max"]);
     const engine = await openEngine(
@@ -47,6 +51,7 @@ export const aiSearch = {
     const maxBytes = config["ai_search.file_max_bytes"];
     const maxText = `${maxBytes / 1_000_000} MB`;
     const preparation = openPreparation({ models: kernel.get("models"), search: models, maxBytes, maxText });
+    const site = { zones, fetcher, renderer: kernel.get("pageRenderer"), clock, maxBytes, headers: instances.headers };
     const jobs = openJobs(meta, clock, instances, config["ai_search.sync_cooldown_s"] * 1000);
     const metrics = openMetrics(meta, clock, log);
 
@@ -54,6 +59,7 @@ export const aiSearch = {
       if (given.ai_gateway_id && !gateway.exists(given.ai_gateway_id))
         throw searchError("invalid", "ai_gateway_id: there is no such gateway");
       if (given.type === null) return;
+      if (given.type === "web-crawler") siteOf(zones, given.source as string);
       await tokens.check(given.token_id ?? null, given.type === "r2" ? (given.source as string) : undefined, accountId);
     }
 
@@ -61,6 +67,7 @@ export const aiSearch = {
       const atOnce = config["ai_search.files_at_once"];
       if (instance.config.type === "r2")
         return bucketSource(objects, instance, { maxBytes, maxText, supports: preparation.supports }, atOnce);
+      if (instance.config.type === "web-crawler") return siteSource(site, instance);
       return uploads(engine, instance, atOnce);
     }
 
@@ -86,6 +93,7 @@ export const aiSearch = {
       check: async () => ({ ok: true, detail: `${instances.list().length} instances` }),
       async stop() {
         await indexer.stop();
+        await fetcher.stop();
         await metrics.stop();
         await engine.stop();
       },

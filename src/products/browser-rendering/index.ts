@@ -1,6 +1,7 @@
 /** Browser Rendering: headless Chromium for REST actions and for Workers. README.md has the surface and the guarantees. */
 import type { Product } from "../../kernel/product.ts";
 import { openDesk } from "./actions/desk.ts";
+import { pageRenderer } from "./actions/renderer.ts";
 import { actionRoutes } from "./actions/routes.ts";
 import { browserBinding, connectBinding, serveBinding } from "./binding.ts";
 import { openBotAuth } from "./bot-auth.ts";
@@ -15,6 +16,7 @@ export const browserRendering = {
   name: "browser-rendering",
   status: "beta",
   needs: ["models"],
+  provides: ["pageRenderer"],
   migrations,
   permissions: [
     // Cloudflare's ids of these groups are not known.
@@ -33,6 +35,7 @@ export const browserRendering = {
       bindings: { browser: browserBinding(kernel.mint) },
       internal: (_claims, request, response) => serveBinding(sessions, devtools, request, response),
       internalUpgrade: (_claims, ...connection) => connectBinding(sessions, devtools, ...connection),
+      offers: { pageRenderer: pageRenderer(desk) },
       check: async () => ({ ok: launcher.executable !== undefined, detail: launcher.executable ?? HOW_TO_GET }),
       async stop() {
         await Promise.all([desk.stop(), sessions.stop()]);

@@ -1,10 +1,11 @@
 /** AI Search by wrangler's commands, and by the bindings of a Worker that it deploys: AutoRAG's, namespaces', instances'. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { browserSettings, noBrowser } from "../../harness/browser.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
 import { searchWorld } from "../ai-search-world.ts";
 
-const world = await searchWorld({ after });
+const world = await searchWorld({ after }, browserSettings);
 const { platform, account_id, sdk } = world;
 
 const json = async (args: readonly string[]) => JSON.parse((await platform.wrangler(["ai-search", ...args, "--json"])).stdout);
@@ -91,16 +92,42 @@ const routes = {
     return { id, key: found.chunks[0].item.key, description: again.description, stats: (await LLAMAS.stats()).completed, upload: await thrown(() => LLAMAS.items.upload("x.md", "x")) };
   },
 };
-export default { async fetch(request, env) { try { return Response.json(await routes[new URL(request.url).pathname.slice(1)](env)); } catch (e) { return new Response(e.stack, { status: 500 }); } } };`;
+// A site of the account's: what it was asked, and pages that a test changes.
+const asked = [];
+let changed = "2020-01-01";
+const page = (text, script = "") => new Response("<!doctype html><html><head><title>t</title></head><body><main><p>" + text + "</p></main>" + script + "</body></html>", { headers: { "content-type": "text/html; charset=utf-8" } });
+const gzip = (text) => new Response(text).body.pipeThrough(new CompressionStream("gzip"));
+const pages = {
+  "/robots.txt": () => new Response("User-agent: *\\nDisallow: /\\n\\nUser-agent: Cloudflare-AI-Search\\nAllow: /\\nDisallow: /private\\nSitemap: /index.xml\\n"),
+  "/index.xml": () => new Response("<sitemapindex><sitemap><loc>/map-a.xml</loc></sitemap><sitemap><loc>https://shop.example/map-b.xml.gz</loc></sitemap></sitemapindex>"),
+  "/map-a.xml": () => new Response("<urlset>" + ["/plain", "/private/x", "https://elsewhere.example/y", "/blog/post", "/guarded", "/away"].map((loc) => "<url><loc>" + loc + "</loc></url>").join("") +
+    "<url><loc>https://shop.example/top</loc><priority>1.0</priority><lastmod>" + changed + "</lastmod></url><url><loc>/fresh</loc><changefreq>always</changefreq></url><url><loc>/stale</loc><changefreq>monthly</changefreq></url></urlset>"),
+  "/map-b.xml.gz": () => new Response(gzip("<urlset><url><loc>zipped</loc><priority>0.1</priority></url></urlset>"), { headers: { "content-type": "application/gzip" } }),
+  "/map-js.xml": () => new Response("<urlset><url><loc>/js</loc></url></urlset>"),
+  "/plain": () => page("plain pebbles"), "/private/x": () => page("private"), "/blog/post": () => page("a post on bagpipes"), "/stale": () => page("stale crackers"), "/fresh": () => page("fresh parsley"),
+  "/zipped": () => page("zipped trousers"), "/top": () => page(changed === "2020-01-01" ? "topmost turnips" : "topmost radishes"), "/away": () => Response.redirect("https://elsewhere.example/z"),
+  "/guarded": (request) => request.headers.get("x-pass") === "sesame" ? page("guarded treasure") : new Response("no", { status: 403 }),
+  "/js": () => page("", "<script>document.querySelector('p').textContent = 'rendered rutabaga'</script>"),
+  "/__asked": () => Response.json(asked), "/__change": () => { changed = "2100-01-01"; asked.length = 0; return new Response("ok"); },
+};
+function site(request) {
+  const { pathname } = new URL(request.url);
+  if (!pathname.startsWith("/__")) asked.push({ path: pathname, agent: request.headers.get("user-agent") });
+  return pages[pathname]?.(request) ?? new Response("none", { status: 404 });
+}
+export default { async fetch(request, env) { const { hostname, pathname } = new URL(request.url); if (hostname === "shop.example" || pathname.startsWith("/__")) return site(request); try { return Response.json(await routes[new URL(request.url).pathname.slice(1)](env)); } catch (e) { return new Response(e.stack, { status: 500 }); } } };`;
 
 test("a Worker's bindings", async (t) => {
   const source = await world.bucket("coffee", { "llama/a.md": "coffee for a llama", "llama/b.md": "tea for a horse" });
   await world.instance("llamas", { type: "r2", source });
   await sdk.aiSearch.namespaces.create({ account_id, name: "papers" });
+  await sdk.zones.create({ account: { id: account_id }, name: "shop.example" } as never);
   const project = await deployWorker(platform, {
     files: { "index.js": worker },
     config: {
       name: "searcher",
+      workers_dev: true,
+      routes: [{ pattern: "shop.example/*", zone_name: "shop.example" }],
       ai: { binding: "AI" },
       ai_search: [{ binding: "LLAMAS", instance_name: "llamas" }],
       ai_search_namespaces: [{ binding: "NS", namespace: "papers" }],
@@ -189,5 +216,85 @@ test("a Worker's bindings", async (t) => {
     const { upload, ...rest } = await asked("instance");
     assert.deepEqual(rest, { id: "llamas", key: "llama/a.md", description: "by hand", stats: 2 });
     assert.match(upload, /built-in storage only/);
+  });
+
+  const strict = { ranking_options: { score_threshold: 0.6 } };
+  const site = async (path: string): Promise<{ path: string; agent: string }[]> => {
+    const response = await platform.fetch(`${project.url}${path}`);
+    return path === "/__asked" ? ((await response.json()) as { path: string; agent: string }[]) : [];
+  };
+  const include_headers = { "x-pass": "sesame" };
+
+  await t.test(
+    "[ai-search-03, ai-search-36, ai-search-37, ai-search-39, ai-search-40] a site is found by its sitemaps, as its robots.txt allows, with the headers that were given",
+    async () => {
+      await assert.rejects(
+        sdk.aiSearch.instances.create({ account_id, id: "foreign", type: "web-crawler", source: "https://elsewhere.example" }),
+        /domain of this account/,
+      );
+      const config = {
+        type: "web-crawler",
+        source: "https://shop.example",
+        source_params: { exclude_items: ["**/blog/**"], web_crawler: { parse_options: { include_headers } } },
+      };
+      await world.instance("site", config);
+      for (const words of ["plain pebbles", "topmost turnips", "fresh parsley", "stale crackers", "zipped trousers", "guarded treasure"])
+        assert.match(
+          (await world.found("site", words, strict))[0] ?? "nothing",
+          new RegExp(`^https://shop.example/${words.split(" ")[0]?.replace("most", "")}`),
+        );
+      const requests = await site("/__asked");
+      assert.ok(requests.every(({ agent }) => agent === "Cloudflare-AI-Search"));
+      assert.equal(
+        requests.some(({ path }) => /private|blog/.test(path)),
+        false,
+      );
+      const [job] = (await sdk.aiSearch.instances.jobs.list("site", { account_id })).result;
+      const lines = await world.logs("site", job?.id as string);
+      for (const line of [
+        "https://shop.example/private/x: Disallowed by robots.txt",
+        "https://elsewhere.example/y: Not in the domain of the source",
+        "https://shop.example/blog/post: Skipped by rule: **/blog/**",
+        "https://shop.example/away: elsewhere.example is not in the domain of the source",
+      ])
+        assert.ok(lines.includes(line), `${line} in ${lines.join("; ")}`);
+      const shown = await sdk.aiSearch.instances.read("site", { account_id });
+      assert.equal(JSON.stringify(shown).includes("sesame"), false);
+    },
+  );
+
+  await t.test("[ai-search-35] pages are read by their priority, and again when their lastmod or changefreq says so", async () => {
+    const order = (await site("/__asked")).map(({ path }) => path).filter((path) => !/robots|xml/.test(path));
+    assert.deepEqual([order[0], order.at(-1)], ["/top", "/zipped"]);
+    await site("/__change");
+    await world.sync("site");
+    const again = (await site("/__asked")).map(({ path }) => path).filter((path) => !/robots|xml/.test(path));
+    // What failed is tried again, too.
+    assert.deepEqual(
+      again,
+      ["/top", "/fresh", "/away"].sort((a, b) => order.indexOf(a) - order.indexOf(b)),
+    );
+    assert.deepEqual(await world.found("site", "topmost turnips", { ranking_options: { score_threshold: 0.9 } }), []);
+    assert.equal((await world.found("site", "topmost radishes", strict))[0], "https://shop.example/top");
+  });
+
+  await t.test("[ai-search-18] patterns for pages match the whole URL", async () => {
+    for (const [id, pattern, expected] of [
+      ["blog", "**/blog/**", 1],
+      ["no-blog", "/blog/**", 0],
+    ] as const) {
+      await world.instance(id, { type: "web-crawler", source: "https://shop.example", source_params: { include_items: [pattern] } });
+      assert.equal((await sdk.aiSearch.instances.stats(id, { account_id })).completed, expected);
+    }
+  });
+
+  await t.test("[ai-search-38] a page that its scripts make is found in rendered mode", { skip: noBrowser }, async () => {
+    const parse_options = { use_browser_rendering: true, specific_sitemaps: ["https://shop.example/map-js.xml"] };
+    await world.instance("rendered", {
+      type: "web-crawler",
+      source: "https://shop.example",
+      source_params: { web_crawler: { parse_options } },
+    });
+    assert.deepEqual(await world.found("rendered", "rendered rutabaga", strict), ["https://shop.example/js"]);
   });
 });
