@@ -1,5 +1,6 @@
 /** The one list of pages: the shell's own and each product's. */
 import { createRouter } from "@tanstack/react-router";
+import { aiSearchRoutes } from "./products/ai-search/routes.ts";
 import { d1Routes } from "./products/d1/routes.ts";
 import { durableObjectsRoutes } from "./products/durable-objects/routes.ts";
 import { hyperdriveRoutes } from "./products/hyperdrive/routes.ts";
@@ -18,6 +19,7 @@ const routeTree = rootRoute.addChildren([
   signInRoute,
   shellRoute.addChildren([
     overviewRoute,
+    ...aiSearchRoutes,
     ...d1Routes,
     ...hyperdriveRoutes,
     ...durableObjectsRoutes,

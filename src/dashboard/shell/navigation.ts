@@ -28,5 +28,6 @@ export const navigation: readonly { readonly heading: string; readonly items: re
     ],
   },
   { heading: "Data platform", items: [{ label: "Pipelines", to: "/pipelines", icon: "stream" }] },
+  { heading: "AI", items: [{ label: "AI Search", to: "/ai-search", icon: "search" }] },
   { heading: "Messages", items: [{ label: "Queues", to: "/queues", icon: "queue" }] },
 ];

@@ -118,7 +118,8 @@ export async function openInstances(meta: MetaStore, clock: Clock, secrets: Secr
       };
       const { changes } = await meta.run(
         `INSERT INTO ai_search_instances (uid, namespace, id, config, secrets, created_at, modified_at, synced_at)
-         SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM ai_search_instances) < ? ON CONFLICT (namespace, id) DO NOTHING`,
+         SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM ai_search_instances) < ?
+           AND EXISTS (SELECT 1 FROM ai_search_namespaces WHERE name = ?) ON CONFLICT (namespace, id) DO NOTHING`,
         ...[
           instance.uid,
           namespace,
@@ -129,10 +130,11 @@ export async function openInstances(meta: MetaStore, clock: Clock, secrets: Secr
           at,
           at,
         ],
-        max,
+        ...[max, namespace],
       );
       // Two requests may have passed the check together.
       if (changes === 0) {
+        requireNamespace(namespace);
         if (byUid.size >= max) throw searchError("tooMany", `The account's limit of ${max} AI Search instances is reached`);
         throw searchError("instanceExists");
       }

@@ -5,7 +5,7 @@ import { changed, newInstance } from "./config-input.ts";
 import { searchError } from "./errors.ts";
 import type { Instance } from "./instances.ts";
 import { bodyOf, INSTANCE_BASES, instanceOf, namespaceOf, READ, type SearchApi, WRITE } from "./rest.ts";
-import { instanceView, stamp } from "./views.ts";
+import { indexMethod, instanceView, stamp } from "./views.ts";
 
 export async function viewOf({ engine, jobs, kernel }: SearchApi, instance: Instance): Promise<Record<string, unknown>> {
   const { counts } = await engine.call("stats", { uid: instance.uid });
@@ -16,8 +16,10 @@ export async function viewOf({ engine, jobs, kernel }: SearchApi, instance: Inst
 }
 
 /** What takes effect only when everything is indexed again. */
-const remade = ({ config }: Instance): string =>
-  JSON.stringify([config.chunk_size, config.chunk_overlap, config.index_method, config.custom_metadata]);
+const remade = (instance: Instance): string => {
+  const { chunk_size, chunk_overlap, custom_metadata } = instanceView(instance, "", 0);
+  return JSON.stringify([chunk_size, chunk_overlap, custom_metadata, indexMethod(instance)]);
+};
 
 export function instanceRoutes(api: SearchApi): Route[] {
   const { instances, engine, indexer, jobs, metrics, tokens } = api;

@@ -1,6 +1,6 @@
 /** REST of indexing jobs under both paths of instances. */
 import { z } from "zod";
-import { parseJson, parseWith } from "../../kernel/api/body.ts";
+import { parseWith } from "../../kernel/api/body.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
 import type { Instance } from "./instances.ts";
 import { type Job, jobView } from "./jobs.ts";
@@ -37,8 +37,7 @@ export function jobRoutes(api: SearchApi): Route[] {
       permission: WRITE,
       async handle(context) {
         const instance = instanceOf(api, context);
-        const body = Buffer.from(await context.bytes(64 * 1024)).toString("utf8");
-        const { description } = parseWith(newJob, body.trim() === "" ? {} : parseJson(body));
+        const { description } = parseWith(newJob, await bodyOf(context));
         const job = await jobs.request(instance, description ?? null);
         indexer.kick(instance.uid);
         return jobView(job);
