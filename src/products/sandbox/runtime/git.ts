@@ -63,7 +63,7 @@ function failure(url: string, path: string, { exitCode, stderr }: { exitCode: nu
 function code(said: string, exitCode: number): ErrorCode {
   if (exitCode === TIMED_OUT) return "GIT_NETWORK_ERROR";
   if (/remote branch .* not found/.test(said)) return "GIT_BRANCH_NOT_FOUND";
-  if (/authentication failed|could not read username|permission denied|access denied/.test(said)) return "GIT_AUTH_FAILED";
+  if (/authentication failed|could not read username|permission denied \(|fatal: .*access denied/.test(said)) return "GIT_AUTH_FAILED";
   if (/repository .*not found|does not exist|does not appear to be a git repository/.test(said)) return "GIT_REPOSITORY_NOT_FOUND";
   if (/could not resolve host|failed to connect|connection timed out|connection refused/.test(said)) return "GIT_NETWORK_ERROR";
   return "GIT_CLONE_FAILED";

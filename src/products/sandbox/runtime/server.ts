@@ -117,10 +117,13 @@ function upgrade(server: Server, runtime: Runtime, terminals: Terminals): void {
     const size = { cols: dimension(searchParams.get("cols"), 80), rows: dimension(searchParams.get("rows"), 24) };
     sockets.handleUpgrade(request, socket, head, (connection) => {
       connection.on("error", () => connection.terminate());
+      // What is typed before the terminal is there is not lost.
+      connection.pause();
       void (async () => {
         try {
           await terminals.connect(connection, runtime.sessions.get(sessionId), searchParams.get("shell") ?? "bash", size);
         } catch (error) {
+          connection.resume();
           connection.send(JSON.stringify({ type: "error", message: (error as Error).message }));
           connection.close(1011);
         }

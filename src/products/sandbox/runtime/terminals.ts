@@ -37,6 +37,7 @@ export class Terminals {
     } catch (error) {
       this.#terminals.delete(key);
       const { message } = error as Error;
+      socket.resume();
       socket.send(JSON.stringify({ type: "error", message }));
       socket.close(1011, message.slice(0, 120));
     }
@@ -84,6 +85,7 @@ class Terminal {
     if (this.#replay.length > 0) socket.send(Buffer.concat(this.#replay));
     this.#sockets.add(socket);
     socket.send(JSON.stringify({ type: "ready" }));
+    socket.resume();
   }
 
   end(): void {
