@@ -16,6 +16,9 @@ import type { Captions } from "./captions.ts";
 import { type Ffmpeg, FfmpegError } from "./ffmpeg.ts";
 import type { SigningKeys } from "./keys.ts";
 import { CLIP_MAX_S, PREVIEW_MAX_S } from "./limits.ts";
+import type { Live } from "./live.ts";
+import { serveLive } from "./live-delivery.ts";
+import type { LiveInput, LiveInputs } from "./live-inputs.ts";
 import { captionPlaylist, dashManifest, hinted, masterPlaylist, type Part, playableOf, type Ready, trackPlaylist } from "./manifests.ts";
 import type { Player } from "./player.ts";
 import { cut, rangeOf } from "./segments.ts";
@@ -38,13 +41,18 @@ export interface DeliveryParts {
   readonly turns: Turns;
   readonly player: Player;
   readonly viewed: EventLog<"uid" | "creator" | "country" | "seconds">;
+  readonly inputs: LiveInputs;
+  readonly live: Live;
   /** One MP4 file of a part of a video, at `path`. */
   clip(video: Video, part: Part, use: (path: string, size: number) => Promise<void>): Promise<void>;
 }
 
 /** A request that may be answered. */
 interface Admitted {
-  readonly video: Video;
+  /** Undefined for an input that broadcasts nothing. */
+  readonly video: Video | undefined;
+  /** The live input that was asked for. */
+  readonly input: LiveInput | undefined;
   readonly downloadable: boolean;
   readonly rest: string;
   readonly query: URLSearchParams;
@@ -57,7 +65,7 @@ const FILENAME = /^[A-Za-z0-9_-]{1,120}$/;
 const PLAYLIST = "application/vnd.apple.mpegurl";
 
 export function videoDelivery(parts: DeliveryParts) {
-  const { kernel, videos, tracks, captions, keys, views, cache, ffmpeg, turns, player, viewed } = parts;
+  const { kernel, videos, tracks, captions, keys, views, cache, ffmpeg, turns, player, viewed, inputs, live } = parts;
   const { blobs, clock, log } = kernel;
 
   /** Throws a `DeliveryError` for whoever may not see the video, or what there is not. */
@@ -70,18 +78,24 @@ export function videoDelivery(parts: DeliveryParts) {
     const grant = claims === undefined ? undefined : grantOf(claims, now, request.socket.remoteAddress ?? "", undefined);
     if (grant !== undefined && "status" in grant) throw refused(grant);
     const id = grant?.id ?? name;
-    const video = isUid(id) ? await videos.find(id) : undefined;
-    if (video === undefined) throw new DeliveryError(404, "there is no such video");
-    const { details } = video;
-    if (details.requireSignedURLs && grant === undefined) throw new DeliveryError(401, "this video needs a signed URL");
+    const known = isUid(id) ? await videos.find(id) : undefined;
+    const input = isUid(id) && known === undefined ? await inputs.find(id) : undefined;
+    const current = input === undefined ? undefined : live.current(input.uid);
+    const video = current === undefined ? known : await videos.find(current);
+    // Documented: who asks by the input's id has the input's settings.
+    const rules = input?.recording ?? video?.details;
+    if (rules === undefined) throw new DeliveryError(404, "there is no such video");
+    if (rules.requireSignedURLs && grant === undefined) throw new DeliveryError(401, "this video needs a signed URL");
+    const origins = rules.allowedOrigins ?? [];
     const origin = originOf(request);
     const ownPage = origin !== undefined && URL.parse(origin)?.host === request.headers.host;
-    if (origin !== undefined && !ownPage && !allowsOrigin(details.allowedOrigins, origin))
+    if (origin !== undefined && !ownPage && !allowsOrigin(origins, origin))
       throw new DeliveryError(403, "this video may not be shown on pages of this origin");
-    const shared = details.requireSignedURLs || details.allowedOrigins.length > 0 ? "private" : "public";
+    const shared = rules.requireSignedURLs || origins.length > 0 ? "private" : "public";
     return {
       video,
-      downloadable: !details.requireSignedURLs || grant?.downloadable === true,
+      input,
+      downloadable: !rules.requireSignedURLs || grant?.downloadable === true,
       rest: rest.join("/"),
       query: url.searchParams,
       cacheControl: shared,
@@ -109,13 +123,17 @@ export function videoDelivery(parts: DeliveryParts) {
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse, admitted: Admitted): Promise<void> {
-    const { video, rest, query, cacheControl } = admitted;
+    const { rest, query, cacheControl, input } = admitted;
+    const rules = input?.recording ?? admitted.video?.details;
+    if (rest === "iframe" || rest === "watch") return player.page(request, response, rules?.allowedOrigins ?? []);
+    if (await serveLive(live, request, response, admitted)) return;
+    const { video } = admitted;
+    if (video === undefined) throw new DeliveryError(404, "the live input broadcasts nothing");
     const headers = { ...corsHeaders(request), "cache-control": `${cacheControl}, max-age=60` };
     const lasting = { ...headers, "cache-control": `${cacheControl}, max-age=31536000, immutable` };
     const text = (type: string, body: string, more: Record<string, string> = {}): void =>
       answerText(request, response, type, body, { ...headers, ...more });
 
-    if (rest === "iframe" || rest === "watch") return player.page(request, response, video);
     if (rest === "lifecycle")
       return answerJson(
         request,
@@ -155,7 +173,7 @@ export function videoDelivery(parts: DeliveryParts) {
     const picture = /^thumbnails\/thumbnail\.(jpg|png|gif)$/.exec(rest)?.[1];
     if (picture !== undefined) return thumbnail(request, response, video, picture, query, headers);
     const download = /^downloads\/(default\.mp4|audio\.m4a)$/.exec(rest)?.[1];
-    if (download !== undefined) return downloaded(request, response, admitted, download, headers);
+    if (download !== undefined) return downloaded(request, response, { ...admitted, video }, download, headers);
     if (rest === "clip.mp4") return clip(request, response, video, query, headers);
     throw new DeliveryError(404, "there is nothing at this URL");
   }
@@ -216,7 +234,7 @@ export function videoDelivery(parts: DeliveryParts) {
   async function downloaded(
     request: IncomingMessage,
     response: ServerResponse,
-    { video, downloadable, query }: Admitted,
+    { video, downloadable, query }: Admitted & { readonly video: Video },
     name: string,
     headers: Record<string, string>,
   ) {

@@ -14,6 +14,9 @@ import { openFfmpeg } from "./ffmpeg.ts";
 import { openIntake } from "./intake.ts";
 import { openSigningKeys } from "./keys.ts";
 import { openLibrary } from "./library.ts";
+import { openLive } from "./live.ts";
+import { openLiveInputs } from "./live-inputs.ts";
+import { liveRoutes } from "./live-routes.ts";
 import { migrations } from "./migrations.ts";
 import { openNotices } from "./notices.ts";
 import { openPlayer } from "./player.ts";
@@ -64,6 +67,8 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     remote,
   );
   const work = await openWork({ kernel, videos, tracks, watermarks, ffmpeg, encoder, remote, notices, storage });
+  const inputs = openLiveInputs(kernel);
+  const live = await openLive({ kernel, inputs, videos, ffmpeg, work });
   const intake = await openIntake(kernel, videos, ffmpeg, work);
   const tus = tusDoor(kernel, videos, intake);
   const library = openLibrary({ kernel, videos, tracks, watermarks, storage, ffmpeg, intake, work });
@@ -75,9 +80,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const zones = kernel.get("zones");
   const sources = kernel.get("imageTransforms");
   const transforms = await openTransforms({ kernel, zones, sources, remote, ffmpeg, cache, turns });
-  const delivery = videoDelivery({ ...parts, cache, turns, player: openPlayer(), viewed, clip: clips.make });
+  const delivery = videoDelivery({ ...parts, inputs, live, cache, turns, player: openPlayer(), viewed, clip: clips.make });
   const uploads = uploadDoor(kernel, videos, intake, tus, views);
-  const routeParts = { ...parts, isLiveInput: async () => false };
+  const routeParts = { ...parts, inputs, live, isLiveInput: async (id: string) => (await inputs.find(id)) !== undefined };
 
   const hosts: HostRoute[] = [
     {
@@ -103,11 +108,12 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     },
   ];
 
+  await live.start();
   work.wake();
   notices.start();
   library.start();
   return {
-    routes: [...settingRoutes(routeParts), ...attachmentRoutes(routeParts), ...videoRoutes(routeParts)],
+    routes: [...settingRoutes(routeParts), ...liveRoutes(routeParts), ...attachmentRoutes(routeParts), ...videoRoutes(routeParts)],
     hosts,
     datasets: viewDatasets(meta, viewed),
     check: async () => {
@@ -119,6 +125,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       return { ok: true, detail: `${(await storage.usage()).videoCount} videos` };
     },
     async stop() {
+      await live.stop();
       await library.stop();
       await work.stop();
       await notices.stop();

@@ -83,4 +83,18 @@ export const migrations: readonly Migration[] = [
       CREATE INDEX stream_views_at ON stream_views (at);
     `,
   },
+  {
+    name: "0002-live",
+    sql: `
+      CREATE TABLE stream_live_inputs (
+        uid TEXT PRIMARY KEY,
+        created INTEGER NOT NULL,
+        modified INTEGER NOT NULL,
+        name TEXT NOT NULL,                 -- meta.name, for the search
+        sealed TEXT NOT NULL,               -- the secret part of its stream key
+        settings TEXT NOT NULL              -- JSON
+      );
+      CREATE INDEX stream_live_inputs_created ON stream_live_inputs (created, uid);
+    `,
+  },
 ];

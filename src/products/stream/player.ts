@@ -7,10 +7,9 @@ import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { fileURLToPath } from "node:url";
 import { answerBytes, answerText, corsHeaders } from "./answers.ts";
-import type { Video } from "./videos.ts";
 
 export interface Player {
-  page(request: IncomingMessage, response: ServerResponse, video: Pick<Video, "details"> & { readonly live?: boolean }): void;
+  page(request: IncomingMessage, response: ServerResponse, allowedOrigins: readonly string[]): void;
   /** Answers if the path is one of the player's files. */
   asset(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
 }
@@ -48,9 +47,8 @@ export function openPlayer(): Player {
   const read = new Map<string, Promise<Buffer>>();
 
   return {
-    page(request, response, { details }) {
-      const ancestors =
-        details.allowedOrigins.length === 0 ? "*" : details.allowedOrigins.filter((origin) => /^[\w.:*-]+$/.test(origin)).join(" ");
+    page(request, response, allowedOrigins) {
+      const ancestors = allowedOrigins.length === 0 ? "*" : allowedOrigins.filter((origin) => /^[\w.:*-]+$/.test(origin)).join(" ");
       const policy = [
         ...["default-src 'none'", "script-src 'self' blob:", "worker-src blob:", "style-src 'self' 'unsafe-inline'", "connect-src 'self'"],
         ...["media-src 'self' blob:", "img-src * data:", "base-uri 'none'", "form-action 'none'", `frame-ancestors ${ancestors}`],

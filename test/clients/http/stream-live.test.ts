@@ -1,0 +1,171 @@
+/** Live video: ffmpeg publishes by RTMPS, and what it publishes is watched, counted and recorded. Needs FFmpeg. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { after, test } from "node:test";
+import Cloudflare from "cloudflare";
+import { freePort } from "../../harness/port.ts";
+import { probeUrl, settled, startStream, type Video } from "../stream-world.ts";
+
+const port = await freePort();
+const platform = await startStream({ after }, { "stream.rtmps_port": port });
+const sdk = platform.sdk();
+const { account_id } = platform.ready;
+type Input = Cloudflare.Stream.LiveInput & { uid: string; rtmps: { url: string; streamKey: string } };
+const create = async (given: Partial<Cloudflare.Stream.LiveInputCreateParams> = {}) =>
+  (await sdk.stream.liveInputs.create({ account_id, ...given })) as Input;
+const automatic = (more: object = {}) => create({ meta: { name: "show" }, recording: { mode: "automatic", ...more } });
+
+const encoders: ChildProcess[] = [];
+after(async () => {
+  for (const encoder of encoders) encoder.kill("SIGKILL");
+});
+
+/** An encoder that publishes in real time; ffmpeg resolves no names of this machine, so it is told the address. */
+function push(key: string, seconds = 60): { child: ChildProcess; ended: Promise<unknown[]> } {
+  const url = `rtmps://127.0.0.1:${port}/live/${key}`;
+  const source = [
+    "-re",
+    "-f",
+    "lavfi",
+    "-i",
+    `testsrc=size=160x90:rate=10:duration=${seconds}`,
+    "-f",
+    "lavfi",
+    "-i",
+    `sine=duration=${seconds}`,
+  ];
+  const codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "10", "-c:a", "aac"];
+  const child = spawn("ffmpeg", ["-nostdin", "-loglevel", "error", ...source, ...codecs, "-f", "flv", url], { stdio: "ignore" });
+  encoders.push(child);
+  return { child, ended: once(child, "close") };
+}
+
+/** Asks again and again until the answer is one that is waited for. */
+async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    assert.ok(Date.now() < deadline, `it is waited for in vain: ${ask}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+const base = (input: Input): string => (input.playback as { hls: string }).hls.replace(/\/manifest\/.*$/, "");
+const at = async (input: Input, path: string, headers: Record<string, string> = {}) => {
+  const response = await platform.fetch(`${base(input)}/${path}`, { headers });
+  return { status: response.status, text: await response.text() };
+};
+const lifecycle = async (input: Input) =>
+  JSON.parse((await at(input, "lifecycle")).text) as { isInput: boolean; videoUID: string | null; live: boolean };
+const videosOf = async (input: Input) => {
+  const { body } = await platform.rest("GET", `/accounts/${account_id}/stream/live_inputs/${input.uid}/videos`);
+  return body.result as Video[];
+};
+const started = (input: Input) =>
+  until(async () => {
+    const { text, status } = await at(input, "manifest/live.m3u8");
+    return status === 200 && /^\.\.\/live\/\d+\.m4s$/m.test(text) ? text : undefined;
+  });
+
+test("[stream-34] live inputs are made, listed, changed, disabled and deleted", async () => {
+  const input = await create({ meta: { name: "one" }, deleteRecordingAfterDays: 45 });
+  assert.deepEqual([input.enabled, input.meta, input.deleteRecordingAfterDays, input.preferLowLatency], [true, { name: "one" }, 45, false]);
+  assert.deepEqual(input.recording, {
+    mode: "off",
+    timeoutSeconds: 0,
+    requireSignedURLs: false,
+    allowedOrigins: null,
+    hideLiveViewerCount: false,
+  });
+  assert.match(input.rtmps.url, new RegExp(`^rtmps://live\\.[\\w.]+:${port}/live/$`));
+  const listed = (await sdk.stream.liveInputs.list({ account_id })) as { liveInputs: { uid: string }[]; total: number };
+  assert.deepEqual([listed.liveInputs.map(({ uid }) => uid), listed.total], [[input.uid], 1]);
+  const changed = (await sdk.stream.liveInputs.update(input.uid, { account_id, meta: { name: "two" }, enabled: false } as never)) as Input;
+  assert.deepEqual([changed.meta, changed.enabled, changed.deleteRecordingAfterDays], [{ name: "two" }, false, 45]);
+  // Neither a disabled input nor a wrong key lets an encoder in.
+  for (const key of [input.rtmps.streamKey, `x${input.uid}`, "nonsense"]) {
+    const [code] = await push(key).ended;
+    assert.notEqual(code, 0);
+  }
+  assert.deepEqual(await videosOf(input), []);
+  const refused = (promise: Promise<unknown>, status: number) =>
+    assert.rejects(promise, (error: unknown) => error instanceof Cloudflare.APIError && error.status === status);
+  await refused(create({ deleteRecordingAfterDays: 29 }), 400);
+  await sdk.stream.liveInputs.delete(input.uid, { account_id });
+  await refused(sdk.stream.liveInputs.get(input.uid, { account_id }), 404);
+});
+
+test("[stream-35, stream-37, stream-38] ffmpeg publishes by RTMPS, players watch by HLS, and a recording is left", async () => {
+  const input = await automatic();
+  assert.deepEqual(await lifecycle(input), { isInput: true, videoUID: null, live: false });
+  assert.equal((await at(input, "manifest/video.m3u8")).status, 204, "it has not yet started");
+  const encoder = push(input.rtmps.streamKey);
+  const first = await started(input);
+  const { videoUID, live } = await lifecycle(input);
+  assert.equal(live, true);
+  const [video] = await videosOf(input);
+  assert.deepEqual(
+    [video?.uid, video?.status?.state, (video as { liveInput?: string }).liveInput],
+    [videoUID, "live-inprogress", input.uid],
+  );
+  assert.equal(((await sdk.stream.liveInputs.get(input.uid, { account_id })) as Input).status, "connected");
+  const last = (text: string) => Number(/(\d+)\.m4s\s*$/.exec(text)?.[1]);
+  await until(async () =>
+    last((await at(input, "manifest/live.m3u8", { "user-agent": "another" })).text) > last(first) ? true : undefined,
+  );
+  const { streams } = await probeUrl(platform, `${base(input)}/manifest/video.m3u8`);
+  assert.deepEqual(streams.map(({ codec_name }) => codec_name).sort(), ["aac", "h264"]);
+  // Whoever asked with another program's name is another viewer: the test, "another", and ffprobe.
+  assert.deepEqual(JSON.parse((await at(input, "views")).text), { liveViewers: 3 });
+  await sdk.stream.liveInputs.update(input.uid, { account_id, recording: { hideLiveViewerCount: true } } as never);
+  assert.equal((await at(input, "views")).status, 403);
+  // A second encoder with the same key does not take over.
+  assert.notEqual((await push(input.rtmps.streamKey).ended)[0], 0);
+
+  encoder.child.kill("SIGINT");
+  await encoder.ended;
+  const ended = Date.now();
+  const recording = await settled(platform, videoUID as string);
+  assert.equal(recording.status?.state, "ready", JSON.stringify(recording.status));
+  assert.ok(Date.now() - ended < 60_000);
+  assert.ok((recording.duration as number) > 2, String(recording.duration));
+  assert.deepEqual(
+    (await videosOf(input)).map(({ uid }) => uid),
+    [videoUID],
+  );
+  assert.deepEqual(await lifecycle(input), { isInput: true, videoUID: null, live: false });
+  const replay = await probeUrl(platform, recording.playback?.hls as string);
+  assert.ok(Math.abs(Number(replay.format.duration) - (recording.duration as number)) < 0.5);
+
+  // A part of the recording, by the video's id (docs: Live instant clipping).
+  const preview = await platform.fetch(`${recording.playback?.hls}?duration=1s`);
+  assert.equal(preview.headers.get("stream-media-id"), videoUID);
+});
+
+test("[stream-41] an encoder that comes back within timeoutSeconds goes on with its video, and a crash keeps what was broadcast", async () => {
+  const input = await automatic({ timeoutSeconds: 30 });
+  const before = push(input.rtmps.streamKey);
+  await started(input);
+  const { videoUID } = await lifecycle(input);
+  before.child.kill("SIGKILL");
+  await before.ended;
+  await until(async () => (((await sdk.stream.liveInputs.get(input.uid, { account_id })) as Input).status === null ? true : undefined));
+  assert.equal((await lifecycle(input)).live, true);
+  const again = push(input.rtmps.streamKey);
+  await until(async () =>
+    ((await sdk.stream.liveInputs.get(input.uid, { account_id })) as Input).status === "connected" ? true : undefined,
+  );
+  assert.equal((await lifecycle(input)).videoUID, videoUID);
+  // What was broadcast until the platform died is kept.
+  await platform.kill9();
+  await again.ended;
+  await platform.restart();
+  const video = await settled(platform, videoUID as string);
+  assert.equal(video.status?.state, "ready");
+  assert.deepEqual(
+    (await videosOf(input)).map(({ uid }) => uid),
+    [videoUID],
+  );
+});
