@@ -43,6 +43,7 @@ const MOSTLY_WAITING: ReadonlySet<string> = new Set(
     "cloudflare-sdk/browser-rendering",
     "http/pipelines-delivery",
     "http/pipelines-lifecycle",
+    "http/stream-live",
     "workers/browser-rendering",
     "workers/d1-limits",
     "workers/hyperdrive",

@@ -16,6 +16,7 @@ import { openSigningKeys } from "./keys.ts";
 import { openLibrary } from "./library.ts";
 import { openLive } from "./live.ts";
 import { openLiveInputs } from "./live-inputs.ts";
+import { liveNotices } from "./live-notices.ts";
 import { liveRoutes } from "./live-routes.ts";
 import { migrations } from "./migrations.ts";
 import { openNotices } from "./notices.ts";
@@ -37,7 +38,7 @@ import { openWork } from "./work.ts";
 export const stream = {
   name: "stream",
   status: "beta",
-  needs: ["contentCache", "imageTransforms", "zones"],
+  needs: ["contentCache", "imageTransforms", "notifier", "zones"],
   migrations,
   permissions: [
     { id: "de21485a24744b76a004aa153898f7fe", name: "Stream Read", scopes: ["com.cloudflare.api.account"] },
@@ -68,7 +69,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   );
   const work = await openWork({ kernel, videos, tracks, watermarks, ffmpeg, encoder, remote, notices, storage });
   const inputs = openLiveInputs(kernel);
-  const live = await openLive({ kernel, inputs, videos, ffmpeg, work });
+  const live = await openLive({ kernel, inputs, videos, ffmpeg, work, notices: liveNotices(kernel.get("notifier"), clock, log) });
   const intake = await openIntake(kernel, videos, ffmpeg, work);
   const tus = tusDoor(kernel, videos, intake);
   const library = openLibrary({ kernel, videos, tracks, watermarks, storage, ffmpeg, intake, work });

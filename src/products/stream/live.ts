@@ -13,7 +13,8 @@ import { createSecureContext, TLSSocket } from "node:tls";
 import type { KernelSlice } from "../../kernel/product.ts";
 import type { Ffmpeg, LiveProcess } from "./ffmpeg.ts";
 import type { LiveInput, LiveInputs } from "./live-inputs.ts";
-import { FLV_HEAD, type FlvTag, flvBytes, type Publication, serveRtmp } from "./rtmp.ts";
+import type { LiveNotices } from "./live-notices.ts";
+import { FLV_HEAD, type FlvTag, flvBytes, foreignCodec, type Publication, serveRtmp } from "./rtmp.ts";
 import { isUid, type Videos } from "./videos.ts";
 import { DELIVERY_DOMAIN } from "./views.ts";
 import type { Work } from "./work.ts";
@@ -65,8 +66,9 @@ export async function openLive(parts: {
   readonly videos: Videos;
   readonly ffmpeg: Ffmpeg;
   readonly work: Work;
+  readonly notices: LiveNotices;
 }): Promise<Live> {
-  const { kernel, inputs, videos, ffmpeg, work } = parts;
+  const { kernel, inputs, videos, ffmpeg, work, notices } = parts;
   const { config, clock, log, meta, blobs, leases, urls } = kernel;
   const root = join(kernel.directory, "live");
   await mkdir(root, { recursive: true });
@@ -156,6 +158,17 @@ export async function openLive(parts: {
     return done;
   }
 
+  /** What players could not play is not recorded either: the encoder is sent away. Says whether it was. */
+  function refused({ input, video, close }: Broadcast, tag: FlvTag): boolean {
+    // Where nothing is played, anything may come.
+    const foreign = video === undefined ? undefined : foreignCodec(tag);
+    if (foreign === undefined) return false;
+    const codecs = { video: "", audio: "", [foreign.kind]: foreign.codec };
+    notices.errored(input, foreign.kind === "video" ? "ERR_UNSUPPORTED_VIDEO_CODEC" : "ERR_UNSUPPORTED_AUDIO_CODEC", codecs);
+    close?.();
+    return true;
+  }
+
   /** Waits where neither the disk nor ffmpeg keeps up: the encoder is slowed down then. */
   async function take(broadcast: Broadcast, { type, time, data }: FlvTag): Promise<void> {
     const at = broadcast.offset + time;
@@ -181,11 +194,13 @@ export async function openLive(parts: {
     broadcast.offset = known === undefined ? 0 : broadcast.last + 40;
     broadcast.close = close;
     broadcasts.set(input.uid, broadcast);
+    notices.connected(input.uid);
     log.info("stream.live_connected", { input: input.uid, video: broadcast.video });
     return {
-      tag: (tag) => take(broadcast, tag),
+      tag: async (tag) => void (refused(broadcast, tag) || (await take(broadcast, tag))),
       ended() {
         broadcast.close = undefined;
+        notices.disconnected(input.uid);
         log.info("stream.live_disconnected", { input: input.uid, video: broadcast.video });
         if (broadcast.timeoutMs === 0 || stopped) void over(broadcast);
         else broadcast.waiting = setTimeout(() => void over(broadcast), broadcast.timeoutMs).unref();

@@ -241,6 +241,18 @@ function byteReader(socket: Duplex): ByteReader {
   };
 }
 
+/** FLV's numbers of the codecs that players know: H.264 and AAC. */
+const CODECS = { video: 7, audio: 10 } as const;
+
+/** The codec of a piece that is neither H.264 nor AAC, by FLV's number or its letters; undefined for any other piece. */
+export function foreignCodec({ type, data }: FlvTag): { readonly kind: "video" | "audio"; readonly codec: string } | undefined {
+  const first = data[0] ?? 0;
+  if (type === 8) return first >> 4 === CODECS.audio ? undefined : { kind: "audio", codec: String(first >> 4) };
+  if (type !== 9 || (first & 15) === CODECS.video) return undefined;
+  // A newer form of the protocol names codecs by four letters.
+  return { kind: "video", codec: (first & 128) === 0 ? String(first & 15) : data.toString("latin1", 1, 5).replace(/\W/g, "") };
+}
+
 /** The beginning of an FLV file with sound and picture. */
 export const FLV_HEAD = Buffer.from("FLV\x01\x05\0\0\0\x09\0\0\0\0", "latin1");
 

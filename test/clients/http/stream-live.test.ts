@@ -5,10 +5,11 @@ import { once } from "node:events";
 import { after, test } from "node:test";
 import Cloudflare from "cloudflare";
 import { freePort } from "../../harness/port.ts";
-import { probeUrl, settled, startStream, type Video } from "../stream-world.ts";
+import { openWorld, probeUrl, settled, startStream, type Video } from "../stream-world.ts";
 
 const port = await freePort();
-const platform = await startStream({ after }, { "stream.rtmps_port": port });
+const platform = await startStream({ after }, { "stream.rtmps_port": port, "notifications.private_destinations": true });
+const world = await openWorld({ after });
 const sdk = platform.sdk();
 const { account_id } = platform.ready;
 type Input = Cloudflare.Stream.LiveInput & { uid: string; rtmps: { url: string; streamKey: string } };
@@ -21,21 +22,13 @@ after(async () => {
   for (const encoder of encoders) encoder.kill("SIGKILL");
 });
 
+const H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"];
+
 /** An encoder that publishes in real time; ffmpeg resolves no names of this machine, so it is told the address. */
-function push(key: string, seconds = 60): { child: ChildProcess; ended: Promise<unknown[]> } {
+function push(key: string, picture: readonly string[] = H264): { child: ChildProcess; ended: Promise<unknown[]> } {
   const url = `rtmps://127.0.0.1:${port}/live/${key}`;
-  const source = [
-    "-re",
-    "-f",
-    "lavfi",
-    "-i",
-    `testsrc=size=160x90:rate=10:duration=${seconds}`,
-    "-f",
-    "lavfi",
-    "-i",
-    `sine=duration=${seconds}`,
-  ];
-  const codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "10", "-c:a", "aac"];
+  const source = ["-re", "-f", "lavfi", "-i", `testsrc=size=160x90:rate=10:duration=60`, "-f", "lavfi", "-i", `sine=duration=60`];
+  const codecs = [...picture, "-g", "10", "-c:a", "aac"];
   const child = spawn("ffmpeg", ["-nostdin", "-loglevel", "error", ...source, ...codecs, "-f", "flv", url], { stdio: "ignore" });
   encoders.push(child);
   return { child, ended: once(child, "close") };
@@ -168,4 +161,35 @@ test("[stream-41] an encoder that comes back within timeoutSeconds goes on with 
     (await videosOf(input)).map(({ uid }) => uid),
     [videoUID],
   );
+});
+
+test("[stream-45] a policy hears of inputs that connect, leave, and send what cannot be played", async () => {
+  const { alerting } = sdk;
+  const { id } = await alerting.destinations.webhooks.create({ account_id, name: "hook", url: `${world.url}/live`, secret: "a secret" });
+  await alerting.policies.create({
+    ...{ account_id, name: "live", alert_type: "stream_live_notifications", enabled: true },
+    mechanisms: { webhooks: [{ id: id as string }] },
+  });
+  const input = await automatic();
+  const heard = async (event: string) => {
+    const { body, headers } = await world.post((one) => one.body.includes(`"event_type":"live_input.${event}"`));
+    assert.equal(headers["cf-webhook-auth"], "a secret");
+    const { name, text, data, ts } = JSON.parse(body) as { name: string; text: string; ts: number; data: Record<string, unknown> };
+    assert.deepEqual([name, data.notification_name, data.input_id, Number.isInteger(ts)], ["live", "Stream Live Input", input.uid, true]);
+    assert.match(
+      text,
+      new RegExp(`^Notification type: Stream Live Input\nInput ID: ${input.uid}\nEvent type: live_input.${event}\nUpdated at: `),
+    );
+    return data;
+  };
+  const encoder = push(input.rtmps.streamKey);
+  await heard("connected");
+  encoder.child.kill("SIGINT");
+  await encoder.ended;
+  await heard("disconnected");
+  await until(async () => ((await lifecycle(input)).live ? undefined : true));
+  assert.notEqual((await push(input.rtmps.streamKey, ["-c:v", "flv"]).ended)[0], 0, "Sorenson's codec is none that players know");
+  const { live_input_errored: errored } = (await heard("errored")) as { live_input_errored: { error: object; video_codec: string } };
+  const message = "The input video codec is unsupported for the protocol used.";
+  assert.deepEqual(errored, { error: { code: "ERR_UNSUPPORTED_VIDEO_CODEC", message }, video_codec: "2", audio_codec: "" });
 });
