@@ -186,6 +186,7 @@ export const configKeys = {
     "An instance runs on for this long after its object has left memory and nobody has called it since",
     positive,
   ),
+  "containers.metrics_s": key(10, "Time between two looks at what an instance uses", positive),
   "containers.rollout_step_s": key(30, "Time between two steps of a rollout", positive),
   "containers.stop_grace_s": key(900, "An instance that is told to stop is killed after this long", positive),
   "queues.queues_max": key(10_000, "Queues of the account", positive),

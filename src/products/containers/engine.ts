@@ -27,6 +27,8 @@ export interface Engine {
   network(name: string, options: { readonly internal: boolean; readonly bridge: string; readonly label: string }): Promise<void>;
   /** Deletes a network that no container uses; a missing one is success. */
   removeNetwork(name: string): Promise<void>;
+  /** CPU time since its start, and memory now; undefined when it does not run. */
+  stats(id: string): Promise<{ readonly cpuNs: number; readonly memoryBytes: number } | undefined>;
   /** Ids of containers in which a process was killed for want of memory, as it happens. Ends with the signal or the engine. */
   outOfMemory(label: string, signal: AbortSignal): AsyncIterable<string>;
   /** Any other call. The answer's status and whole body, which is small. */
@@ -189,6 +191,15 @@ export function openEngine(socketPath: string): Engine {
     },
     async removeNetwork(name) {
       await wanted("DELETE", `/networks/${name}`, undefined, [403, 404, 409]);
+    },
+    async stats(id) {
+      const answer = await wanted("GET", `/containers/${id}/stats?stream=false&one-shot=true`, undefined, [404, 409]);
+      if (answer.status !== 200) return undefined;
+      const { cpu_stats: cpu, memory_stats: memory } = JSON.parse(answer.body.toString()) as {
+        cpu_stats: { cpu_usage: { total_usage: number } };
+        memory_stats: { usage?: number };
+      };
+      return memory.usage === undefined ? undefined : { cpuNs: cpu.cpu_usage.total_usage, memoryBytes: memory.usage };
     },
     async *outOfMemory(label, signal) {
       const filters = encodeURIComponent(JSON.stringify({ type: ["container"], event: ["oom"], label: [label] }));

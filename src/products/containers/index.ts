@@ -23,6 +23,7 @@ import { openRegistry } from "./registry.ts";
 import { rolloutRoutes } from "./rollout-routes.ts";
 import { openRollouts } from "./rollouts.ts";
 import { containerRoutes } from "./routes.ts";
+import { openUsage } from "./usage.ts";
 import { workerDoors } from "./worker-door.ts";
 
 export const containers = {
@@ -68,6 +69,8 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const instances = openInstances({ kernel, engine, applications, prepareImage: references.prepare });
 
   const output = readOutput({ engine, instances, applications, dispatch, durableObjects, telemetry: kernel.get("telemetry"), clock, log });
+
+  const usage = openUsage({ engine, instances, applications, meta, clock, log, everyMs: config["containers.metrics_s"] * 1000 });
 
   // Private, and short: a socket's path may have at most 107 bytes.
   const directory = await mkdtemp(join(tmpdir(), "freehold-containers-"));
@@ -123,6 +126,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
         handle: (_params, request, response) => registry.handle(request, response),
       },
     ],
+    datasets: usage.datasets,
     clientEnvironment: () => (hasEngine ? { DOCKER_HOST: `unix://${dockerSocket}`, WRANGLER_DOCKER_HOST: `unix://${dockerSocket}` } : {}),
     async check() {
       const now = await engine.version();
@@ -133,6 +137,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       await rollouts.stop();
       await instances.close();
       await output.stop();
+      await usage.stop();
       doors.close();
       for (const server of [dockerDoor, listener]) {
         server.close();

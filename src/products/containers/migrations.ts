@@ -75,4 +75,20 @@ export const migrations: readonly Migration[] = [
       );
       CREATE INDEX containers_rollouts_by_application ON containers_rollouts (application_id, created_at);`,
   },
+  {
+    name: "0004-usage",
+    sql: `
+      CREATE TABLE containers_usage (
+        at INTEGER NOT NULL,
+        application TEXT NOT NULL,
+        instance TEXT NOT NULL,
+        object TEXT NOT NULL,
+        uptime_ms INTEGER NOT NULL,      -- since the instance's last row
+        cpu_ms REAL NOT NULL,            -- since the instance's last row
+        memory_mib INTEGER NOT NULL,     -- provisioned
+        disk_mb INTEGER NOT NULL,        -- provisioned
+        memory_bytes INTEGER NOT NULL    -- taken at that time; 0 in the last row
+      );
+      CREATE INDEX containers_usage_at ON containers_usage (at);`,
+  },
 ];

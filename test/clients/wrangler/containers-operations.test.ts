@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { startDocker } from "../../harness/docker.ts";
 import { launcher, startPlatform } from "../../harness/platform.ts";
+import { rowsOf } from "../analytics.ts";
 import { containerProject } from "../containers-world.ts";
 
 const CODE = `
@@ -112,6 +113,29 @@ test("[containers-33] the command line prints applications and their instances",
   const [row] = await json(["instances", application]);
   assert.deepEqual([row.id, row.state, row.version], [instance?.durable_object_id, "running", 1]);
   assert.match(await text(["instances", application]), new RegExp(String(instance?.durable_object_id)));
+});
+
+test("[containers-37, containers-45] what each instance used adds up: run time in steps of 10 ms, CPU, memory", async () => {
+  await get("/metered/");
+  const selection =
+    "dimensions { instanceId durableObjectId } sum { uptimeMs cpuTimeMs memoryGibSeconds diskGbSeconds } max { memoryBytes }";
+  const rows = () => rowsOf(platform, "containersMetricsAdaptiveGroups", `, applicationId: "${application}"`, "", selection);
+  const seen = (await live()).at(-1) as Seen;
+  type Row = { dimensions: { instanceId: string }; sum: Record<string, number>; max: { memoryBytes: number } };
+  const of = async () => ((await rows()) as unknown as Row[]).find(({ dimensions }) => dimensions.instanceId === seen.id) as Row;
+  const first = await of();
+  assert.ok((first.sum.cpuTimeMs as number) > 0 && first.max.memoryBytes > 0, JSON.stringify(first));
+  await get("/metered/do/stop");
+  await until(async () => (await live()).every(({ id }) => id !== seen.id));
+  const last = await of();
+  const ranMs = Date.now() - Date.parse(seen.created_at);
+  const uptimeMs = last.sum.uptimeMs as number;
+  assert.ok(uptimeMs % 10 === 0 && uptimeMs > (first.sum.uptimeMs as number) && uptimeMs <= ranMs + 10, `${uptimeMs} ${ranMs}`);
+  // The type "basic": 1 GiB and 4 GB, whatever of it is used.
+  assert.equal(Math.round((last.sum.memoryGibSeconds as number) * 1000), uptimeMs);
+  assert.equal(Math.round((last.sum.diskGbSeconds as number) * 1000), uptimeMs * 4);
+  // What is over uses nothing more.
+  assert.equal((await of()).sum.uptimeMs, uptimeMs);
 });
 
 test("[containers-35, containers-07] what instances and hooks print is in the logs and in wrangler tail", async (t) => {
