@@ -107,8 +107,8 @@ async function sandboxProject(platform: TestPlatform, docker: Docker, options: S
       name: options.name,
       compatibility_flags: ["nodejs_compat"],
       containers: [
-        { class_name: "Sandbox", image: "./Dockerfile", instance_type: "basic", max_instances: 30 },
-        { class_name: "Elsewhere", image: "./elsewhere.Dockerfile", instance_type: "lite", max_instances: 2 },
+        { class_name: "Sandbox", image: "./Dockerfile", instance_type: "standard-2", max_instances: 30 },
+        { class_name: "Elsewhere", image: "./elsewhere.Dockerfile", instance_type: "basic", max_instances: 2 },
       ],
       durable_objects: { bindings: ["Sandbox", "Elsewhere"].map((name) => ({ name, class_name: name })) },
       migrations: [{ tag: "v1", new_sqlite_classes: ["Sandbox", "Elsewhere"] }],

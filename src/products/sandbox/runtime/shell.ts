@@ -124,10 +124,11 @@ export class Shell {
         timer = setTimeout(() => reject(new RuntimeError("COMMAND_EXECUTION_ERROR", message, { command, timeoutMs })), timeoutMs);
       });
       const exitCode = await Promise.race([exited, timeout, this.#ended]);
+      const [stdout, stderr] = await Promise.all([output(files.out), output(files.err)]);
       return {
         exitCode,
-        stdout: await output(files.out),
-        stderr: await output(files.err),
+        stdout,
+        stderr,
         durationMs: Math.round(performance.now() - started),
       };
     } catch (error) {
