@@ -5,6 +5,9 @@ import type Cloudflare from "cloudflare";
 import { type ModelServer, startModelServer } from "../harness/model-server.ts";
 import { startPlatform, type TestPlatform } from "../harness/platform.ts";
 
+/** For what takes a moment: past it something hangs. */
+const DEADLINE_MS = 60_000;
+
 export const EMBEDDING = "@cf/baai/bge-m3";
 export const GENERATION = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 
@@ -19,6 +22,8 @@ export interface SearchWorld {
   put(bucket: string, key: string, body: string | Uint8Array, metadata?: Record<string, string>): Promise<void>;
   /** A new instance, when what its source has is indexed. */
   instance(id: string, config: Readonly<Record<string, unknown>>): Promise<string>;
+  /** Asks again and again, as long as what takes a moment may take. */
+  until(done: () => Promise<boolean>): Promise<void>;
   /** Resolves when nothing of the instance waits or is under way. */
   ready(id: string): Promise<void>;
   /** Asks for a job and waits until it has ended; its id. */
@@ -42,11 +47,12 @@ export async function searchWorld(t: Hooks, config: Readonly<Record<string, unkn
 
   async function until(done: () => Promise<boolean>): Promise<void> {
     // Each look asks the platform; there is no event to wait for from outside.
-    while (!(await done())) await delay(50);
+    for (const end = Date.now() + DEADLINE_MS; !(await done()); await delay(50))
+      if (Date.now() > end) throw new Error("the instance does not come to rest");
   }
 
   const world: SearchWorld = {
-    ...{ platform, models, account_id, sdk, token },
+    ...{ platform, models, account_id, sdk, token, until },
     async bucket(name, files = {}) {
       await sdk.r2.buckets.create({ account_id, name });
       await Promise.all(Object.entries(files).map(([key, body]) => world.put(name, key, body)));

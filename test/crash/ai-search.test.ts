@@ -5,7 +5,6 @@
  */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { FormData } from "undici";
 import { searchWorld } from "../clients/ai-search-world.ts";
 
@@ -44,7 +43,8 @@ test("[ai-search-12] what is indexed and uploaded survives SIGKILL, and new file
 
   await world.put(source, "b.md", "a bittern booms");
   // The schedule's next job brings it; each look asks the platform.
-  while ((await world.found("lake", "bittern booms", { ranking_options: { score_threshold: 0.7 } })).length === 0) await delay(100);
+  const strict = { ranking_options: { score_threshold: 0.7 } };
+  await world.until(async () => (await world.found("lake", "bittern booms", strict)).length > 0);
   const jobs = (await sdk.aiSearch.instances.jobs.list("lake", { account_id })).result;
   assert.ok(jobs.length > 1 && jobs.every((job) => job.source === "schedule"));
 });

@@ -1,7 +1,13 @@
 /** AI Search by wrangler's commands, and by the bindings of a Worker that it deploys: AutoRAG's, namespaces', instances'. */
 import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { after, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import type { RequestInit } from "undici";
 import { browserSettings, noBrowser } from "../../harness/browser.ts";
+import { clientProject, missingClient } from "../../harness/npm-client.ts";
+import { projectRoot } from "../../harness/platform.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
 import { searchWorld } from "../ai-search-world.ts";
 
@@ -33,8 +39,7 @@ test("[ai-search-45] wrangler creates, lists, searches and deletes instances of 
   ]);
   assert.deepEqual([created.id, created.namespace, created.max_num_results], ["goods", "shop", 5]);
   const place = { account_id, name: "shop" };
-  while ((await sdk.aiSearch.namespaces.instances.read("goods", place)).status !== "ready")
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  await world.until(async () => (await sdk.aiSearch.namespaces.instances.read("goods", place)).status === "ready");
   const filtered = await json(["search", "goods", "-n", "shop", "--query", "red", "--filter", "folder=hats/", "--score-threshold", "0"]);
   assert.deepEqual(
     filtered.chunks.map(({ item }: { item: { key: string } }) => item.key),
@@ -296,5 +301,34 @@ test("a Worker's bindings", async (t) => {
       source_params: { web_crawler: { parse_options } },
     });
     assert.deepEqual(await world.found("rendered", "rendered rutabaga", strict), ["https://shop.example/js"]);
+  });
+
+  await t.test("[ai-search-43] NLWeb answers people and programs, and agents by MCP", { skip: missingClient("agents-0.7") }, async () => {
+    const example = join(projectRoot, "examples", "nlweb", "wrangler.jsonc");
+    await platform.wrangler(["deploy", "-c", example, "--var", "RAG_ID:site"]);
+    const base = platform.host("workers", { worker: "nlweb", subdomain: new URL(project.url).hostname.split(".")[1] as string });
+    const list = await platform.fetch(`${base}/ask?query=plain+pebbles&streaming=false`);
+    const { results, query_id } = (await list.json()) as { results: { url: string; score: number }[]; query_id: string };
+    assert.ok(query_id !== "" && results[0]?.url === "https://shop.example/plain" && results[0].score > 50);
+    const stream = await (await platform.fetch(`${base}/ask?query=plain+pebbles&mode=generate`)).text();
+    assert.match(stream, /"message_type":"result".*"message_type":"nlws".*echo <document.*"message_type":"complete"/s);
+    assert.equal((await platform.fetch(`${base}/ask`)).status, 400);
+    for (const path of ["/", "/snippet.html"]) assert.match(await (await platform.fetch(`${base}${path}`)).text(), /<form id="ask">/);
+
+    const require = createRequire(join(await clientProject(t, "agents-0.7"), "index.js"));
+    const load = (path: string) => import(pathToFileURL(require.resolve(`@modelcontextprotocol/sdk/${path}`)).href);
+    const { Client } = await load("client/index.js");
+    const { StreamableHTTPClientTransport } = await load("client/streamableHttp.js");
+    const client = new Client({ name: "test", version: "1.0.0" });
+    const fetch = (url: URL, init: RequestInit) => platform.fetch(String(url), init);
+    await client.connect(new StreamableHTTPClientTransport(new URL(`${base}/mcp`), { fetch }));
+    assert.deepEqual(
+      (await client.listTools()).tools.map(({ name }: { name: string }) => name),
+      ["ask"],
+    );
+    const called = await client.callTool({ name: "ask", arguments: { query: "plain pebbles" } });
+    assert.equal(JSON.parse(called.content[0].text).results[0].url, "https://shop.example/plain");
+    assert.equal((await client.callTool({ name: "ask", arguments: { query: "" } })).isError, true);
+    await client.close();
   });
 });
