@@ -41,6 +41,7 @@ const MOSTLY_WAITING: ReadonlySet<string> = new Set(
     "browser/demo",
     "cli/fraud",
     "cloudflare-sdk/browser-rendering",
+    "coturn/realtime-turn",
     "http/pipelines-delivery",
     "http/pipelines-lifecycle",
     "http/stream-live",

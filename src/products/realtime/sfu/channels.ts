@@ -53,7 +53,8 @@ export class Channels {
   #create(label: string, { ordered = true, maxRetransmits, maxPacketLifeTime }: ChannelOptions): RTCDataChannel {
     const { sctp } = this.#session.transport;
     if (sctp === undefined) throw new RtcError(406, "session_error", "The session has no transport for data channels");
-    while (this.#all.has(this.#next)) this.#next += 2;
+    // A client may have opened channels under odd ids, too.
+    while (this.#all.has(this.#next) || sctp.dataChannels[this.#next] !== undefined) this.#next += 2;
     if (this.#next > ID_MAX) throw new RtcError(400, "invalid_params", "The session has as many data channels as it may");
     const limits = {
       ...(maxRetransmits !== undefined && { maxRetransmits }),

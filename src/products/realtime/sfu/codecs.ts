@@ -3,6 +3,7 @@
  * will do; what it must see to is that one number means one codec in all of a session's media.
  */
 
+import { RtcError } from "../errors.ts";
 import { FORWARDED, uri } from "./rtp.ts";
 import type { Codec, Extension, Kind } from "./sdp.ts";
 
@@ -65,7 +66,7 @@ export class PayloadTypes {
     const known = this.#byIdentity.get(identity);
     if (known !== undefined) return known;
     const number = this.#taken.has(wanted) ? FREE.find((one) => !this.#taken.has(one)) : wanted;
-    if (number === undefined) throw new Error("the session has no payload types left");
+    if (number === undefined) throw new RtcError(400, "session_error", "The session has no payload types left for another codec");
     this.#taken.add(number);
     this.#byIdentity.set(identity, number);
     return number;

@@ -57,6 +57,7 @@ export function openEngine({ config, log }: Pick<KernelSlice, "config" | "log">)
           log.info("sfu.listening", { address });
           resolve(thread);
         } else if (message.type === "failed") reject(new Error(`the SFU cannot listen: ${message.message}`));
+        else if (message.type === "mishap") log.warn("sfu.client_failed", { error: message.error });
         else settle(thread, message);
       });
       worker.on("error", (error) => {

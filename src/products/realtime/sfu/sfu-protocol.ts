@@ -104,4 +104,6 @@ export type FromSfu =
   | { readonly type: "refusal"; readonly call: number; readonly failure: SfuFailure }
   /** What no caller is to be blamed for. */
   | { readonly type: "fault"; readonly call: number; readonly error: unknown }
+  /** Something went wrong with one client. */
+  | { readonly type: "mishap"; readonly error: unknown }
   | { readonly type: "stopped" };

@@ -32,6 +32,10 @@ async function answer({ call, app, session, operation, body }: SfuCall): Promise
   }
 }
 
+// Werift answers clients in promises of its own, which nobody else holds: what one client makes it throw must not end the
+// sessions of all.
+process.on("unhandledRejection", (error) => tell({ type: "mishap", error }));
+
 const asking = setInterval(() => sfu.askLost(), LOST_EVERY_MS);
 const ticking = setInterval(() => sfu.tick(), TICK_MS);
 

@@ -88,7 +88,8 @@ export class Transport {
     this.bytesReceived += bytes.length;
     const first = bytes[0] as number;
     if (first < 128 || first > 191) {
-      this.#onData.execute(bytes);
+      // What a client makes up must end no more than its own packet: werift throws for some of it.
+      readable(() => this.#onData.execute(bytes));
       return;
     }
     if (!this.connected || bytes.length < 12) return;

@@ -126,11 +126,27 @@ function udpClient(socket: UdpSocket, clients: Map<string, Client>, name: string
 }
 
 function streamClient(socket: Socket): Client {
+  const waiting: Buffer[] = [];
+  let writing = false;
+  let unsent = 0;
+  // One message a write: clients there are that take what comes in one record of TLS for one message.
+  const writeNext = (): void => {
+    const bytes = waiting.shift();
+    writing = bytes !== undefined;
+    if (bytes === undefined) return;
+    socket.write(bytes, () => {
+      unsent -= bytes.length;
+      writeNext();
+    });
+  };
   return {
     remote: { address: socket.remoteAddress ?? "0.0.0.0", port: socket.remotePort ?? 0 },
     stream: true,
     send(bytes) {
-      if (socket.writableLength < UNSENT_MAX) socket.write(bytes);
+      if (unsent >= UNSENT_MAX) return;
+      unsent += bytes.length;
+      waiting.push(bytes);
+      if (!writing) writeNext();
     },
     close: () => void socket.destroy(),
     allocation: undefined,

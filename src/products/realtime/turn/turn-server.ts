@@ -266,7 +266,8 @@ export function createTurnServer(options: TurnServerOptions) {
 
   function bindChannel({ client, message }: Authorized): readonly [] {
     const allocation = ofClient(client);
-    const number = message.attributes.get(attribute.channelNumber)?.readUInt16BE(0);
+    const asked = message.attributes.get(attribute.channelNumber);
+    const number = asked?.length === 4 ? asked.readUInt16BE(0) : undefined;
     const [peer] = message.peers;
     if (peer === undefined || number === undefined || number < CHANNEL_FIRST || number > CHANNEL_LAST)
       throw new Refusal(400, "Bad Request");
