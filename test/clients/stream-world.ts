@@ -26,7 +26,7 @@ export async function settled(platform: TestPlatform, uid: string, seen: (video:
     seen(video);
     if (video.status?.state === "ready" || video.status?.state === "error") return video;
     assert.ok(Date.now() < deadline, `the video is still in ${JSON.stringify(video.status)}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, 30));
   }
 }
 

@@ -110,6 +110,8 @@ test("[stream-35, stream-37, stream-38] ffmpeg publishes by RTMPS, players watch
   );
   const { streams } = await probeUrl(platform, `${base(input)}/manifest/video.m3u8`);
   assert.deepEqual(streams.map(({ codec_name }) => codec_name).sort(), ["aac", "h264"]);
+  await at(input, "manifest/live.m3u8");
+  await at(input, "manifest/live.m3u8", { "user-agent": "another" });
   // Whoever asked with another program's name is another viewer: the test, "another", and ffprobe.
   assert.deepEqual(JSON.parse((await at(input, "views")).text), { liveViewers: 3 });
   await sdk.stream.liveInputs.update(input.uid, { account_id, recording: { hideLiveViewerCount: true } } as never);
