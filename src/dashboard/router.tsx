@@ -11,6 +11,7 @@ import { queuesRoutes } from "./products/queues/routes.ts";
 import { r2Routes } from "./products/r2/routes.ts";
 import { workersRoutes } from "./products/workers/routes.ts";
 import { workflowsRoutes } from "./products/workflows/routes.ts";
+import { zarazRoutes } from "./products/zaraz/routes.ts";
 import { overviewRoute } from "./shell/overview.tsx";
 import { rootRoute, shellRoute } from "./shell/root.tsx";
 import { signInRoute } from "./shell/sign-in.tsx";
@@ -30,6 +31,7 @@ const routeTree = rootRoute.addChildren([
     ...r2Routes,
     ...workersRoutes,
     ...workflowsRoutes,
+    ...zarazRoutes,
   ]),
 ]);
 

@@ -43,6 +43,7 @@ export interface ZarazWorld {
   url(path: string, host?: string): string;
   /** Saves a configuration: the default one with these members. */
   configure(config: Partial<Config>): Promise<Config>;
+  browser(): Promise<Browser>;
   visitor(options?: BrowserContextOptions): Promise<BrowserContext>;
   /** A visit in a context of its own; the page is loaded, and Zaraz is on it. */
   visit(path: string, options?: BrowserContextOptions): Promise<Page>;
@@ -85,14 +86,15 @@ export async function zarazWorld(hooks: Hooks, settings: Readonly<Record<string,
   await openOrigin(hooks, Number(port), pages);
   const sink = await openSink(hooks);
   const url = (path: string, host = `www.${ZONE}`): string => `http://${host}:${port}${path}`;
-  const visitor: ZarazWorld["visitor"] = async (options) => {
+  const open = (): Promise<Browser> => {
     browser ??= launchBrowser({ [`*.${ZONE}`]: address });
-    return (await browser).newContext(options);
+    return browser;
   };
+  const visitor: ZarazWorld["visitor"] = async (options) => (await open()).newContext(options);
   const standard = (await sdk.zaraz.default.get({ zone_id: zone })) as Config;
 
   return {
-    ...{ platform, sdk, zone, sink, pages, url, visitor },
+    ...{ platform, sdk, zone, sink, pages, url, visitor, browser: open },
     configure: (given) => sdk.zaraz.config.update({ zone_id: zone, ...standard, ...given }) as Promise<Config>,
     async visit(path, options) {
       const page = await (await visitor(options)).newPage();

@@ -29,5 +29,6 @@ export const navigation: readonly { readonly heading: string; readonly items: re
   },
   { heading: "Data platform", items: [{ label: "Pipelines", to: "/pipelines", icon: "stream" }] },
   { heading: "AI", items: [{ label: "AI Search", to: "/ai-search", icon: "search" }] },
+  { heading: "Domains", items: [{ label: "Zaraz", to: "/zaraz", icon: "chart" }] },
   { heading: "Messages", items: [{ label: "Queues", to: "/queues", icon: "queue" }] },
 ];

@@ -1,7 +1,9 @@
 /** Zaraz's consent, debug mode and preview, with Chromium as the visitor. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { noBrowser } from "../../harness/browser.ts";
+import { openDashboard } from "../../harness/dashboard.ts";
 import { type Config, html, httpTool, named, until, zarazWorld } from "../zaraz-world.ts";
 
 const world = await zarazWorld({ after });
@@ -236,4 +238,55 @@ test("[zaraz-32] what is not published is seen with the key alone; publishing sh
   assert.equal(await visited(), "two", "restored, and not yet published");
   await sdk.zaraz.publish.create({ zone_id: zone });
   assert.equal(await visited(), "one");
+});
+
+test("the dashboard turns tools on and off, edits the configuration, publishes, restores and shows the figures", {
+  skip: noBrowser,
+  timeout: 120_000,
+}, async () => {
+  await sdk.zaraz.update({ zone_id: zone, workflow: "realtime" });
+  await world.configure({ tools: { sink: httpTool(sink, { event: "dash" }, ["Pageview"], { name: "Collector" }) }, triggers: PAGEVIEW });
+  await world.visit("/");
+  await sink.event("dash");
+  const { page, open, problems } = await openDashboard(world.platform, await world.browser());
+  const said = page.locator("output");
+  const pictures = process.env.FREEHOLD_PICTURES;
+  const picture = async (name: string): Promise<unknown> =>
+    pictures && page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
+  await open("/zaraz");
+  await page.getByRole("link", { name: "shop.example" }).click();
+  await page.getByRole("switch").click();
+  await said.getByText("Tool disabled").waitFor();
+  assert.doesNotMatch((await world.ask("/")).body, /cdn-cgi/);
+  await page.getByRole("button", { name: "Preview and publish" }).click();
+  await page.getByRole("switch").click();
+  await said.getByText("Tool enabled").waitFor();
+  assert.doesNotMatch((await world.ask("/")).body, /cdn-cgi/, "not published");
+  await picture("zaraz-tools");
+  await page.getByRole("button", { name: "Publish", exact: true }).click();
+  await said.getByText("Published").waitFor();
+  assert.match((await world.ask("/")).body, /cdn-cgi/);
+
+  await page.getByRole("link", { name: "Configuration" }).click();
+  const editor = page.getByLabel("JSON");
+  const text = await editor.inputValue();
+  await editor.fill("{");
+  assert.equal(await page.getByRole("button", { name: "Save" }).isDisabled(), true);
+  await editor.fill(text.replace("Collector", "Renamed"));
+  await page.getByRole("button", { name: "Save" }).click();
+  await said.getByText("Configuration saved").waitFor();
+  assert.match(JSON.stringify((await sdk.zaraz.config.get({ zone_id: zone })).tools), /Renamed/);
+  await picture("zaraz-configuration");
+
+  await page.getByRole("link", { name: "History" }).click();
+  await page.getByRole("row").filter({ hasText: "Published in the dashboard" }).getByRole("button", { name: "Restore" }).click();
+  await said.getByText(/Version \d+ restored/).waitFor();
+  assert.doesNotMatch(JSON.stringify((await sdk.zaraz.config.get({ zone_id: zone })).tools), /Renamed/);
+  await picture("zaraz-history");
+
+  await page.getByRole("link", { name: "Monitoring" }).click();
+  await page.getByRole("table", { name: "Actions" }).getByRole("row").filter({ hasText: "Collector: send" }).waitFor();
+  await page.getByRole("table", { name: "Server-side requests" }).getByRole("row").filter({ hasText: "/collect" }).first().waitFor();
+  await picture("zaraz-monitoring");
+  assert.deepEqual(problems, []);
 });
