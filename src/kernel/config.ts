@@ -416,6 +416,7 @@ export const configKeys = {
   "workflows.stored_max_bytes": key(1024 ** 3, "Bytes that all step results of one instance may have", positive),
   "workflows.hibernate_after_ms": key(10_000, "An instance that waits for longer than this is not kept in memory", positive),
   "workflows.retention_days": key(30, "Ended instances are deleted after this long, unless they or their workflow say otherwise", positive),
+  "zaraz.plan_timeout_ms": key(5000, "Triggers and expressions of one event that take longer fail it", positive),
   "zaraz.events_per_month": key(0, "Events that Zaraz processes in a month (UTC) before it does nothing; 0 = unlimited"),
   "zones.count_max": key(1000, "Zones (domains) of the account", positive),
   "workers.tail_clients_max": key(10, "Live tails of one script", positive),

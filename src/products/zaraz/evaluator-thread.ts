@@ -3,7 +3,7 @@ import { parentPort } from "node:worker_threads";
 import { type Plan, type PlanAsk, planOf } from "./plan.ts";
 
 export type ToThread = { readonly ask: PlanAsk } | { readonly variable: string; readonly value: string };
-export type FromThread = { readonly plan: Plan } | { readonly failed: string } | { readonly wanted: string };
+export type FromThread = { readonly ready: true } | { readonly plan: Plan } | { readonly failed: string } | { readonly wanted: string };
 
 const port = parentPort;
 if (port === null) throw new Error("this is a thread's program");
@@ -23,3 +23,4 @@ port.on("message", (message: ToThread) => {
     (error: Error) => send({ failed: error.message }),
   );
 });
+send({ ready: true });

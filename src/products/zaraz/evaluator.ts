@@ -1,6 +1,7 @@
 /**
  * Plans events in a thread, one at a time, so that no expression of a user's holds up the platform: a plan that takes too
- * long fails and its thread is ended; the next one starts another. Time in which a Worker is waited for is not the plan's.
+ * long fails and its thread is ended; the next one starts another. Time in which a Worker is waited for is not the plan's,
+ * nor is that of a thread's start. The limit is wide, for it is time on a clock: a busy machine must not fail a plan.
  */
 import { Worker } from "node:worker_threads";
 import { threadProgram } from "../../kernel/file-threads.ts";
@@ -8,13 +9,15 @@ import type { Log } from "../../kernel/log.ts";
 import type { FromThread, ToThread } from "./evaluator-thread.ts";
 import type { Plan, PlanAsk, WorkerValue } from "./plan.ts";
 
+/** The configuration's doing, or that of too many events: no failure of the platform's. */
+export class PlanError extends Error {}
+
 export interface Evaluator {
   /** Rejects when too many wait, when the plan takes too long, and once stopped. */
   plan(ask: PlanAsk, workerValue: WorkerValue): Promise<Plan>;
   stop(): Promise<void>;
 }
 
-const PLAN_MAX_MS = 1000;
 const WAITING_MAX = 500;
 
 interface Job {
@@ -24,9 +27,12 @@ interface Job {
   reject(error: Error): void;
 }
 
-export function openEvaluator(log: Log): Evaluator {
+/** `planMaxMs`: how long a plan may take. */
+export function openEvaluator(log: Log, planMaxMs: number): Evaluator {
   const queue: Job[] = [];
   let thread: Worker | undefined;
+  /** The thread has started. */
+  let ready = false;
   let running: Job | undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -43,13 +49,19 @@ export function openEvaluator(log: Log): Evaluator {
     });
     worker.on("message", (message: FromThread) => {
       if (thread !== worker) return;
+      if ("ready" in message) {
+        ready = true;
+        if (running !== undefined) watch();
+        return;
+      }
       if ("plan" in message) return finish((job) => job.resolve(message.plan));
-      if ("failed" in message) return finish((job) => job.reject(new Error(message.failed)));
+      if ("failed" in message) return finish((job) => job.reject(new PlanError(message.failed)));
       void answer(worker, message.wanted);
     });
     worker.on("error", (error) => lose(worker, error));
-    worker.on("exit", () => lose(worker, new Error("the thread of expressions has ended")));
+    worker.on("exit", () => lose(worker, new PlanError("the thread of expressions has ended")));
     worker.unref();
+    ready = false;
     return worker;
   }
 
@@ -69,9 +81,9 @@ export function openEvaluator(log: Log): Evaluator {
     clearTimeout(timer);
     timer = setTimeout(() => {
       const slow = thread as Worker;
-      lose(slow, new Error("the expressions of the configuration take too long"));
+      lose(slow, new PlanError("the expressions of the configuration take too long"));
       void slow.terminate();
-    }, PLAN_MAX_MS).unref();
+    }, planMaxMs).unref();
   }
 
   function finish(settle: (job: Job) => void): void {
@@ -87,13 +99,13 @@ export function openEvaluator(log: Log): Evaluator {
     running = queue.shift();
     if (running === undefined) return;
     thread ??= start();
-    watch();
+    if (ready) watch();
     thread.postMessage({ ask: running.ask } satisfies ToThread);
   }
 
   return {
     plan(ask, workerValue) {
-      if (stopped || queue.length >= WAITING_MAX) return Promise.reject(new Error("too many events wait"));
+      if (stopped || queue.length >= WAITING_MAX) return Promise.reject(new PlanError("too many events wait"));
       return new Promise((resolve, reject) => {
         queue.push({ ask, workerValue, resolve, reject });
         next();

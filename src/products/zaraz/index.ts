@@ -33,7 +33,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const zones = kernel.get("zones");
   const configs = await openConfigs(meta, clock, kernel.secrets);
   const figures = await openFigures(kernel);
-  const evaluator = openEvaluator(log);
+  const evaluator = openEvaluator(log, config["zaraz.plan_timeout_ms"]);
   const workers = workerCalls(kernel.get("dispatch"));
   const allowed = config["runtime.outbound_allow"];
   const agent = publicAgent(allowed.includes("private") && allowed.includes("local"));

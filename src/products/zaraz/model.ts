@@ -185,9 +185,5 @@ export const defaultConfig = (debugKey: string): ZarazConfig => ({
   variables: {},
 });
 
-/** Of an action that has both, `actions` counts and the older list does not. */
-export const actionsOf = (given: Tool): [string, Action][] =>
-  given.actions !== undefined ? Object.entries(given.actions) : (given.neoEvents ?? []).map((one, i) => [String(i), one]);
-
 /** Zaraz runs on pages only where a tool does. */
 export const isActive = ({ tools }: ZarazConfig): boolean => Object.values(tools).some(({ enabled }) => enabled);

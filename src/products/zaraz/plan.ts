@@ -3,8 +3,9 @@
  * thread of its own (`evaluator-thread.ts`), for expressions and patterns are the users' and may never end.
  */
 import jsonata from "jsonata";
+import { actionsOf } from "./actions.ts";
 import type { Context } from "./context.ts";
-import { type Action, actionsOf, type Rule, type Tool, type Variable, type ZarazConfig } from "./model.ts";
+import type { Action, Rule, Tool, Variable, ZarazConfig } from "./model.ts";
 
 export interface PlanAsk {
   readonly config: ZarazConfig;

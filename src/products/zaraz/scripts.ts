@@ -3,7 +3,8 @@
  * nothing of tools, secrets or the debug key.
  */
 import { readFileSync } from "node:fs";
-import { actionsOf, type ClientRule, CONSENT_COOKIE, DEFAULT_PATHS, type ZarazConfig } from "./model.ts";
+import { actionsOf } from "./actions.ts";
+import { type ClientRule, CONSENT_COOKIE, DEFAULT_PATHS, type ZarazConfig } from "./model.ts";
 
 /** The files are modules for who reads and checks them; to browsers they go as one script. */
 const source = (name: string): string =>

@@ -14,6 +14,7 @@ import type { HostRoute } from "../../kernel/product.ts";
 import type { Configs, Numbered } from "./configs.ts";
 import { cookiesOf, type Sender, systemSchema } from "./context.ts";
 import type { CookieScope } from "./cookies.ts";
+import { PlanError } from "./evaluator.ts";
 import type { EventGiven, Events, Processed } from "./events.ts";
 import { DEFAULT_PATHS, isActive, type ZarazConfig } from "./model.ts";
 import { initScript, pageScript } from "./scripts.ts";
@@ -84,7 +85,8 @@ export function zarazSite(deps: {
       } catch (error) {
         if (response.headersSent) return void response.destroy();
         if (error instanceof Refusal) return end(response, error.status, error.message);
-        log.error("zaraz.failed", { zone: zone.id, endpoint, error });
+        if (error instanceof PlanError) log.warn("zaraz.event_failed", { zone: zone.id, endpoint, error });
+        else log.error("zaraz.failed", { zone: zone.id, endpoint, error });
         end(response, 503, "The event could not be processed");
       }
     },

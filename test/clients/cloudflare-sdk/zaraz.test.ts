@@ -6,7 +6,13 @@ import { askAnalytics } from "../analytics.ts";
 import { type Config, html, httpTool, named, zarazWorld } from "../zaraz-world.ts";
 
 const EVENTS_MAX = 60;
-const world = await zarazWorld({ after }, { "zaraz.events_per_month": EVENTS_MAX });
+const world = await zarazWorld(
+  { after },
+  {
+    "zaraz.events_per_month": EVENTS_MAX,
+    "zaraz.plan_timeout_ms": 2000,
+  },
+);
 const { platform, sdk, zone, sink } = world;
 const zone_id = zone;
 const API = { autoInjectScript: true, eventsApiPath: "/api" };
@@ -220,7 +226,6 @@ test("an expression that never ends ends alone: the event fails, the next one an
   await world.configure({ settings: API, triggers: { endless: named("endless"), fine: named("fine") }, tools: { endless, fine } });
   const stuck = post({ client: { __zarazTrack: "endless" } });
   await sdk.zaraz.config.get({ zone_id });
-  platform.expectErrors(/zaraz\.failed/);
   assert.equal((await stuck).status, 503);
   await post({ client: { __zarazTrack: "fine" } });
   await sink.event("fine");
