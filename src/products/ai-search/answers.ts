@@ -35,7 +35,16 @@ export interface Answer {
 
 export type Answers = ReturnType<typeof openAnswers>;
 
-export function openAnswers({ engine, models, clock, log }: { engine: Engine; models: SearchModels; clock: Clock; log: Log }) {
+export interface AnswersParts {
+  readonly engine: Engine;
+  readonly models: SearchModels;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Rejects when the instance's service token opens nothing (any more). */
+  authorize(instance: Instance): Promise<void>;
+}
+
+export function openAnswers({ engine, models, clock, log, authorize }: AnswersParts) {
   const messagesOf = (
     instance: Instance,
     results: readonly Result[],
@@ -73,6 +82,8 @@ export function openAnswers({ engine, models, clock, log }: { engine: Engine; mo
     async kept(instance: Instance, query: Query, options: AnswerOptions): Promise<Answer | undefined> {
       const cache = cacheOf(instance, query, options);
       if (cache === undefined) return undefined;
+      // What was answered with a token's rights goes with them.
+      await authorize(instance);
       const { scope, shingles, least } = cache;
       const found = await engine.call("findAnswer", { uid: instance.uid, scope, shingles, least, now: clock.now() });
       return found === null ? undefined : { ...(JSON.parse(found) as Omit<Answer, "cached">), cached: true };

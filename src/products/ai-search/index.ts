@@ -78,7 +78,7 @@ export const aiSearch = {
       itemsMax: config["ai_search.items_max"],
     });
     const searcher = openSearcher(engine, models, admit);
-    const answers = openAnswers({ engine, models, clock, log });
+    const answers = openAnswers({ engine, models, clock, log, authorize: admit });
     const door = openDoor(kernel);
     const binding = searchBindings(instances, kernel.mint);
     kernel.get("models").addBindingPaths("autorag", door.autorag);

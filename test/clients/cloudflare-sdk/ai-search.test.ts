@@ -480,11 +480,14 @@ test("an instance reads its bucket with its service token's rights, and with not
   const own = await platform.token(["AI Search Index Engine"], resource(source));
   const { id: ownId } = await aiSearch.tokens.create({ account_id, cf_api_id: own.id, cf_api_key: own.value, name: "own" });
   await aiSearch.instances.delete("fits-again", { account_id });
-  const id = await world.instance("guarded", { type: "r2", source, token_id: ownId });
+  const id = await world.instance("guarded", { type: "r2", source, token_id: ownId, cache: true });
+  const answer = () => platform.rest("POST", `${rags}/${id}/ai-search`, { query: "guarded narwhal" });
+  assert.equal((await answer()).status, 200);
   assert.deepEqual(await world.found(id, "guarded narwhal"), ["a.md"]);
   assert.match(await refusal(() => aiSearch.tokens.delete(ownId, { account_id })), /409/);
   await platform.rest("DELETE", `/accounts/${account_id}/tokens/${own.id}`);
   assert.match(await refusal(() => world.found(id, "guarded narwhal")), /401/);
+  assert.equal((await answer()).status, 401, "the answer that was kept is not given either");
   await world.put(source, "b.md", "new narwhal");
   const job = await world.sync(id);
   assert.match((await aiSearch.instances.jobs.get(job, { account_id, id })).end_reason as string, /not valid any more/);
