@@ -2,8 +2,8 @@
  * One JSON object a line: time, level, product, event ("queue.batch_delivered"), fields. Pretty on a terminal.
  * `DEBUG=kv,r2` turns on debug lines by scope. Nothing else in the project writes to the console's log.
  */
+import { createRequire } from "node:module";
 import pino from "pino";
-import pretty from "pino-pretty";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -22,9 +22,7 @@ export interface Log {
 export function openLog(options: { json?: boolean; level?: string } = {}): Log {
   const debugScopes = new Set((process.env.DEBUG ?? "").split(",").filter(Boolean));
   const usePretty = !options.json && process.stderr.isTTY === true;
-  const stream = usePretty
-    ? pretty({ destination: 2, sync: true, ignore: "pid,hostname", singleLine: true })
-    : pino.destination({ dest: 2, sync: true });
+  const stream = usePretty ? prettyStream() : pino.destination({ dest: 2, sync: true });
   const root = pino(
     {
       base: null,
@@ -37,6 +35,12 @@ export function openLog(options: { json?: boolean; level?: string } = {}): Log {
     stream,
   );
   return wrap(root, "freehold", debugScopes, options.level ?? "info");
+}
+
+/** For people at a terminal; loaded only for them. */
+function prettyStream(): NodeJS.WritableStream {
+  const pretty = createRequire(import.meta.url)("pino-pretty") as typeof import("pino-pretty");
+  return pretty({ destination: 2, sync: true, ignore: "pid,hostname", singleLine: true });
 }
 
 function wrap(logger: pino.Logger, scope: string, debugScopes: ReadonlySet<string>, level: string): Log {

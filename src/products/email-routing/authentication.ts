@@ -2,7 +2,6 @@
  * Who a message is from: SPF, DKIM, DMARC and ARC by mailauth, and what follows from them.
  * https://developers.cloudflare.com/email-routing/postmaster/
  */
-import { authenticate } from "mailauth";
 import type { SigningKey } from "./keys.ts";
 import { Refusal } from "./refusal.ts";
 import type { MailDns } from "./resolver.ts";
@@ -29,6 +28,7 @@ export interface Verdict {
 
 export async function judge(raw: Uint8Array, arrival: Arrival, mta: string, dns: MailDns, seal: SigningKey): Promise<Verdict> {
   const message = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  const { authenticate } = await import("mailauth");
   const result = await authenticate(message, {
     ip: arrival.ip,
     helo: arrival.helo,

@@ -4,12 +4,12 @@
  * https://developers.cloudflare.com/email-routing/postmaster/
  */
 import { randomUUID } from "node:crypto";
-import { dkimSign } from "mailauth/lib/dkim/sign.js";
 import type { SigningKey } from "./keys.ts";
 
 /** Signs a message for each key's domain, and gives it back whole. */
 export async function signed(raw: Uint8Array, keys: readonly SigningKey[]): Promise<Buffer> {
   const message = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  const { dkimSign } = await import("mailauth/lib/dkim/sign.js");
   const lines: Buffer[] = [];
   for (const { domain, selector, privateKey } of keys) {
     const key = { signingDomain: domain, selector, privateKey };

@@ -1,6 +1,5 @@
 /** The message that asks the owner of a destination address whether mail may be forwarded to it. */
 import { randomUUID } from "node:crypto";
-import MailComposer from "nodemailer/lib/mail-composer/index.js";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { mailHost } from "./addresses.ts";
 import type { Destination } from "./destinations.ts";
@@ -17,6 +16,7 @@ export function createInvitations({ urls, accountId, config, log }: KernelSlice,
     const link = `${urls.gateway()}/client/v4/accounts/${accountId}/email/routing/addresses/${id}/verify?token=${token}`;
     const messageId = `<${randomUUID()}@${hostname}>`;
     const subject = "Verify your e-mail address";
+    const { default: MailComposer } = await import("nodemailer/lib/mail-composer/index.js");
     const raw = await new MailComposer({
       from: { name: "Freehold Email Routing", address: sender },
       to: email,

@@ -4,7 +4,6 @@
  * over waits, and hears what the server upstream answered.
  */
 import { isIP } from "node:net";
-import SMTPConnection from "nodemailer/lib/smtp-connection/index.js";
 import type { Config } from "../../kernel/config.ts";
 import { isPublicAddress } from "../../kernel/public-network.ts";
 import { mailHost, parseAddress } from "./addresses.ts";
@@ -97,6 +96,7 @@ function refusalOf(error: unknown, domain: string): Refusal {
 /** One message over one connection. TLS where the server offers it; as among mail servers everywhere, any certificate will do. */
 async function send(server: Server, name: string, envelope: { from: string; to: string }, raw: Uint8Array): Promise<void> {
   const { host, port, secure = false, auth, servername } = server;
+  const { default: SMTPConnection } = await import("nodemailer/lib/smtp-connection/index.js");
   const connection = new SMTPConnection({
     host,
     port,

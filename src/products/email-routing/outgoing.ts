@@ -3,8 +3,6 @@
  * into RFC 5322. Nothing is stored or delivered here, and no attachment is read from a file or URL.
  */
 import { randomUUID } from "node:crypto";
-import MailComposer from "nodemailer/lib/mail-composer/index.js";
-import PostalMime from "postal-mime";
 import { z } from "zod";
 import { emailError } from "./errors.ts";
 
@@ -90,6 +88,7 @@ export async function rawMessage(rules: SendRules, sender: string, to: string | 
 
 /** The headers of a message, without its body. Throws `emailRouting.unparsable`. */
 export async function parseHead(raw: Uint8Array) {
+  const { default: PostalMime } = await import("postal-mime");
   const text = Buffer.from(raw.buffer, raw.byteOffset, Math.min(raw.byteLength, HEAD_MAX_BYTES));
   const end = /\r?\n\r?\n/.exec(text.toString("latin1"));
   if (end === null && raw.byteLength > HEAD_MAX_BYTES) throw emailError("unparsable", "could not parse email: its head has no end");
@@ -107,6 +106,7 @@ export async function builtMessage(rules: SendRules, given: z.infer<typeof build
   check(rules, sender, recipients);
   const named = (one: Address) => (typeof one === "string" ? one : { name: one.name ?? "", address: one.email });
   const messageId = `<${randomUUID()}@${sender.slice(sender.lastIndexOf("@") + 1)}>`;
+  const { default: MailComposer } = await import("nodemailer/lib/mail-composer/index.js");
   const raw = await new MailComposer({
     from: named(given.from),
     to: list(given.to).map(named),

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import type { AddressInfo, Socket } from "node:net";
-import { SMTPServer, type SMTPServerDataStream, type SMTPServerSession } from "smtp-server";
+import type { SMTPServerDataStream, SMTPServerSession } from "smtp-server";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { mailHost, parseAddress } from "./addresses.ts";
 import { MESSAGE_MAX_BYTES } from "./outgoing.ts";
@@ -30,6 +30,7 @@ export async function openSmtp({ config, log }: KernelSlice, receiver: Receiver,
   const tls = cert !== "" && key !== "";
   const lists = config["email_routing.dnsbls"];
 
+  const { SMTPServer } = await import("smtp-server");
   const server = new SMTPServer({
     name: mailHost(config),
     banner: "Freehold Email Routing",

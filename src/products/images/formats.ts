@@ -2,10 +2,11 @@
  * What a file is, by its first bytes alone: whatever is none of the formats that come in never reaches a decoder. The
  * size of a picture is read from its head and bounded before anything is decoded.
  */
-import sharp, { type Metadata } from "sharp";
+import type { Metadata } from "sharp";
 import { ImageError } from "./errors.ts";
 import type { Size } from "./geometry.ts";
 import { ANIMATED_PIXELS_MAX, PIXELS_MAX, SIDE_MAX } from "./limits.ts";
+import { sharp } from "./sharp.ts";
 
 export type ImageType = "image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/avif" | "image/heic" | "image/svg+xml";
 

@@ -3,13 +3,14 @@
  * each step's result is raw pixels, so that steps apply in the order in which they were asked for, to each frame alike.
  * Sizes are checked before anything is decoded.
  */
-import sharp, { type Blend, type OutputInfo, type Sharp } from "sharp";
+import type { Blend, OutputInfo, Sharp } from "sharp";
 import { ImageError } from "./errors.ts";
 import { type ImageInfo, infoOf } from "./formats.ts";
 import { type Box, type Frame, frameOf, positionOf, type Size, trimmedBox } from "./geometry.ts";
 import { heicPixels } from "./heic.ts";
 import { PIXELS_MAX, SIDE_MAX } from "./limits.ts";
 import type { Draw, Transform } from "./options.ts";
+import { sharp } from "./sharp.ts";
 
 export interface Picture extends Size {
   /** RGBA, 8 bits each, frame after frame; of a still that has seen no step yet, the file as it came. */

@@ -5,12 +5,13 @@
  */
 import { createHash } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import sharp, { type Sharp } from "sharp";
+import type { Sharp } from "sharp";
 import type { ContentStore, ImagePolish, Zones } from "../../kernel/capabilities.ts";
 import type { Log } from "../../kernel/log.ts";
 import { ImageError } from "./errors.ts";
 import { type ImageInfo, infoOf } from "./formats.ts";
 import { withoutMetadata } from "./jpeg.ts";
+import { sharp } from "./sharp.ts";
 import { isOurs } from "./source.ts";
 import type { Turns } from "./turns.ts";
 import type { ZoneSettings } from "./zone-settings.ts";

@@ -3,11 +3,11 @@
  * colour, on nothing. No font of the machine is used, so that it looks the same everywhere.
  */
 import opentype from "opentype.js";
-import sharp from "sharp";
 import { z } from "zod";
 import { ImageError } from "./errors.ts";
 import { PIXELS_MAX, SIDE_MAX } from "./limits.ts";
 import { colourOf, decode, type Picture } from "./picture.ts";
+import { sharp } from "./sharp.ts";
 import type { Sources } from "./source.ts";
 
 const FONT_MAX_BYTES = 10 * 1024 * 1024;

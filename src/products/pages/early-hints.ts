@@ -3,7 +3,6 @@
  * which the front also sends ahead as 103. A page is read once, after it was first answered; what was read is kept in memory,
  * bounded. https://developers.cloudflare.com/pages/configuration/early-hints/
  */
-import { Parser } from "htmlparser2";
 import type { BlobStore } from "../../kernel/blobs/blobs.ts";
 import type { Log } from "../../kernel/log.ts";
 import type { StoredAsset } from "./model.ts";
@@ -62,7 +61,8 @@ export function openEarlyHints(blobs: BlobStore, log: Log): EarlyHints {
   };
 }
 
-function hintsIn(html: string): Hints {
+async function hintsIn(html: string): Promise<Hints> {
+  const { Parser } = await import("htmlparser2");
   let base: string | undefined;
   const links: { href: string; rel: string; as: string | undefined }[] = [];
   const parser = new Parser({

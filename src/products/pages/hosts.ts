@@ -65,7 +65,7 @@ export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites,
     const page = pageOf(answer);
     const { web_analytics_token: token } = site.deployment.build;
     const counted = page !== undefined && token !== null && page.size <= BEACON_PAGE_MAX_BYTES;
-    const body = counted ? withBeacon(Buffer.from(await blobs.bytes(page.blob)).toString("utf8"), token) : answer.body;
+    const body = counted ? await withBeacon(Buffer.from(await blobs.bytes(page.blob)).toString("utf8"), token) : answer.body;
     if (compress) {
       answer.headers.set("cf-ray", newRayId());
       sendAhead(answer, request, response);

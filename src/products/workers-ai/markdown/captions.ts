@@ -1,5 +1,4 @@
 /** Pictures in words: made smaller as documented, and described by the model that the service uses for it, where something runs it. */
-import sharp from "sharp";
 import type { ModelRuns } from "../run.ts";
 import { ConversionError } from "./converter.ts";
 
@@ -14,6 +13,7 @@ export const LANGUAGES = { en: "English", it: "Italian", de: "German", es: "Span
 export type Language = keyof typeof LANGUAGES;
 
 export async function captionOf(bytes: Buffer, language: Language | undefined, runs: ModelRuns, signal: AbortSignal): Promise<string> {
+  const { default: sharp } = await import("sharp");
   const png = await sharp(bytes, { limitInputPixels: PIXELS_MAX })
     .resize({ width: WIDTH_MAX, height: HEIGHT_MAX, fit: "inside", withoutEnlargement: true })
     .png()
