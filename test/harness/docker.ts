@@ -67,8 +67,10 @@ export async function startDocker(t: Hooks): Promise<Docker> {
   });
   const gone = once(child, "close");
   t.after(async () => {
-    // Their interfaces would outlive the engine.
-    await api("POST", "/networks/prune").catch(() => undefined);
+    // A platform of the test ends after the engine, which was there before it. Interfaces of networks would outlive both.
+    for (const { Id } of (await api("GET", "/containers/json?all=true")) as { Id: string }[])
+      await api("DELETE", `/containers/${Id}?force=true`).catch(() => undefined);
+    await api("POST", "/networks/prune");
     child.kill("SIGTERM");
     await gone;
     await rm(directory, { recursive: true, force: true, maxRetries: 5 });

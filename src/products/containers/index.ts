@@ -2,7 +2,8 @@
  * Containers: images in a registry of the account's own, and instances of them, each attached to one Durable Object.
  * README.md has the surface and the guarantees; this file puts the parts together.
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -39,6 +40,14 @@ export const containers = {
   start,
 } satisfies Product;
 
+/** A new private directory, and a short one: a socket's path may have at most 107 bytes. That of a platform which was killed goes. */
+async function socketDirectory(record: string): Promise<string> {
+  if (existsSync(record)) await rm(await readFile(record, "utf8"), { recursive: true, force: true });
+  const directory = await mkdtemp(join(tmpdir(), "freehold-containers-"));
+  await writeFile(record, directory, { mode: 0o600 });
+  return directory;
+}
+
 async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const { meta, clock, log, config, accountId, urls } = kernel;
   const durableObjects = kernel.get("durableObjects");
@@ -72,8 +81,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
 
   const usage = openUsage({ engine, instances, applications, meta, clock, log, everyMs: config["containers.metrics_s"] * 1000 });
 
-  // Private, and short: a socket's path may have at most 107 bytes.
-  const directory = await mkdtemp(join(tmpdir(), "freehold-containers-"));
+  const directory = await socketDirectory(join(kernel.directory, "socket-directory"));
   const doors = workerDoors({
     directory,
     instances,
