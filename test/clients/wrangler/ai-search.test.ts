@@ -11,6 +11,8 @@ import { projectRoot } from "../../harness/platform.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
 import { searchWorld } from "../ai-search-world.ts";
 
+/** The official MCP client is among what the Agents SDK brings. */
+const noAgents = missingClient("agents-0.7");
 const world = await searchWorld({ after }, browserSettings);
 const { platform, account_id, sdk } = world;
 
@@ -303,7 +305,7 @@ test("a Worker's bindings", async (t) => {
     assert.deepEqual(await world.found("rendered", "rendered rutabaga", strict), ["https://shop.example/js"]);
   });
 
-  await t.test("[ai-search-43] NLWeb answers people and programs, and agents by MCP", { skip: missingClient("agents-0.7") }, async () => {
+  await t.test("[ai-search-43] NLWeb answers people and programs, and agents by MCP", { skip: noAgents }, async () => {
     const example = join(projectRoot, "examples", "nlweb", "wrangler.jsonc");
     await platform.wrangler(["deploy", "-c", example, "--var", "RAG_ID:site"]);
     const base = platform.host("workers", { worker: "nlweb", subdomain: new URL(project.url).hostname.split(".")[1] as string });
