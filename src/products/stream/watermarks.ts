@@ -2,7 +2,6 @@
  * Watermark profiles: a picture with how it lies on a video. They never change; a video carries a copy of its profile, and
  * the picture is kept until every video that waits for it is encoded (docs: Applying watermarks).
  */
-import sharp from "sharp";
 import type { BlobId } from "../../kernel/blobs/blobs.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { streamError } from "./errors.ts";
@@ -70,6 +69,7 @@ export function openWatermarks({ meta, leases, clock }: Pick<KernelSlice, "meta"
 
   return {
     async create(bytes, { name = "", opacity = 1, padding = 0.05, scale = 0.15, position = "upperRight", downloadedFrom = null }) {
+      const { default: sharp } = await import("sharp");
       const about = await sharp(bytes, { limitInputPixels: 50_000_000 })
         .metadata()
         .catch(() => undefined);

@@ -2,7 +2,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
-import { Parser } from "htmlparser2";
 
 /** Standard limits, which the documentation recommends. */
 export const SITEMAP_MAX_BYTES = 50 * 1024 * 1024;
@@ -44,6 +43,7 @@ export async function parseSitemap(bytes: Uint8Array, base: string): Promise<Sit
   let known = false;
   let entry: Record<string, string> = {};
   let member: string | undefined;
+  const { Parser } = await import("htmlparser2");
   const parser = new Parser(
     {
       onopentagname(name) {
