@@ -140,8 +140,8 @@ export function zarazSite(deps: {
 
 class Refusal extends Error {
   readonly status: number;
-  constructor(status: number, message: string) {
-    super(message);
+  constructor(status: number, message: string, options?: ErrorOptions) {
+    super(message, options);
     this.status = status;
   }
 }
@@ -175,7 +175,12 @@ async function body(request: IncomingMessage): Promise<string> {
     if (size > BODY_MAX_BYTES) request.destroy();
   });
   if (Number(request.headers["content-length"] ?? 0) > BODY_MAX_BYTES) throw new Refusal(413, "The body is too large");
-  return text(request);
+  try {
+    return await text(request);
+  } catch (cause) {
+    // Cut off, by us or by whoever sent it.
+    throw new Refusal(size > BODY_MAX_BYTES ? 413 : 400, "The body did not come whole", { cause });
+  }
 }
 
 function parsed<T>(schema: z.ZodType<T>, given: string): T {

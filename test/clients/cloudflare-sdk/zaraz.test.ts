@@ -92,6 +92,8 @@ test("a zone's configuration is seen with a token for that zone, and by no other
   const from = { origin: "http://evil.example", "content-type": "application/json" };
   const body = JSON.stringify({ client: { __zarazTrack: "Pageview" } });
   assert.equal((await world.ask("/cdn-cgi/zaraz/t", { method: "POST", body, headers: from })).status, 403);
+  const long = { method: "POST", body: "{}", headers: { "content-length": String(2 * 1024 * 1024) } };
+  assert.equal((await world.ask("/cdn-cgi/zaraz/t", long)).status, 413);
   // One may edit, another publish.
   const editor = platform.sdk((await platform.token(["Zaraz Edit"])).value);
   await editor.zaraz.config.get({ zone_id });
