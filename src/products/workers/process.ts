@@ -388,7 +388,7 @@ const tailServices = (kernel: KernelSlice, scriptId: string, versionId: string):
   {
     name: "freehold-tail",
     worker: {
-      modules: workerModules(import.meta.url, "./tail.worker.ts", "./outbox.worker.ts"),
+      modules: workerModules(import.meta.url, "./tail.worker.ts", "./outbox.worker.ts", "./platform-entrypoint.worker.ts"),
       compatibilityDate: OWN_COMPATIBILITY_DATE,
       bindings: [{ name: "SINK", service: "freehold-tail-sink" }],
     },
@@ -400,7 +400,7 @@ const traceServices = (kernel: KernelSlice, scriptId: string, versionId: string,
   {
     name: "freehold-trace",
     worker: {
-      modules: workerModules(import.meta.url, "./trace.worker.ts", "./outbox.worker.ts"),
+      modules: workerModules(import.meta.url, "./trace.worker.ts", "./outbox.worker.ts", "./platform-entrypoint.worker.ts"),
       compatibilityDate: OWN_COMPATIBILITY_DATE,
       compatibilityFlags: ["streaming_tail_worker"],
       bindings: [

@@ -5,6 +5,7 @@
  */
 import type { InvocationRecord, SpanRecord } from "../../kernel/invocation-record.ts";
 import { Outbox } from "./outbox.worker.ts";
+import { isPlatformEntrypoint } from "./platform-entrypoint.worker.ts";
 
 interface Env {
   readonly SINK: Fetcher;
@@ -27,6 +28,7 @@ const outbox = new Outbox();
 
 export default {
   tailStream(onset: TailEvent, env: Env) {
+    if (isPlatformEntrypoint(onset.event.entrypoint)) return undefined;
     const logs = Math.random() < env.RATES.logs;
     const traces = Math.random() < env.RATES.traces;
     if (!logs && !traces) return undefined;
