@@ -271,47 +271,14 @@ function defined<T extends object>(value: T): Partial<T> {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as Partial<T>;
 }
 
+/** In the order of the table's columns. */
 function valuesOf(video: Video): SqlValue[] {
-  const {
-    uid,
-    state,
-    creator,
-    liveInput,
-    created,
-    modified,
-    uploaded,
-    readyAt,
-    expires,
-    deletion,
-    size,
-    duration,
-    width,
-    height,
-    pct,
-    reserved,
-  } = video;
-  const source = video.source === null ? null : JSON.stringify(video.source);
-  const { name } = video.details.meta;
+  const { source, details } = video;
+  const { name } = details.meta;
   return [
-    ...[
-      uid,
-      state,
-      creator,
-      liveInput,
-      created,
-      modified,
-      uploaded,
-      readyAt,
-      expires,
-      deletion,
-      size,
-      duration,
-      width,
-      height,
-      pct,
-      reserved,
-    ],
-    ...[source, JSON.stringify(video.details), typeof name === "string" ? name : ""],
+    ...[video.uid, video.state, video.creator, video.liveInput, video.created, video.modified, video.uploaded, video.readyAt],
+    ...[video.expires, video.deletion, video.size, video.duration, video.width, video.height, video.pct, video.reserved],
+    ...[source === null ? null : JSON.stringify(source), JSON.stringify(details), typeof name === "string" ? name : ""],
   ];
 }
 
