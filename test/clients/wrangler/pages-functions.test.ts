@@ -19,6 +19,8 @@ import { COMPATIBILITY_DATE, deployWorker } from "../../harness/worker-project.t
 import { certificateMaker, originOf } from "../hyperdrive-world.ts";
 import { answering, functionsProject } from "../pages-project.ts";
 
+const noPlugins = missingClient("pages-plugins");
+const noDrivers = missingClient("sql-drivers");
 const models = await startModelServer({ after });
 const config = { "hyperdrive.private_origins": true, "workers_ai.models": [`@cf/*=${models.url}`] };
 const platform = await startPlatform({ after }, { config });
@@ -382,7 +384,7 @@ test("settings of a project land in a configuration file, which deploys what the
 });
 
 test("[pages-23] the plugins of the documentation run: static forms, GraphQL, and pictures of pages", {
-  skip: missingClient("pages-plugins"),
+  skip: noPlugins,
 }, async (t) => {
   const home = await clientProject(t, "pages-plugins");
   const files: Readonly<Record<string, string>> = {
@@ -436,7 +438,7 @@ test("[pages-23] the plugins of the documentation run: static forms, GraphQL, an
 });
 
 test("[pages-17] Vectorize, AI, Hyperdrive and Analytics Engine, one Function each", {
-  skip: noPostgres || noOpenssl || missingClient("sql-drivers"),
+  skip: noPostgres || noOpenssl || noDrivers,
 }, async (t) => {
   const issue = await certificateMaker();
   const database = await startPostgres(t, { tls: await issue("server", "subjectAltName=DNS:localhost") });
