@@ -363,6 +363,7 @@ export const configKeys = {
   "stream.preset": key("veryfast", "x264's preset for renditions: ultrafast to veryslow"),
   "stream.pictures_at_once": key(2, "Thumbnails and clips that are made for viewers at a time; others wait", positive),
   "stream.rtmps_port": key(0, "Port on which encoders of live video are received by RTMPS; 0 = none is"),
+  "stream.srt_port": key(0, "UDP port on which encoders of live video are received by SRT; 0 = none is"),
   "stream.rtmps_host": key("127.0.0.1", "Address on which encoders are received; 0.0.0.0 and :: are all of this machine's"),
   "stream.storage_minutes": key(0, "Minutes of video that the account may keep; 0 = unlimited"),
   "stream.private_addresses": key(false, "Videos may be fetched from private addresses, and webhooks and live outputs sent to them"),

@@ -4,6 +4,7 @@
  * segments lie under one path, so that a token in it holds for all of them.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { EventLog } from "../../kernel/analytics/event-log.ts";
 import type { BlobId } from "../../kernel/blobs/blobs.ts";
@@ -13,16 +14,18 @@ import type { KernelSlice } from "../../kernel/product.ts";
 import { allowsOrigin, grantOf, type Refusal } from "./access.ts";
 import { answerBytes, answerFile, answerJson, answerText, clientGone, corsHeaders, DeliveryError } from "./answers.ts";
 import type { Captions } from "./captions.ts";
+import type { Clips } from "./clips.ts";
 import { type Ffmpeg, FfmpegError } from "./ffmpeg.ts";
 import type { SigningKeys } from "./keys.ts";
-import { CLIP_MAX_S, PREVIEW_MAX_S } from "./limits.ts";
-import type { Live } from "./live.ts";
-import { serveLive } from "./live-delivery.ts";
-import type { LiveInput, LiveInputs } from "./live-inputs.ts";
-import { captionPlaylist, dashManifest, hinted, masterPlaylist, type Part, playableOf, type Ready, trackPlaylist } from "./manifests.ts";
+import type { Live } from "./live/broadcasts.ts";
+import { demanded, secondsOf, serveLive } from "./live/delivery.ts";
+import type { LiveInput, LiveInputs } from "./live/inputs.ts";
+import { headName } from "./live/packager.ts";
+import { captionPlaylist, dashManifest, hinted, masterPlaylist, playableOf, type Ready, trackPlaylist } from "./manifests.ts";
+import { clipOf, partFrom, partQuery, previewOf } from "./parts.ts";
 import type { Player } from "./player.ts";
 import { cut, rangeOf } from "./segments.ts";
-import { moving, secondsFrom, still, thumbnailOptions } from "./thumbnails.ts";
+import { moving, still, thumbnailOptions } from "./thumbnails.ts";
 import type { Tracks } from "./tracks.ts";
 import type { Turns } from "./turns.ts";
 import { isUid, type Video, type Videos } from "./videos.ts";
@@ -43,8 +46,7 @@ export interface DeliveryParts {
   readonly viewed: EventLog<"uid" | "creator" | "country" | "seconds">;
   readonly inputs: LiveInputs;
   readonly live: Live;
-  /** One MP4 file of a part of a video, at `path`. */
-  clip(video: Video, part: Part, use: (path: string, size: number) => Promise<void>): Promise<void>;
+  readonly clips: Clips;
 }
 
 /** A request that may be answered. */
@@ -144,7 +146,7 @@ export function videoDelivery(parts: DeliveryParts) {
     if (rest === "metadata/playerEnhancementInfo.json") return answerJson(request, response, video.details.publicDetails ?? {}, headers);
     if (rest === "manifest/video.m3u8") {
       const all = await playable(video);
-      const part = previewOf(query, video);
+      const part = previewOf(query, video.duration);
       const shown = hinted(all, query.get("clientBandwidthHint"));
       if (part === undefined) return text(PLAYLIST, masterPlaylist(shown));
       const first = shown.pictures[0];
@@ -155,7 +157,7 @@ export function videoDelivery(parts: DeliveryParts) {
       });
     }
     if (rest === "manifest/clip.m3u8") {
-      const part = clipOf(query, video);
+      const part = clipOf(query, video.duration);
       return text(PLAYLIST, masterPlaylist(await playable(video), partQuery(part)), { "stream-media-id": video.uid });
     }
     if (rest === "manifest/video.mpd")
@@ -259,25 +261,30 @@ export function videoDelivery(parts: DeliveryParts) {
     query: URLSearchParams,
     headers: Record<string, string>,
   ) {
-    demandPlayable(video);
-    const part = clipOf(query, video);
     const { createReadStream } = await import("node:fs");
     const disposition = `attachment; filename="${filenameOf(query, "clip", ".mp4")}"`;
-    await turns.take(() =>
-      parts.clip(video, part, (path, size) =>
-        answerFile(
-          request,
-          response,
-          async (range) => createReadStream(path, { start: range.offset, end: range.offset + range.length - 1 }),
-          size,
-          {
-            ...headers,
-            "content-type": "video/mp4",
-            "content-disposition": disposition,
-          },
-        ),
-      ),
-    );
+    const use = (path: string, size: number): Promise<void> =>
+      answerFile(
+        request,
+        response,
+        async ({ offset, length }) => createReadStream(path, { start: offset, end: offset + length - 1 }),
+        size,
+        { ...headers, "content-type": "video/mp4", "content-disposition": disposition },
+      );
+    const source = live.packaged(video.uid);
+    if (source === undefined) {
+      demandPlayable(video);
+      const part = clipOf(query, video.duration);
+      return turns.take(() => parts.clips.make(video, part, use));
+    }
+    const part = clipOf(query, secondsOf(source.packager.segments));
+    const segments = demanded(source.packager.segments, part);
+    const [first] = segments as [(typeof segments)[number]];
+    // What needs another head is another encoder's.
+    const same = segments.filter(({ head }) => head === first.head);
+    const names = [headName(first.head), ...same.map(({ number }) => `${number}.m4s`)];
+    const paths = names.map((name) => join(source.directory, name));
+    await turns.take(() => parts.clips.makeOf(paths, { from: Math.max(0, part.from - first.start), to: part.to - first.start }, use));
   }
 
   return {
@@ -317,27 +324,6 @@ function deliveryErrorOf(error: unknown): DeliveryError {
 function originOf({ headers }: IncomingMessage): string | undefined {
   if (headers.origin !== undefined && headers.origin !== "null") return headers.origin;
   return headers.referer === undefined ? headers.origin : URL.parse(headers.referer)?.origin;
-}
-
-const partQuery = ({ from, to }: Part): string => `?from=${from}&to=${to}`;
-
-function partFrom(query: URLSearchParams): Part | undefined {
-  const [from, to] = [Number(query.get("from") ?? Number.NaN), Number(query.get("to") ?? Number.NaN)];
-  return from >= 0 && to > from ? { from, to } : undefined;
-}
-
-/** The last so many seconds (docs: Live instant clipping). */
-function previewOf(query: URLSearchParams, { duration }: Video): Part | undefined {
-  const seconds = secondsFrom(query.get("duration"));
-  if (seconds === undefined || seconds <= 0) return undefined;
-  return { from: Math.max(0, duration - Math.min(seconds, PREVIEW_MAX_S)), to: duration };
-}
-
-function clipOf(query: URLSearchParams, { duration }: Video): Part {
-  const [from, length] = [secondsFrom(query.get("time")) ?? 0, secondsFrom(query.get("duration"))];
-  if (length === undefined || length <= 0 || length > CLIP_MAX_S) throw new DeliveryError(400, "duration: at most 60 seconds");
-  if (from >= duration) throw new DeliveryError(400, "time: past the end of the video");
-  return { from, to: Math.min(duration, from + length) };
 }
 
 /** Documented: letters, digits, - and _; the extension is added. */

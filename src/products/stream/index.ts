@@ -14,10 +14,13 @@ import { openFfmpeg } from "./ffmpeg.ts";
 import { openIntake } from "./intake.ts";
 import { openSigningKeys } from "./keys.ts";
 import { openLibrary } from "./library.ts";
-import { openLive } from "./live.ts";
-import { openLiveInputs } from "./live-inputs.ts";
-import { liveNotices } from "./live-notices.ts";
-import { liveRoutes } from "./live-routes.ts";
+import { type Live, openLive } from "./live/broadcasts.ts";
+import { openDoors } from "./live/doors.ts";
+import { openLiveInputs } from "./live/inputs.ts";
+import { openLiveMetrics } from "./live/metrics.ts";
+import { liveNotices } from "./live/notices.ts";
+import { type Outputs, openOutputs } from "./live/outputs.ts";
+import { liveRoutes } from "./live/routes.ts";
 import { migrations } from "./migrations.ts";
 import { openNotices } from "./notices.ts";
 import { openPlayer } from "./player.ts";
@@ -69,7 +72,11 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   );
   const work = await openWork({ kernel, videos, tracks, watermarks, ffmpeg, encoder, remote, notices, storage });
   const inputs = openLiveInputs(kernel);
-  const live = await openLive({ kernel, inputs, videos, ffmpeg, work, notices: liveNotices(kernel.get("notifier"), clock, log) });
+  const liveNews = liveNotices(kernel.get("notifier"), clock, log);
+  const metrics = openLiveMetrics(kernel);
+  const outputs: Outputs = openOutputs(kernel, () => live);
+  const live: Live = await openLive({ kernel, inputs, videos, work, notices: liveNews, metrics, begun: outputs.begun });
+  const doors = openDoors({ kernel, inputs, live, ffmpeg, notices: liveNews });
   const intake = await openIntake(kernel, videos, ffmpeg, work);
   const tus = tusDoor(kernel, videos, intake);
   const library = openLibrary({ kernel, videos, tracks, watermarks, storage, ffmpeg, intake, work });
@@ -81,9 +88,9 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const zones = kernel.get("zones");
   const sources = kernel.get("imageTransforms");
   const transforms = await openTransforms({ kernel, zones, sources, remote, ffmpeg, cache, turns });
-  const delivery = videoDelivery({ ...parts, inputs, live, cache, turns, player: openPlayer(), viewed, clip: clips.make });
+  const delivery = videoDelivery({ ...parts, inputs, live, cache, turns, player: openPlayer(), viewed, clips });
   const uploads = uploadDoor(kernel, videos, intake, tus, views);
-  const routeParts = { ...parts, inputs, live, isLiveInput: async (id: string) => (await inputs.find(id)) !== undefined };
+  const routeParts = { ...parts, inputs, live, doors, outputs, isLiveInput: async (id: string) => (await inputs.find(id)) !== undefined };
 
   const hosts: HostRoute[] = [
     {
@@ -109,14 +116,14 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     },
   ];
 
-  await live.start();
+  await doors.start();
   work.wake();
   notices.start();
   library.start();
   return {
     routes: [...settingRoutes(routeParts), ...liveRoutes(routeParts), ...attachmentRoutes(routeParts), ...videoRoutes(routeParts)],
     hosts,
-    datasets: viewDatasets(meta, viewed),
+    datasets: { ...viewDatasets(meta, viewed), ...metrics.datasets },
     check: async () => {
       try {
         ffmpeg.demand();
@@ -126,7 +133,10 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
       return { ok: true, detail: `${(await storage.usage()).videoCount} videos` };
     },
     async stop() {
+      outputs.stop();
+      await doors.stop();
       await live.stop();
+      await metrics.stop();
       await library.stop();
       await work.stop();
       await notices.stop();

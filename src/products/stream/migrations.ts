@@ -97,4 +97,27 @@ export const migrations: readonly Migration[] = [
       CREATE INDEX stream_live_inputs_created ON stream_live_inputs (created, uid);
     `,
   },
+  {
+    name: "0003-live-outputs",
+    sql: `
+      CREATE TABLE stream_live_outputs (
+        uid TEXT PRIMARY KEY,
+        input TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        enabled INTEGER NOT NULL,
+        url TEXT NOT NULL,
+        sealed TEXT NOT NULL                -- the key that the other server asks for
+      );
+      CREATE INDEX stream_live_outputs_input ON stream_live_outputs (input, created);
+      CREATE TABLE stream_live_groups (
+        at INTEGER NOT NULL,
+        input TEXT NOT NULL,
+        keyframe_s REAL NOT NULL,
+        upload_s REAL NOT NULL,
+        media_s REAL NOT NULL,
+        bytes INTEGER NOT NULL
+      );
+      CREATE INDEX stream_live_groups_at ON stream_live_groups (at);
+    `,
+  },
 ];

@@ -7,12 +7,21 @@ import Cloudflare from "cloudflare";
 import { freePort } from "../../harness/port.ts";
 import { openWorld, probeUrl, settled, startStream, type Video } from "../stream-world.ts";
 
-const port = await freePort();
-const platform = await startStream({ after }, { "stream.rtmps_port": port, "notifications.private_destinations": true });
+const [port, srtPort] = [await freePort(), await freePort()];
+const platform = await startStream(
+  { after },
+  { "stream.rtmps_port": port, "stream.srt_port": srtPort, "notifications.private_destinations": true },
+);
 const world = await openWorld({ after });
 const sdk = platform.sdk();
 const { account_id } = platform.ready;
-type Input = Cloudflare.Stream.LiveInput & { uid: string; rtmps: { url: string; streamKey: string } };
+type Input = Cloudflare.Stream.LiveInput & {
+  uid: string;
+  rtmps: { url: string; streamKey: string };
+  rtmpsPlayback: { url: string; streamKey: string };
+  srt: { url: string; streamId: string; passphrase: string };
+  srtPlayback: { url: string; streamId: string; passphrase: string };
+};
 const create = async (given: Partial<Cloudflare.Stream.LiveInputCreateParams> = {}) =>
   (await sdk.stream.liveInputs.create({ account_id, ...given })) as Input;
 const automatic = (more: object = {}) => create({ meta: { name: "show" }, recording: { mode: "automatic", ...more } });
@@ -24,12 +33,23 @@ after(async () => {
 
 const H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"];
 
+interface Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<unknown[]>;
+}
+
 /** An encoder that publishes in real time; ffmpeg resolves no names of this machine, so it is told the address. */
-function push(key: string, picture: readonly string[] = H264): { child: ChildProcess; ended: Promise<unknown[]> } {
-  const url = `rtmps://127.0.0.1:${port}/live/${key}`;
+const push = (key: string, picture: readonly string[] = H264): Running =>
+  encode(`rtmps://127.0.0.1:${port}/live/${key}`, "flv", picture);
+
+/** A caller's URL, as the documentation builds it of what the input says. */
+const srtUrl = ({ url, streamId, passphrase }: Input["srt"]): string =>
+  `srt://127.0.0.1:${new URL(url.replace("srt:", "http:")).port}?passphrase=${passphrase}&streamid=${streamId}`;
+
+function encode(url: string, format: string, picture: readonly string[] = H264): Running {
   const source = ["-re", "-f", "lavfi", "-i", `testsrc=size=160x90:rate=10:duration=60`, "-f", "lavfi", "-i", `sine=duration=60`];
   const codecs = [...picture, "-g", "10", "-c:a", "aac"];
-  const child = spawn("ffmpeg", ["-nostdin", "-loglevel", "error", ...source, ...codecs, "-f", "flv", url], { stdio: "ignore" });
+  const child = spawn("ffmpeg", ["-nostdin", "-loglevel", "error", ...source, ...codecs, "-f", format, url], { stdio: "ignore" });
   encoders.push(child);
   return { child, ended: once(child, "close") };
 }
@@ -139,6 +159,36 @@ test("[stream-35, stream-37, stream-38] ffmpeg publishes by RTMPS, players watch
   assert.equal(preview.headers.get("stream-media-id"), videoUID);
 });
 
+test("[stream-36] an encoder calls by SRT with the input's passphrase, and no other gets in", async () => {
+  const input = await automatic();
+  assert.match(input.srt.url, new RegExp(`^srt://live\\.[\\w.]+:${srtPort}$`));
+  const srt = (more: Partial<Input["srt"]>) => encode(srtUrl({ ...input.srt, ...more }), "mpegts").ended;
+  const other = await automatic();
+  const refused = [
+    srt({ passphrase: "0123456789abcdef" }),
+    srt({ passphrase: other.srt.passphrase }),
+    srt({ passphrase: input.srtPlayback.passphrase }),
+    srt({ streamId: "nonsense" }),
+    // A key that plays does not publish, and one of RTMPS is none of SRT.
+    srt({ streamId: input.srtPlayback.streamId }),
+    encode(`srt://127.0.0.1:${srtPort}?streamid=${input.srt.streamId}`, "mpegts").ended,
+  ];
+  for (const ended of refused) assert.notEqual((await ended)[0], 0);
+  assert.deepEqual([await videosOf(input), await videosOf(other)], [[], []]);
+
+  const encoder = encode(srtUrl(input.srt), "mpegts");
+  await started(input);
+  const { videoUID } = await lifecycle(input);
+  const { streams } = await probeUrl(platform, `${base(input)}/manifest/video.m3u8`);
+  assert.deepEqual(streams.map(({ codec_name }) => codec_name).sort(), ["aac", "h264"]);
+  // A second encoder does not take over.
+  assert.notEqual((await encode(srtUrl(input.srt), "mpegts").ended)[0], 0);
+  encoder.child.kill("SIGINT");
+  await encoder.ended;
+  const recording = await settled(platform, videoUID as string);
+  assert.deepEqual([recording.status?.state, recording.input?.width, recording.input?.height], ["ready", 160, 90]);
+});
+
 test("[stream-41] an encoder that comes back within timeoutSeconds goes on with its video, and a crash keeps what was broadcast", async () => {
   const input = await automatic({ timeoutSeconds: 30 });
   const before = push(input.rtmps.streamKey);
@@ -158,7 +208,7 @@ test("[stream-41] an encoder that comes back within timeoutSeconds goes on with 
   await again.ended;
   await platform.restart();
   const video = await settled(platform, videoUID as string);
-  assert.equal(video.status?.state, "ready");
+  assert.equal(video.status?.state, "ready", JSON.stringify(video.status));
   assert.deepEqual(
     (await videosOf(input)).map(({ uid }) => uid),
     [videoUID],

@@ -1,10 +1,10 @@
 /** Live inputs as rows: what a broadcast may do, and the key that lets an encoder in. Who is live is `live.ts`'s to know. */
-import { randomBytes, timingSafeEqual } from "node:crypto";
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
-import type { KernelSlice } from "../../kernel/product.ts";
-import { streamError } from "./errors.ts";
-import { DELETION } from "./limits.ts";
-import { isUid, newUid } from "./videos.ts";
+import type { KernelSlice } from "../../../kernel/product.ts";
+import { streamError } from "../errors.ts";
+import { DELETION } from "../limits.ts";
+import { isUid, newUid } from "../videos.ts";
 
 const days = z.number().int().min(DELETION.days.min).max(DELETION.days.max);
 export const inputSchema = z.object({
@@ -47,7 +47,18 @@ export interface LiveInput extends InputSettings {
   readonly uid: string;
   readonly created: number;
   readonly modified: number;
+  /** Lets an encoder in by RTMPS. */
   readonly streamKey: string;
+  readonly keys: DerivedKeys;
+}
+
+/** What else lets somebody in: each is of no use for the others. */
+export interface DerivedKeys {
+  /** Passphrases are at most 79 characters. */
+  readonly srt: string;
+  readonly rtmpsPlayback: string;
+  readonly srtPlayback: string;
+  readonly webRtc: string;
 }
 
 export interface LiveInputs {
@@ -58,8 +69,8 @@ export interface LiveInputs {
   list(search: string | undefined): Promise<LiveInput[]>;
   change(uid: string, given: z.infer<typeof inputSchema>): Promise<LiveInput>;
   remove(uid: string): Promise<void>;
-  /** The input that a stream key is of. */
-  ofKey(key: string): Promise<LiveInput | undefined>;
+  /** The input that a key is of, and what for. */
+  ofKey(key: string): Promise<{ readonly input: LiveInput; readonly use: "publish" | keyof DerivedKeys } | undefined>;
 }
 
 const INPUTS_MAX = 1000;
@@ -85,13 +96,21 @@ export function openLiveInputs({ meta, clock, secrets }: Pick<KernelSlice, "meta
   const purpose = (uid: string): string => `stream live input ${uid}`;
 
   function inputOf({ uid, created, modified, sealed, settings }: Row): LiveInput {
-    // The id is part of the key, so that its row is found.
+    const secret = secrets.open(sealed, purpose(uid));
+    // The id is part of each key, so that its row is found.
+    const derived = (use: string): string => `${createHmac("sha256", secret).update(use).digest("hex").slice(0, 32)}k${uid}`;
     return {
       uid,
       created,
       modified,
       ...(JSON.parse(settings) as InputSettings),
-      streamKey: `${secrets.open(sealed, purpose(uid))}k${uid}`,
+      streamKey: `${secret}k${uid}`,
+      keys: {
+        srt: derived("srt"),
+        rtmpsPlayback: derived("rtmps playback"),
+        srtPlayback: derived("srt playback"),
+        webRtc: derived("webrtc"),
+      },
     };
   }
 
@@ -148,10 +167,16 @@ export function openLiveInputs({ meta, clock, secrets }: Pick<KernelSlice, "meta
       const uid = key.slice(-32);
       const input = isUid(uid) ? await find(uid) : undefined;
       if (input === undefined) return undefined;
-      const [given, right] = [Buffer.from(key), Buffer.from(input.streamKey)];
-      return given.length === right.length && timingSafeEqual(given, right) ? input : undefined;
+      const all = { publish: input.streamKey, ...input.keys };
+      const use = (Object.keys(all) as (keyof typeof all)[]).find((name) => same(key, all[name]));
+      return use === undefined ? undefined : { input, use };
     },
   };
+}
+
+function same(given: string, right: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(right)];
+  return a.length === b.length && timingSafeEqual(a, b);
 }
 
 function merged(before: InputSettings, given: z.infer<typeof inputSchema>): InputSettings {

@@ -1,8 +1,8 @@
 /** Tells the account of its live inputs: who has connected, left, or sends what cannot be played (docs: Receive Live Webhooks). */
 
-import type { Notifier } from "../../kernel/capabilities.ts";
-import type { Clock } from "../../kernel/clock.ts";
-import type { Log } from "../../kernel/log.ts";
+import type { Notifier } from "../../../kernel/capabilities.ts";
+import type { Clock } from "../../../kernel/clock.ts";
+import type { Log } from "../../../kernel/log.ts";
 
 /** The SDK's name of the alert. */
 const ALERT = "stream_live_notifications";

@@ -1,38 +1,40 @@
 /**
- * Broadcasts: what an encoder publishes by RTMPS becomes a new video, live by HLS while it lasts, and a recording afterwards
- * (docs: Start a live stream). Everything that comes is written to a file as it comes; ffmpeg cuts the segments beside it and
- * encodes nothing. At the end, also at that of a platform which died, the file is what the video is encoded from.
+ * Broadcasts: what an encoder publishes becomes a new video, live by HLS while it lasts, and a recording afterwards (docs:
+ * Start a live stream). Everything that comes is written to a file as it comes; at the end, also at that of a platform which
+ * died, the file is what the video is encoded from. How encoders and viewers connect is `doors.ts`'s to know.
  */
 
 import { once } from "node:events";
 import { createWriteStream, type WriteStream } from "node:fs";
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
-import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { createSecureContext, TLSSocket } from "node:tls";
-import type { KernelSlice } from "../../kernel/product.ts";
-import type { Ffmpeg, LiveProcess } from "./ffmpeg.ts";
-import type { LiveInput, LiveInputs } from "./live-inputs.ts";
-import type { LiveNotices } from "./live-notices.ts";
-import { FLV_HEAD, type FlvTag, flvBytes, foreignCodec, type Publication, serveRtmp } from "./rtmp.ts";
-import { isUid, type Videos } from "./videos.ts";
-import { DELIVERY_DOMAIN } from "./views.ts";
-import type { Work } from "./work.ts";
+import type { KernelSlice } from "../../../kernel/product.ts";
+import { isUid, type Videos } from "../videos.ts";
+import type { Work } from "../work.ts";
+import { FLV_HEAD, type FlvTag, flvBytes, foreignCodec } from "./flv.ts";
+import type { LiveInput, LiveInputs } from "./inputs.ts";
+import type { LiveMetrics } from "./metrics.ts";
+import type { LiveNotices } from "./notices.ts";
+import { openPackager, type Packager } from "./packager.ts";
+import { type Listener, openRelay, type Relay } from "./relay.ts";
+import type { Publication } from "./rtmp.ts";
 
 export interface Live {
-  /** "rtmps://…/live/", or undefined where no port is configured. Known once the gateway listens. */
-  readonly url: string | undefined;
+  /** An encoder with an input's key wants to begin; undefined where it may not. `close` ends its connection. */
+  publish(input: LiveInput, close: () => void): Promise<Publication | undefined>;
+  /** Hears what an input broadcasts; answers how to leave, or undefined where nothing is. */
+  join(input: string, listener: Listener): (() => void) | undefined;
   /** The video that an input broadcasts now. */
   current(input: string): string | undefined;
   connected(input: string): boolean;
-  /** Where the playlist (`live.m3u8`) and segments of a live video lie, or undefined. */
-  directory(video: string): string | undefined;
+  /** Where the head and segments of a live video lie, and what there is of them; undefined when it is not live. */
+  packaged(video: string): { readonly directory: string; readonly packager: Packager } | undefined;
   /** Somebody looked at a live video. */
   watched(video: string, viewer: string): void;
   viewers(video: string): number;
   /** Ends what an input broadcasts. */
   disconnect(input: string): void;
-  start(): Promise<void>;
+  /** Ends every broadcast; the doors are shut before. */
   stop(): Promise<void>;
 }
 
@@ -41,7 +43,8 @@ interface Broadcast {
   /** Undefined where nothing is recorded. */
   readonly video: string | undefined;
   readonly file: WriteStream | undefined;
-  readonly process: LiveProcess | undefined;
+  readonly packager: Packager | undefined;
+  readonly relay: Relay;
   /** Milliseconds that are added to the encoder's own: it begins anew when it comes back. */
   offset: number;
   last: number;
@@ -50,35 +53,32 @@ interface Broadcast {
   readonly timeoutMs: number;
 }
 
-const CONNECTIONS_MAX = 200;
 /** A viewer is one who has asked within this time. */
 const VIEWER_MS = 30_000;
 const VIEWERS_MAX = 100_000;
-const SEGMENT_S = 2;
-const SEGMENTS_SHOWN = 6;
 const RECORDING = "recording.flv";
 /** Documented: what is longer is cut. */
 const RECORDING_MAX_MS = 7 * 24 * 3600_000;
+/** Between two connections of one broadcast. */
+const SEAM_MS = 40;
 
 export async function openLive(parts: {
   readonly kernel: KernelSlice;
   readonly inputs: LiveInputs;
   readonly videos: Videos;
-  readonly ffmpeg: Ffmpeg;
   readonly work: Work;
   readonly notices: LiveNotices;
+  readonly metrics: LiveMetrics;
+  /** A broadcast has begun: whoever passes it on may join. */
+  begun(input: string): void;
 }): Promise<Live> {
-  const { kernel, inputs, videos, ffmpeg, work, notices } = parts;
-  const { config, clock, log, meta, blobs, leases, urls } = kernel;
+  const { kernel, inputs, videos, work, notices, metrics } = parts;
+  const { clock, log, meta, blobs, leases } = kernel;
   const root = join(kernel.directory, "live");
   await mkdir(root, { recursive: true });
-  const port = config["stream.rtmps_port"];
-  const host = `live.${DELIVERY_DOMAIN}`;
   const broadcasts = new Map<string, Broadcast>();
   const ending = new Set<Promise<void>>();
-  const sockets = new Set<Socket>();
   const viewers = new Map<string, Map<string, number>>();
-  let context: ReturnType<typeof createSecureContext> | undefined;
   let stopped = false;
 
   for (const uid of await readdir(root)) if (isUid(uid)) await recorded(uid);
@@ -115,8 +115,8 @@ export async function openLive(parts: {
 
   async function begin(input: LiveInput): Promise<Broadcast> {
     const timeoutMs = input.recording.timeoutSeconds * 1000;
-    const common = { input: input.uid, offset: 0, last: 0, close: undefined, waiting: undefined, timeoutMs };
-    if (input.recording.mode === "off") return { ...common, video: undefined, file: undefined, process: undefined };
+    const common = { input: input.uid, relay: openRelay(), offset: 0, last: 0, close: undefined, waiting: undefined, timeoutMs };
+    if (input.recording.mode === "off") return { ...common, video: undefined, file: undefined, packager: undefined };
     const { recording, meta: about, defaultCreator } = input;
     const name = `${typeof about.name === "string" ? about.name : "Live"} ${new Date(clock.now()).toISOString().slice(0, 16).replace("T", " ")} UTC`;
     const video = await videos.create({
@@ -126,28 +126,20 @@ export async function openLive(parts: {
     const directory = join(root, video.uid);
     await mkdir(directory, { recursive: true });
     const file = createWriteStream(join(directory, RECORDING));
-    const playlist = ["-f", "hls", "-hls_time", String(SEGMENT_S), "-hls_list_size", String(SEGMENTS_SHOWN), "-hls_segment_type", "fmp4"];
-    const segments = ["-hls_fmp4_init_filename", "init.mp4", "-hls_segment_filename", join(directory, "%d.m4s")];
-    const flags = ["-hls_flags", "independent_segments+delete_segments+temp_file", "-hls_delete_threshold", "6"];
-    const input0 = ["-protocol_whitelist", "pipe", "-f", "flv", "-i", "pipe:0"];
-    const process = ffmpeg.start([...input0, "-c", "copy", ...playlist, ...segments, ...flags, join(directory, "live.m3u8")]);
-    process.stdout.resume();
-    for (const stream of [file, process.stdin])
-      stream.on("error", (error: Error) => log.warn("stream.live_write_failed", { uid: video.uid, error }));
+    file.on("error", (error: Error) => log.warn("stream.live_write_failed", { uid: video.uid, error }));
     file.write(FLV_HEAD);
-    process.stdin.write(FLV_HEAD);
-    return { ...common, video: video.uid, file, process };
+    return { ...common, video: video.uid, file, packager: openPackager(directory) };
   }
 
   async function finish(broadcast: Broadcast): Promise<void> {
     clearTimeout(broadcast.waiting);
+    const { video, file, packager, relay } = broadcast;
+    relay.end();
+    await packager?.end().catch((error: unknown) => log.warn("stream.live_write_failed", { uid: video, error }));
     broadcasts.delete(broadcast.input);
-    const { video, file, process } = broadcast;
-    if (video === undefined || file === undefined || process === undefined) return;
+    if (video === undefined || file === undefined) return;
     viewers.delete(video);
-    process.stdin.end();
-    await new Promise<void>((resolve) => file.end(resolve));
-    await process.ended;
+    await new Promise<void>((resolve) => (file.closed ? resolve() : file.end(resolve)));
     await recorded(video);
   }
 
@@ -169,35 +161,43 @@ export async function openLive(parts: {
     return true;
   }
 
-  /** Waits where neither the disk nor ffmpeg keeps up: the encoder is slowed down then. */
+  /** Waits where the disk does not keep up: the encoder is slowed down then. */
   async function take(broadcast: Broadcast, { type, time, data }: FlvTag): Promise<void> {
-    const at = broadcast.offset + time;
-    if (broadcast.file === undefined || broadcast.process === undefined || at > RECORDING_MAX_MS) return;
-    broadcast.last = Math.max(broadcast.last, at);
-    const bytes = flvBytes({ type, time: at, data });
-    const full = [broadcast.file, broadcast.process.stdin].filter((stream) => stream.writable && !stream.write(bytes));
-    await Promise.all(full.map((stream) => Promise.race([once(stream, "drain"), once(stream, "close")]).catch(() => undefined)));
+    const tag: FlvTag = { type, time: broadcast.offset + time, data };
+    broadcast.last = Math.max(broadcast.last, tag.time);
+    broadcast.relay.take(tag);
+    const { file, packager } = broadcast;
+    // What encoders say about a broadcast names a duration of nothing, anew each time they come back.
+    if (file === undefined || packager === undefined || tag.type === 18 || tag.time > RECORDING_MAX_MS) return;
+    const full = file.writable && !file.write(flvBytes(tag));
+    await packager.take(tag).catch((error: unknown) => log.warn("stream.live_write_failed", { uid: broadcast.video, error }));
+    if (full) await Promise.race([once(file, "drain"), once(file, "close")]).catch(() => undefined);
   }
 
-  async function publish(key: string, close: () => void): Promise<Publication | undefined> {
-    const input = await inputs.ofKey(key);
-    if (stopped || input === undefined || !input.enabled) return undefined;
+  async function publish(input: LiveInput, close: () => void): Promise<Publication | undefined> {
+    if (stopped || !input.enabled) return undefined;
     const known = broadcasts.get(input.uid);
     // One encoder at a time.
-    if (known?.close !== undefined) return undefined;
+    if (known?.close !== undefined || known?.packager?.ended === true) return undefined;
     const broadcast = known ?? (await begin(input));
     if (broadcasts.has(input.uid) && known === undefined) {
-      await finish(broadcast);
+      await finishUnused(broadcast);
       return undefined;
     }
     clearTimeout(broadcast.waiting);
-    broadcast.offset = known === undefined ? 0 : broadcast.last + 40;
+    broadcast.offset = known === undefined ? 0 : broadcast.last + SEAM_MS;
     broadcast.close = close;
     broadcasts.set(input.uid, broadcast);
     notices.connected(input.uid);
     log.info("stream.live_connected", { input: input.uid, video: broadcast.video });
+    const meter = metrics.meter(input.uid);
+    if (known === undefined) parts.begun(input.uid);
     return {
-      tag: async (tag) => void (refused(broadcast, tag) || (await take(broadcast, tag))),
+      async tag(tag) {
+        if (refused(broadcast, tag)) return;
+        meter.take(tag);
+        await take(broadcast, tag);
+      },
       ended() {
         broadcast.close = undefined;
         notices.disconnected(input.uid);
@@ -208,27 +208,22 @@ export async function openLive(parts: {
     };
   }
 
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket)).on("error", () => undefined);
-    void (async () => {
-      if (context === undefined) context = createSecureContext(await kernel.certificateFor(new URL(urls.host(host)).hostname));
-      const secure = new TLSSocket(socket, { isServer: true, secureContext: context });
-      secure.on("error", () => undefined);
-      await serveRtmp(secure, publish);
-    })()
-      .catch((error: unknown) => log.info("stream.rtmp_ended", { why: String(error) }))
-      .finally(() => socket.destroy());
-  });
-  server.maxConnections = CONNECTIONS_MAX;
+  /** Another encoder was faster: nothing has come of this one. */
+  async function finishUnused({ video, file }: Broadcast): Promise<void> {
+    if (video === undefined || file === undefined) return;
+    await new Promise<void>((resolve) => file.end(resolve));
+    await recorded(video);
+  }
 
   return {
-    get url() {
-      return port === 0 ? undefined : `rtmps://${new URL(urls.host(host)).hostname}:${port}/live/`;
-    },
+    publish,
+    join: (input, listener) => broadcasts.get(input)?.relay.join(listener),
     current: (input) => broadcasts.get(input)?.video,
     connected: (input) => broadcasts.get(input)?.close !== undefined,
-    directory: (video) => ([...broadcasts.values()].some((broadcast) => broadcast.video === video) ? join(root, video) : undefined),
+    packaged(video) {
+      const packager = [...broadcasts.values()].find((broadcast) => broadcast.video === video)?.packager;
+      return packager === undefined ? undefined : { directory: join(root, video), packager };
+    },
     watched(video, viewer) {
       const seen = viewers.get(video) ?? new Map<string, number>();
       if (seen.size < VIEWERS_MAX) seen.set(viewer, clock.now());
@@ -245,18 +240,8 @@ export async function openLive(parts: {
       if (broadcast?.close !== undefined) broadcast.close();
       else if (broadcast !== undefined) void over(broadcast);
     },
-    async start() {
-      if (port === 0) return;
-      server.listen(port, config["stream.rtmps_host"]);
-      await once(server, "listening");
-    },
     async stop() {
       stopped = true;
-      if (server.listening)
-        await new Promise<void>((resolve) => {
-          server.close(() => resolve());
-          for (const socket of sockets) socket.destroy();
-        });
       for (const broadcast of [...broadcasts.values()]) if (broadcast.close === undefined) void over(broadcast);
       while (broadcasts.size > 0 || ending.size > 0) await Promise.all([...ending, new Promise((resolve) => setImmediate(resolve))]);
     },
