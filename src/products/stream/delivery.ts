@@ -124,11 +124,20 @@ export function videoDelivery(parts: DeliveryParts) {
     return found as Ready;
   }
 
+  /** Whether the input that broadcasts is one of the low latency beta. */
+  async function prefersLowLatency({ input, video }: Admitted): Promise<boolean> {
+    if (input !== undefined) return input.preferLowLatency;
+    if (video?.state !== "live-inprogress" || video.liveInput === null) return false;
+    return (await inputs.find(video.liveInput))?.preferLowLatency === true;
+  }
+
   async function serve(request: IncomingMessage, response: ServerResponse, admitted: Admitted): Promise<void> {
     const { rest, query, cacheControl, input } = admitted;
     const rules = input?.recording ?? admitted.video?.details;
-    if (rest === "iframe" || rest === "watch") return player.page(request, response, rules?.allowedOrigins ?? []);
-    if (await serveLive(live, request, response, admitted)) return;
+    const lowLatency = await prefersLowLatency(admitted);
+    if (rest === "iframe" || rest === "watch")
+      return player.page(request, response, { allowedOrigins: rules?.allowedOrigins ?? [], lowLatency });
+    if (await serveLive(live, request, response, { ...admitted, lowLatency })) return;
     const { video } = admitted;
     if (video === undefined) throw new DeliveryError(404, "the live input broadcasts nothing");
     const headers = { ...corsHeaders(request), "cache-control": `${cacheControl}, max-age=60` };

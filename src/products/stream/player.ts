@@ -9,7 +9,12 @@ import { fileURLToPath } from "node:url";
 import { answerBytes, answerText, corsHeaders } from "./answers.ts";
 
 export interface Player {
-  page(request: IncomingMessage, response: ServerResponse, allowedOrigins: readonly string[]): void;
+  /** `lowLatency`: what is live is to be played by LL-HLS. */
+  page(
+    request: IncomingMessage,
+    response: ServerResponse,
+    options: { readonly allowedOrigins: readonly string[]; readonly lowLatency: boolean },
+  ): void;
   /** Answers if the path is one of the player's files. */
   asset(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
 }
@@ -47,7 +52,7 @@ export function openPlayer(): Player {
   const read = new Map<string, Promise<Buffer>>();
 
   return {
-    page(request, response, allowedOrigins) {
+    page(request, response, { allowedOrigins, lowLatency }) {
       const ancestors = allowedOrigins.length === 0 ? "*" : allowedOrigins.filter((origin) => /^[\w.:*-]+$/.test(origin)).join(" ");
       const policy = [
         ...["default-src 'none'", "script-src 'self' blob:", "worker-src blob:", "style-src 'self' 'unsafe-inline'", "connect-src 'self'"],
@@ -59,7 +64,13 @@ export function openPlayer(): Player {
         "cache-control": "no-store",
         "referrer-policy": "origin",
       };
-      answerText(request, response, "text/html; charset=utf-8", PAGE, headers);
+      answerText(
+        request,
+        response,
+        "text/html; charset=utf-8",
+        lowLatency ? PAGE.replace("<body>", "<body data-low-latency>") : PAGE,
+        headers,
+      );
     },
     async asset(request, response) {
       const path = (request.url as string).split("?")[0] as string;

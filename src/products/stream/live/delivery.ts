@@ -24,6 +24,8 @@ export interface LiveRequest {
   readonly rest: string;
   readonly query: URLSearchParams;
   readonly cacheControl: string;
+  /** The input may be watched by LL-HLS. */
+  readonly lowLatency: boolean;
 }
 
 export interface LiveSource {
@@ -68,12 +70,13 @@ async function manifest(
   live: Live,
   request: IncomingMessage,
   response: ServerResponse,
-  { video, rest, query, source: { packager } }: LiveRequest & { readonly video: Video; readonly source: LiveSource },
+  { video, rest, query, lowLatency, source: { packager } }: LiveRequest & { readonly video: Video; readonly source: LiveSource },
 ): Promise<void> {
   const headers = { ...corsHeaders(request), "cache-control": "no-store" };
   const text = (body: string, more: Record<string, string> = {}): void =>
     answerText(request, response, PLAYLIST, body, { ...headers, "stream-media-id": video.uid, ...more });
-  const mode: LiveMode = query.get("protocol") === "llhls" ? "lowLatency" : query.get("dvrEnabled") === "true" ? "dvr" : "plain";
+  const mode: LiveMode =
+    lowLatency && query.get("protocol") === "llhls" ? "lowLatency" : query.get("dvrEnabled") === "true" ? "dvr" : "plain";
   if (rest === "manifest/video.m3u8") {
     const preview = previewOf(query, secondsOf(packager.segments));
     if (preview === undefined)

@@ -40,14 +40,20 @@ export function openRelay(): Relay {
       for (const listener of listeners) listener.take(tag);
     },
     join(listener) {
-      const time = group[0]?.time ?? 0;
+      let base: number | undefined;
+      // Times count from where it joined.
+      const pass = (tag: FlvTag): void => {
+        if (base === undefined && !isConfig(tag)) base = tag.time;
+        listener.take({ ...tag, time: base === undefined ? 0 : Math.max(0, tag.time - base) });
+      };
       for (const type of [18, 9, 8] as const) {
         const config = configs.get(type);
-        if (config !== undefined) listener.take({ ...config, time });
+        if (config !== undefined) pass(config);
       }
-      for (const tag of group) listener.take(tag);
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
+      for (const tag of group) pass(tag);
+      const joined: Listener = { take: pass, end: () => listener.end() };
+      listeners.add(joined);
+      return () => void listeners.delete(joined);
     },
     end() {
       for (const listener of listeners) listener.end();

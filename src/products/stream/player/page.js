@@ -5,7 +5,10 @@
   const note = document.getElementById("note");
   const flag = (name, fallback) => (query.has(name) ? query.get(name) !== "false" : fallback);
   const base = location.pathname.replace(/\/(iframe|watch)$/, "");
-  const manifest = `${base}/manifest/video.m3u8`;
+  const how = new URLSearchParams();
+  if (flag("dvrEnabled", false)) how.set("dvrEnabled", "true");
+  else if (document.body.dataset.lowLatency !== undefined) how.set("protocol", "llhls");
+  const manifest = `${base}/manifest/video.m3u8${how.size > 0 ? `?${how}` : ""}`;
 
   const seconds = (text) => {
     if (!text) return 0;
