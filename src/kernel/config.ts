@@ -77,13 +77,6 @@ export const configKeys = {
     ["public"] as readonly string[],
     "Networks that fetch() of Workers may reach (workerd's notation); private ones are refused by default",
   ),
-  "runtime.pyodide_directory": key(
-    "",
-    "Directory with the Pyodide bundles of this workerd (pyodide_VERSION.capnp.bin), which Python Workers need; empty: none",
-    (path) => {
-      if (path !== "" && !existsSync(path)) throw new Error(`names a directory that does not exist: ${path}`);
-    },
-  ),
   "runtime.trusted_certificates": key(
     [] as readonly string[],
     "PEM files of authorities that fetch() and connect() of Workers trust besides the public ones",

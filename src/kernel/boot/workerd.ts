@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import type { Server } from "node:http";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { CapabilityMint, RunningProduct } from "../product.ts";
 import { capabilityKey, capabilityMint } from "../workerd/capability.ts";
 import { startInternalServer } from "../workerd/internal-server.ts";
@@ -47,7 +47,6 @@ export async function startWorkerdParts(boot: Boot, running: ReadonlyMap<string,
     memoryMb: config["runtime.memory_mb"],
     memoryOutsideMb: config["runtime.memory_outside_mb"],
     processesMax: config["runtime.processes_max"],
-    ...(config["runtime.pyodide_directory"] !== "" && { pyodideDirectory: resolve(config["runtime.pyodide_directory"]) }),
   });
   onStop(() => runtime.stop());
   return { system, runtime, mint: (product) => capabilityMint(product, key, { node, system: system.socket(product) }) };

@@ -29,9 +29,6 @@ export type Module =
   | { readonly name: string; readonly json: SourceText }
   | { readonly name: string; readonly data: EmbeddedFile }
   | { readonly name: string; readonly wasm: EmbeddedFile }
-  | { readonly name: string; readonly pythonModule: SourceText }
-  /** A package by its name. */
-  | { readonly name: string; readonly pythonRequirement: string }
   /** A module that workerd ships: "/workerd/kv.js". */
   | { readonly name: string; readonly bundled: string };
 
@@ -226,8 +223,6 @@ function moduleText(module: Module): string {
   if ("json" in module) return struct([name, ["json", source(module.json)]]);
   if ("data" in module) return struct([name, ["data", embed(module.data)]]);
   if ("wasm" in module) return struct([name, ["wasm", embed(module.wasm)]]);
-  if ("pythonModule" in module) return struct([name, ["pythonModule", source(module.pythonModule)]]);
-  if ("pythonRequirement" in module) return struct([name, ["pythonRequirement", text(module.pythonRequirement)]]);
   return struct([name, ["bundled", text(module.bundled)]]);
 }
 

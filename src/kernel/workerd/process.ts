@@ -19,8 +19,6 @@ export interface ProcessOptions {
   readonly config: WorkerdConfig;
   readonly environment: Readonly<Record<string, string>>;
   readonly startTimeoutMs: number;
-  /** Where Pyodide bundles and Python packages are found. */
-  readonly pyodideDirectory?: string;
   /** CPU time that it may take until it serves. */
   readonly startCpuMs?: number;
   readonly output: (stream: "stdout" | "stderr", line: string) => void;
@@ -48,8 +46,6 @@ export async function startWorkerd(options: ProcessOptions): Promise<WorkerdProc
   await writeFile(configPath, renderConfig(options.config), { mode: 0o600 });
   // The import path lets `embed` take absolute paths.
   const args = ["serve", "--import-path=/", configPath, "config", "--experimental", "--control-fd=3"];
-  if (options.pyodideDirectory !== undefined)
-    for (const cache of ["bundle", "package"]) args.push(`--pyodide-${cache}-disk-cache-dir=${options.pyodideDirectory}`);
   const [command, prefix] = parentDeathPrefix();
   const child = spawn(command, [...prefix, workerdBinary(), ...args], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],

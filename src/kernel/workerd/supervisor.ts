@@ -24,7 +24,6 @@ export interface SupervisorOptions {
   /** Everything beside it: buffers, WebAssembly, and what allocators keep. */
   readonly memoryOutsideMb: number;
   readonly processesMax: number;
-  readonly pyodideDirectory?: string;
 }
 
 interface Running {
@@ -103,7 +102,6 @@ export function createSupervisor(options: SupervisorOptions): Runtime {
       config: { ...config, v8Flags: [...(config.v8Flags ?? []), `--max-old-space-size=${options.memoryMb}`] },
       environment,
       startTimeoutMs: options.startTimeoutMs,
-      ...(options.pyodideDirectory !== undefined && { pyodideDirectory: options.pyodideDirectory }),
       ...(spec.limits?.startCpuMs !== undefined && { startCpuMs: spec.limits.startCpuMs }),
       output: (stream, line) => {
         // It is dying, but would first print where.

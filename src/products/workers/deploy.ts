@@ -13,6 +13,7 @@ import type { Annotations, DeploymentContent, ScriptSettings, StoredModule, Vers
 import { assetScope, namespaceOf, plainName, userWorkerName } from "./owner.ts";
 import { probe } from "./probe.ts";
 import { type PlanContext, workerRef } from "./process.ts";
+import { mainModule } from "./python/modules.ts";
 import type { Routing } from "./routing.ts";
 import type { Serving } from "./serving.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
@@ -177,8 +178,11 @@ export function createDeployer(
     if (owned !== true) checkName(plainName(name));
     const containers = containerClasses(upload);
     checkSize(upload.modules);
-    if (config["runtime.pyodide_directory"] === "" && upload.modules.some(({ kind }) => kind === "python"))
-      throw platformError("notImplemented", "Python Workers need Pyodide: runtime.pyodide_directory names no directory with its bundles");
+    if (upload.modules.some(({ kind }) => kind === "python-requirement"))
+      throw workersError(
+        "validation",
+        "Python packages come with the Worker, in python_modules (pywrangler sync), not by a list of requirements.",
+      );
     const live = await store.find(name);
     if (live === undefined && owned !== true && isFull(name)) throw workersError("tooMany");
     const script = { id: live?.script.id ?? randomBytes(16).toString("hex"), name };
@@ -311,7 +315,7 @@ export function createDeployer(
         checkConsumers(name, [...(upload.metadata.tail_consumers ?? []), ...(upload.metadata.streaming_tail_consumers ?? [])]);
         const { script, live, fresh, versionId, content, classes } = await prepare(name, upload, options);
         if (!deploy && upload.metadata.exports !== undefined) await checkUnchanged(script, classes);
-        const exported = content.syntax === "modules" ? content.exports.map((e) => e.name) : undefined;
+        const exported = mainModule(content) === undefined ? undefined : content.exports.map((e) => e.name);
         const { version, others, reconciliation } = await meta
           .transaction(async (tx) => {
             await store.ensureScript(tx, script.id, name, source);

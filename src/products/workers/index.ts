@@ -2,6 +2,7 @@
  * Workers: scripts with versions and deployments, their processes, and the ways in (HTTP by host name, service bindings,
  * cron). This file puts the parts together; see README.md for the surface.
  */
+import { join } from "node:path";
 import type { Dispatch, DurableObjects } from "../../kernel/capabilities.ts";
 import { ConnectionPool } from "../../kernel/gateway/http-connection.ts";
 import type { KernelSlice, Product, RunningProduct } from "../../kernel/product.ts";
@@ -28,6 +29,7 @@ import { ownedWorkers } from "./owned.ts";
 import { previewRoutes } from "./preview-routes.ts";
 import { openPreviews } from "./previews.ts";
 import { type PlanContext, PROTO_HEADER } from "./process.ts";
+import { pyodideModules } from "./python/pyodide.ts";
 import { rateLimits } from "./rate-limits.ts";
 import { workerRoutes } from "./routes.ts";
 import { openRouting } from "./routing.ts";
@@ -81,6 +83,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     assets,
     durableObjects,
     cache: kernel.get("contentCache"),
+    pyodide: pyodideModules(join(kernel.directory, "python")),
     images: kernel.get("imageTransforms"),
     telemetry: kernel.get("telemetry"),
     subdomain: account.subdomain.get,

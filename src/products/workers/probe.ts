@@ -13,7 +13,8 @@ import type { ProcessSpec } from "../../kernel/workerd/runtime.ts";
 import { workersError } from "./errors.ts";
 import type { ExportInfo, Script, Version } from "./model.ts";
 import { compileBindings, internet, type PlanContext, userCode } from "./process.ts";
-import { pythonExports } from "./python.ts";
+import { exportCandidates } from "./python/exports.ts";
+import { mainModule } from "./python/modules.ts";
 
 export interface ProbeResult {
   readonly exports: readonly ExportInfo[];
@@ -21,6 +22,8 @@ export interface ProbeResult {
 }
 
 const PROBE_MODULE = "freehold-probe.js";
+/** What Python itself may use before a Worker's top level runs: its program is compiled, on several threads. */
+const PYTHON_START_CPU_MS = 10_000;
 
 /** Throws `workers.validation` with workerd's words when the code does not start. */
 export async function probe(
@@ -40,8 +43,7 @@ export async function probe(
     label: script.name,
     limits: {
       cpuMs: Number.POSITIVE_INFINITY,
-      // Pyodide's own start takes more than is allowed to a Worker's.
-      ...(version.syntax !== "python" && { startCpuMs: kernel.config["workers.startup_cpu_ms"] }),
+      startCpuMs: kernel.config["workers.startup_cpu_ms"] + (version.syntax === "python" ? PYTHON_START_CPU_MS : 0),
       aliveSocket: "http",
     },
     plan: async (socket) => {
@@ -55,7 +57,7 @@ export async function probe(
           {
             name: "user",
             worker: {
-              ...(await probeCode(kernel, version)),
+              ...(await probeCode(context, version, classes)),
               bindings: parts.bindings,
               durableObjectNamespaces: context.durableObjects.previewNamespaces(classes),
               ...(classes.length > 0 && { durableObjectStorage: "probe-objects" }),
@@ -75,7 +77,7 @@ export async function probe(
     const startupTimeMs = Math.max(1, clock.now() - startedAt);
     try {
       const exports =
-        version.syntax === "modules" ? await askExports(lease.socket("http")) : exportsIn(await mainSource(kernel, version), version);
+        mainModule(version) === undefined ? exportsIn(await mainSource(kernel, version)) : await askExports(lease.socket("http"));
       return { exports, startupTimeMs };
     } finally {
       lease.release();
@@ -93,11 +95,19 @@ export async function probe(
 }
 
 /** The code under a main module that imports it and tells what it exports. */
-async function probeCode(kernel: KernelSlice, version: Version): ReturnType<typeof userCode> {
-  const code = await userCode(kernel, version);
-  if (version.syntax !== "modules") return code;
-  const specifier = `./${version.main}`;
-  const source = workerModule(import.meta.url, "./probe.worker.ts").replaceAll('"freehold-uploaded-main"', JSON.stringify(specifier));
+async function probeCode(
+  context: PlanContext,
+  version: Version,
+  classes: readonly { readonly className: string }[],
+): ReturnType<typeof userCode> {
+  const uploaded = mainModule(version);
+  if (uploaded === undefined) return userCode(context, version);
+  const names =
+    version.syntax === "python"
+      ? [...new Set([...exportCandidates(await mainSource(context.kernel, version)), ...classes.map(({ className }) => className)])]
+      : undefined;
+  const code = await userCode(context, version, names);
+  const source = workerModule(import.meta.url, "./probe.worker.ts").replaceAll('"freehold-uploaded-main"', JSON.stringify(`./${uploaded}`));
   const main: Module = { name: PROBE_MODULE, esModule: source };
   return { ...code, modules: [main, ...(code.modules ?? [])] };
 }
@@ -117,10 +127,8 @@ async function mainSource(kernel: KernelSlice, version: Version): Promise<string
   return blob === undefined ? "" : Buffer.from(await kernel.blobs.bytes(blob)).toString("utf8");
 }
 
-/** What code exports that no module can import and ask: read from the source. */
-function exportsIn(source: string, { syntax }: Version): ExportInfo[] {
-  if (syntax === "python") return pythonExports(source);
-  // Handlers are registered by call.
+/** What code in service-worker syntax has, which no module can import and ask: handlers are registered by call. */
+function exportsIn(source: string): ExportInfo[] {
   const handlers = new Set([...source.matchAll(/addEventListener\(\s*["'`](\w+)["'`]/g)].map((match) => match[1] as string));
   return [{ name: "default", type: "object", handlers: [...handlers] }];
 }
@@ -130,8 +138,6 @@ function validationText(words: string): string {
   const lines = words.split("\n").map((line) => line.replace(/^service user: /, ""));
   const told = lines.filter((line) => line.trim() !== "" && !/^workerd\/|config\.capnp|warning:/.test(line));
   const text = (told.length > 0 ? told : lines).join("\n").replaceAll(`imported from "${PROBE_MODULE}"`, "").trim();
-  const bundle = /Pyodide bundle failed; url = \S*?(pyodide_[\w.-]+?\.capnp\.bin)/.exec(words)?.[1];
-  if (bundle !== undefined) return `This Python Worker needs ${bundle} in the directory that runtime.pyodide_directory names.`;
   if (/did not serve within/.test(text)) return "Script startup exceeded CPU time limit.";
   return text;
 }

@@ -32,6 +32,8 @@ import type { Assets } from "./assets.ts";
 import { ASSETS_SERVICE } from "./bindings.ts";
 import type { Script, StoredModule, Version } from "./model.ts";
 import { namespaceOf } from "./owner.ts";
+import { flagsForPython, kindForPython, mainModule, PYTHON_MAIN, pythonMain } from "./python/modules.ts";
+import type { PyodideModules } from "./python/pyodide.ts";
 import { rawParts } from "./raw-bindings.ts";
 import { contextFlags, countingModules } from "./subrequests.ts";
 
@@ -109,6 +111,7 @@ export interface PlanContext {
   readonly assets: Assets;
   readonly durableObjects: DurableObjects;
   readonly cache: ContentCache;
+  readonly pyodide: PyodideModules;
   readonly images: ImageTransforms;
   /** The account's own part of its Workers' public host names. */
   readonly subdomain: () => string;
@@ -163,16 +166,13 @@ export async function planProcess(context: PlanContext, options: PlanOptions, so
   if (options.telemetry !== undefined) services.push(...traceServices(kernel, script.id, version.id, options.telemetry));
   const hasCode = version.syntax !== "none";
   if (hasCode) {
-    const code = await userCode(kernel, version);
+    const code = await userCode(context, version);
+    const main = mainModule(version);
     const exported = version.exports.map((e) => e.name);
     const counting = countingModules(version, kernel.bindings, kernel.config, { isUserWorker: namespace !== undefined, takesOutbound });
     const objectModules =
-      version.syntax === "modules" &&
-      (await context.durableObjects.modules(
-        worker,
-        { main: counting?.main ?? version.main, exported, around: counting?.around },
-        options.split,
-      ));
+      main !== undefined &&
+      (await context.durableObjects.modules(worker, { main: counting?.main ?? main, exported, around: counting?.around }, options.split));
     const before = [...(objectModules || []), ...(counting?.modules ?? [])];
     services.push({
       name: USER,
@@ -249,13 +249,30 @@ function uniqueEntries(version: Version, extra: readonly Entry[]): Map<string, E
   return new Map([...exported, ...usable].map((entry) => [entryName(entry), entry]));
 }
 
-/** Modules and compatibility settings; the code is read from blobs when workerd starts. */
+/**
+ * Modules and compatibility settings; the code is read from blobs when workerd starts. `names` are those that a Python module
+ * may export.
+ */
 export async function userCode(
-  kernel: KernelSlice,
+  { kernel, pyodide }: Pick<PlanContext, "kernel" | "pyodide">,
   version: Version,
+  names: readonly string[] = version.exports.flatMap(({ name }) => (name === "default" ? [] : name)),
 ): Promise<Pick<WorkerService, "modules" | "serviceWorkerScript" | "compatibilityDate" | "compatibilityFlags">> {
   const settings = { compatibilityDate: version.compatibilityDate, compatibilityFlags: version.compatibilityFlags };
   const code = version.modules.filter((module) => module.kind !== "source-map");
+  if (version.syntax === "python") {
+    const own = code.map((module) => ({ ...module, kind: kindForPython(module.kind) }));
+    const files = own.flatMap(({ name, kind }) => (kind === "text" || kind === "data" ? name : []));
+    return {
+      compatibilityDate: version.compatibilityDate,
+      compatibilityFlags: flagsForPython(version),
+      modules: [
+        { name: PYTHON_MAIN, esModule: pythonMain(version.main, files, names) },
+        ...(await Promise.all(own.map((module) => moduleOf(kernel, module)))),
+        ...(await pyodide.modules()),
+      ],
+    };
+  }
   if (version.syntax === "service-worker") {
     return { ...settings, serviceWorkerScript: { file: await pathOf(kernel, (code[0] as StoredModule).blob) } };
   }
@@ -276,10 +293,6 @@ async function moduleOf(kernel: KernelSlice, module: StoredModule): Promise<Modu
       return { name, text: source };
     case "json":
       return { name, json: source };
-    case "python":
-      return { name, pythonModule: source };
-    case "python-requirement":
-      return { name, pythonRequirement: "" };
     default:
       return { name, data: source };
   }

@@ -10,6 +10,7 @@ import type { Module } from "../../kernel/workerd/config.ts";
 import { workerModule } from "../../kernel/workerd/module.ts";
 import { subrequestsOf } from "./limits.ts";
 import type { Version } from "./model.ts";
+import { mainModule } from "./python/modules.ts";
 
 const COUNTING_MODULE = "freehold-subrequests.js";
 /** The new main module. */
@@ -35,13 +36,14 @@ export interface Role {
 
 /** Undefined for a Worker that is not counted. */
 export function countingModules(version: Version, bindings: BindingRegistry, config: Config, role: Role): Counting | undefined {
-  if (version.syntax !== "modules") return undefined;
+  const main = mainModule(version);
+  if (main === undefined) return undefined;
   const max = subrequestsOf(version, config);
   const limited = version.bindings.flatMap(({ name, type }) => {
     const limit = bindings.get(type).perInvocation;
     return limit === undefined ? [] : [{ name, ...limit }];
   });
-  const specifier = JSON.stringify(`./${version.main}`);
+  const specifier = JSON.stringify(`./${main}`);
   const lines = [
     `import { entrypoint, handlers, limit, limitCalls, withoutDefaultCache } from "./${COUNTING_MODULE}";`,
     `import * as user from ${specifier};`,
