@@ -12,7 +12,7 @@ import type { Config } from "./config.ts";
 import type { Gateway } from "./gateway/gateway.ts";
 import type { CertificateAuthority } from "./gateway/tls.ts";
 import type { Log } from "./log.ts";
-import type { PlatformUrls, Product, RunningProduct } from "./product.ts";
+import type { KernelSlice, PlatformUrls, Product, RunningProduct } from "./product.ts";
 import { startOrder } from "./product-order.ts";
 
 export interface PlatformOptions {
@@ -78,7 +78,8 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
   const running = new Map<string, RunningProduct>();
   const workerd = await startWorkerdParts(boot, running);
   const authority = Promise.withResolvers<CertificateAuthority>();
-  const late: Late = { authority: authority.resolve };
+  const proxies = Promise.withResolvers<KernelSlice["openProxy"]>();
+  const late: Late = { authority: authority.resolve, proxies: proxies.resolve };
   const urls = platformUrls(options, late);
   await startProducts(boot, {
     state,
@@ -89,10 +90,7 @@ async function boot(options: PlatformOptions, onStop: (end: () => Promise<void>)
       if (late.api === undefined) throw new Error("the API serves only after every product has started");
       return principal === undefined ? late.api.fetch(request) : late.api.fetchAs(principal, request);
     },
-    async openProxy(allow) {
-      if (late.openProxy === undefined) throw new Error("the proxy serves only after every product has started");
-      return late.openProxy(allow);
-    },
+    openProxy: async (allow) => (await proxies.promise)(allow),
     certificateFor: async (name) => (await authority.promise).certificateFor(name),
   });
   return openDoors(boot, { state, workerd, urls, running, late });

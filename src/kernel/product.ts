@@ -94,8 +94,8 @@ export interface KernelSlice {
   api(request: Request, principal?: Principal): Promise<Response>;
   /**
    * A proxy on the loopback interface for a program that works for users: it answers for the platform's names, as that of
-   * `exec` does, and reaches public addresses besides, and those of `allow` ("host" or "host:port"). Opens once every
-   * product has started.
+   * `exec` does, and reaches public addresses besides, and those of `allow` ("host" or "host:port"). Resolves once every
+   * product has started: do not wait for it before.
    */
   openProxy(allow: readonly string[]): Promise<ProgramProxy>;
   /**

@@ -29,7 +29,7 @@ const takesBody = ({ method }: Operation): boolean => ["POST", "PUT", "PATCH"].i
 const BYTES = new Set(["kv.values.put", "r2.objects.put"]);
 /** Operations that say everything in path, query and headers. */
 const BODILESS =
-  /^(freehold\.dashboard\.link|autorag\.rags\.sync|r2\.buckets\.edit|images\.keys\.update|stream\.keys\.create|(r2|basin)_catalog\.(enable|disable|delete))$/;
+  /^(freehold\.dashboard\.link|autorag\.rags\.sync|r2\.buckets\.edit|images\.keys\.update|pages\.cache\.purge|stream\.keys\.create|(r2|basin)_catalog\.(enable|disable|delete))$/;
 
 /** Operations that say in plain text what is wrong with a request, as the real service does: the SQL API of Analytics Engine. */
 const PLAIN = /^analytics-engine\.sql\./;

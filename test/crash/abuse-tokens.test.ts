@@ -80,6 +80,9 @@ const PUBLIC: Readonly<Record<string, number>> = {
   "pages.assets.missing": 401,
   "pages.assets.upload": 401,
   "pages.assets.upsert": 401,
+  // Secrets in the URL: of a deploy hook, and of a repository whose forge tells of pushes.
+  "pages.hooks.run": 404,
+  "pages.webhooks.push": 404,
   // The token of the link in the message to the address.
   "emailRouting.addresses.verify": 400,
 };
@@ -221,6 +224,30 @@ async function refusals(probes: readonly Probe[], expected: Refusals): Promise<v
 }
 
 const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
+  // Git's clients give the token as password.
+  async git() {
+    const url = `${platform.host("git")}/owner/repository.git`;
+    const basic = (password: string) => ({ authorization: `Basic ${Buffer.from(`git:${password}`).toString("base64")}` });
+    const weak = await platform.token(groups.filter((group) => !implies(group, ["Pages Read"])));
+    for (const [method, path] of [
+      ["GET", "/info/refs?service=git-upload-pack"],
+      ["GET", "/info/refs?service=git-receive-pack"],
+      ["POST", "/git-upload-pack"],
+      ["POST", "/git-receive-pack"],
+    ] as const) {
+      for (const [who, headers, status] of [
+        ["no token", {}, 401],
+        ["a garbage token", basic(garbage.value), 401],
+        ["a revoked token", basic(revoked.value), 401],
+        ["a weak token", basic(weak.value), 403],
+        ["a good token", basic(platform.ready.api_token), 404],
+      ] as const) {
+        const answer = await platform.fetch(`${url}${path}`, { method, headers });
+        assert.equal(answer.status, status, `${method} ${path} with ${who}: ${await answer.text()}`);
+      }
+    }
+    await platform.rest("DELETE", `/accounts/${account}/tokens/${weak.id}`);
+  },
   async ingest() {
     const url = platform.host("ingest", { stream: surface.stream });
     const error = (code: number, message: string) => ({ success: false, errors: [{ code, message }], messages: [], result: null });

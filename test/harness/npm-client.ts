@@ -3,13 +3,13 @@
  * one does not do any more, frameworks, and the Agents SDK. Each has a folder here with its package.json and lock file, and is installed
  * from them on first use under `.clients` (wrangler 4.36.0: 171 MB, a workerd and an esbuild of its own among them).
  */
-import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { takeLock } from "./lock.ts";
 import { projectRoot, type RunOptions, type RunResult, runProcess, type TestPlatform } from "./platform.ts";
+import { missingRegistry } from "./programs.ts";
 
 const INSTALL_DEADLINE_MS = 10 * 60_000;
 
@@ -34,8 +34,7 @@ export async function wrangler436(platform: TestPlatform, args: readonly string[
 /** Why the client cannot be had here, or false: neither installed earlier, nor a registry to install it from. */
 export function missingClient(name: Client): string | false {
   if (existsSync(marker(name))) return false;
-  const { status } = spawnSync("npm", ["ping", "--fetch-retries=0", "--fetch-timeout=10000"], { stdio: "ignore" });
-  return status !== 0 && `the client "${name}" is not installed, and the npm registry does not answer`;
+  return missingRegistry() && `the client "${name}" is not installed, and the npm registry does not answer`;
 }
 
 /** A new directory from which the client's packages are imported as from a project's own `node_modules`. Removed by `t.after`. */

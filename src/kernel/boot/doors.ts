@@ -31,9 +31,10 @@ interface DoorsOptions {
 export interface Late {
   api?: Api;
   gateway?: Gateway;
-  openProxy?: KernelSlice["openProxy"];
   /** Told of the authority when the gateway serves. */
   readonly authority: (authority: CertificateAuthority) => void;
+  /** Told how proxies for programs are opened, likewise. */
+  readonly proxies: (open: KernelSlice["openProxy"]) => void;
 }
 
 /** Opens the port, last of all; gives the address of everything. */
@@ -62,12 +63,12 @@ export async function openDoors(boot: Boot, options: DoorsOptions): Promise<Plat
   onStop(() => close(SHUTDOWN_GRACE_MS));
   const proxy = await startExecProxy({ ca, log: log.scope("proxy"), handles, request, upgrade, port: proxyPort ?? 0 });
   onStop(() => proxy.close(SHUTDOWN_GRACE_MS));
-  late.openProxy = async (allow) => {
+  late.proxies(async (allow) => {
     const dial = (name: string, to: number): Socket =>
       allow.includes(name) || allow.includes(`${name}:${to}`) ? connectAny(name, to) : connectPublic(name, to);
     const { url, close } = await startExecProxy({ ca, log: log.scope("proxy"), handles, request, upgrade, dial });
     return { url, trustedKey: ca.keyHash, authorityFile: ca.file, close: () => close(0) };
-  };
+  });
   onStop(async () => {
     for (const product of running.values()) product.closing?.();
   });

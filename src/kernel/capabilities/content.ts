@@ -47,8 +47,14 @@ export interface Notifier {
     product: string,
     alerts: readonly { readonly type: string; readonly display_name: string; readonly description: string }[],
   ): void;
-  /** Noted durably when it resolves, for every policy of the type; sent soon after. */
-  notify(type: string, message: { readonly text: string; readonly data: object }): Promise<void>;
+  /**
+   * Noted durably when it resolves, for every policy of the type whose filters fit; sent soon after. `facets` are what filters
+   * may ask for, by their names.
+   */
+  notify(
+    type: string,
+    message: { readonly text: string; readonly data: object; readonly facets?: Readonly<Record<string, string>> },
+  ): Promise<void>;
 }
 
 /** Images that a Worker's fetch() asks to be transformed (`cf.image`). */

@@ -4,7 +4,14 @@ import type { Product } from "../../kernel/product.ts";
 import { migrations } from "./migrations.ts";
 import { openOutbox } from "./outbox.ts";
 import { type Alert, notificationRoutes } from "./routes.ts";
-import { openStore } from "./store.ts";
+import { openStore, type Policy } from "./store.ts";
+
+/** Each filter that is about a facet names its value. Others ask for what no message says, and are not applied. */
+const fits = (filters: Policy["filters"], facets: Readonly<Record<string, string>> = {}): boolean =>
+  Object.entries(facets).every(([name, value]) => {
+    const wanted = filters?.[name];
+    return !Array.isArray(wanted) || wanted.length === 0 || wanted.includes(value);
+  });
 
 export const notifications = {
   name: "notifications",
@@ -20,9 +27,9 @@ export const notifications = {
       offers: {
         notifier: {
           addAlerts: (product, list) => void alerts.set(product, list),
-          async notify(type, { text, data }) {
+          async notify(type, { text, data, facets }) {
             for (const policy of await store.policies()) {
-              if (policy.enabled === false || policy.alert_type !== type) continue;
+              if (policy.enabled === false || policy.alert_type !== type || !fits(policy.filters, facets)) continue;
               await outbox.add(
                 policy.mechanisms.webhooks.map(({ id }) => id),
                 {

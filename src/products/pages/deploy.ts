@@ -9,18 +9,24 @@ import { PlatformError } from "../../kernel/errors.ts";
 import { oneAtATime } from "../../kernel/one-at-a-time.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import type { Assets } from "./assets.ts";
+import { endedRun } from "./builds/run.ts";
 import type { DeploymentConfig } from "./deployment-config.ts";
 import type { DeploymentForm } from "./deployment-form.ts";
 import type { Domains } from "./domains.ts";
 import { pagesError } from "./errors.ts";
 import { createFunctions, OWNER, partsOf, workerName } from "./functions.ts";
-import type { Deployment, Environment, Project, ProjectSettings } from "./model.ts";
+import type { Deployment, Environment, Project, ProjectSettings, Run } from "./model.ts";
+import type { Notices } from "./notices.ts";
 import type { Sites } from "./sites.ts";
 import type { Manifest, PagesStore } from "./store.ts";
 
 export interface Deployer {
   /** Throws the documented errors; a deployment that failed is an answer like any other. */
   deploy(project: Project, form: DeploymentForm): Promise<Deployment>;
+  /** Puts a build of a commit into the queue of builds. */
+  queue(project: Project, build: QueuedBuild): Promise<Deployment>;
+  /** A build has ended: with what it made, or without. Undefined when the deployment is not waited for any more. */
+  complete(project: Project, deployment: Deployment, outcome: BuildOutcome): Promise<Deployment | undefined>;
   /** Changes the project; `change` is told what it is now. */
   change(project: Project, change: (now: Project) => Pick<Project, "productionBranch" | "settings">): Promise<Project>;
   /** Makes a production deployment the site. Throws `pages.rollback`. */
@@ -32,8 +38,28 @@ export interface Deployer {
   sweep(): Promise<void>;
 }
 
+export interface QueuedBuild {
+  readonly branch: string;
+  readonly commit: Deployment["commit"];
+  readonly run: Run;
+}
+
+export interface BuildOutcome {
+  readonly run: Run;
+  readonly status: "success" | "failure" | "canceled";
+  /** What a successful build made. */
+  readonly form?: DeploymentForm;
+  /** Hears what is said about the deployment. */
+  say?(line: string): void;
+}
+
 /** Deployments that are read at a time when a project is removed. */
 const PAGE = 100;
+
+const EVENTS = { active: "STARTED", success: "SUCCESS", failure: "FAILED" } as const;
+
+/** Of a deployment that has nothing to serve. */
+const NOTHING = { headers: null, redirects: null, routes: null, functions: false, files: {} } as const;
 
 interface Parts {
   readonly store: PagesStore;
@@ -41,9 +67,10 @@ interface Parts {
   readonly sites: Sites;
   readonly domains: Domains;
   readonly workers: OwnedWorkers;
+  readonly notices: Notices;
 }
 
-export function createDeployer(kernel: KernelSlice, { store, assets, sites, domains, workers }: Parts): Deployer {
+export function createDeployer(kernel: KernelSlice, { store, assets, sites, domains, workers, notices }: Parts): Deployer {
   const { clock } = kernel;
   /** One change of a project at a time. */
   const exclusively = oneAtATime();
@@ -61,20 +88,18 @@ export function createDeployer(kernel: KernelSlice, { store, assets, sites, doma
     const { settings } = project;
     return {
       configs: { ...settings.configs, [environment]: config },
+      ...(settings.source && { source: settings.source }),
       build: { ...settings.build, ...(form.outputDirectory !== undefined && { destination_dir: form.outputDirectory }) },
     };
   }
 
-  async function deploy(project: Project, form: DeploymentForm): Promise<Deployment> {
-    const branch = form.branch ?? project.productionBranch;
-    const environment: Environment = branch === project.productionBranch ? "production" : "preview";
-    await checkFiles(project, form.manifest);
-    const id = randomUUID();
+  const environmentOf = (project: Project, branch: string): Environment => (branch === project.productionBranch ? "production" : "preview");
+
+  /** Makes the Worker of its Functions, where it has some, and tells what the deployment will be. */
+  async function make(project: Project, id: string, environment: Environment, form: DeploymentForm, say: (line: string) => void) {
     const name = workerName(project.name, id);
-    const log: { ts: number; line: string }[] = [];
-    const say = (line: string): void => void log.push({ ts: clock.now(), line });
     let config: DeploymentConfig = project.settings.configs[environment];
-    let status: Deployment["status"] = "success";
+    let status: "success" | "failure" = "success";
     if (form.configHash !== undefined) config = { ...config, wrangler_config_hash: form.configHash };
     if (form.code !== undefined) {
       try {
@@ -88,23 +113,56 @@ export function createDeployer(kernel: KernelSlice, { store, assets, sites, doma
     }
     if (status === "success") say(`Success: Deployed ${Object.keys(form.manifest).length} files`);
     const settings = form.configHash === undefined ? undefined : settingsAfter(project, environment, config, form);
-    const { commit, headers, redirects, routes } = form;
+    const { headers, redirects, routes, manifest: files } = form;
+    return {
+      made: { status, headers, redirects, routes, config, files, functions: form.code !== undefined && status === "success" },
+      settings,
+    };
+  }
+
+  async function deploy(project: Project, form: DeploymentForm): Promise<Deployment> {
+    const branch = form.branch ?? project.productionBranch;
+    const environment = environmentOf(project, branch);
+    await checkFiles(project, form.manifest);
+    const id = randomUUID();
+    const log: { ts: number; line: string }[] = [];
+    const { made, settings } = await make(project, id, environment, form, (line) => void log.push({ ts: clock.now(), line }));
+    const identity = { id, projectId: project.id, shortId: id.slice(0, 8), environment, branch, commit: form.commit };
     try {
-      return await store.addDeployment(
-        project,
-        {
-          ...{ id, projectId: project.id, shortId: id.slice(0, 8), environment, branch, status, commit, headers, redirects, routes, log },
-          functions: form.code !== undefined && status === "success",
-          config,
-          build: project.settings.build,
-          files: form.manifest,
-        },
-        settings,
-      );
+      return await store.addDeployment(project, { ...identity, ...made, log, build: project.settings.build }, settings);
     } catch (error) {
-      await workers.remove(name);
+      await workers.remove(workerName(project.name, id));
       throw error;
     }
+  }
+
+  async function queue(project: Project, { branch, commit, run }: QueuedBuild): Promise<Deployment> {
+    const id = randomUUID();
+    const environment = environmentOf(project, branch);
+    const { build, configs } = project.settings;
+    return store.addDeployment(project, {
+      ...{ id, projectId: project.id, shortId: id.slice(0, 8), environment, branch, commit, run, build, config: configs[environment] },
+      ...{ status: "active", ...NOTHING, log: [] },
+    });
+  }
+
+  async function complete(
+    project: Project,
+    deployment: Deployment,
+    { run, status, form, say }: BuildOutcome,
+  ): Promise<Deployment | undefined> {
+    const { number: _, createdOn: _c, ...known } = deployment;
+    if (form === undefined) return store.finish(project, { ...known, run, status, ...NOTHING });
+    await checkFiles(project, form.manifest);
+    const { made, settings } = await make(project, deployment.id, deployment.environment, form, say ?? (() => undefined));
+    const failed = made.status === "failure";
+    const finished = await store.finish(
+      project,
+      { ...known, ...made, run: failed ? endedRun(run, "failure", clock.now()) : run },
+      settings,
+    );
+    if (finished === undefined) await workers.remove(workerName(project.name, deployment.id));
+    return finished;
   }
 
   async function* manifests(project: Project): AsyncGenerator<Manifest> {
@@ -120,8 +178,20 @@ export function createDeployer(kernel: KernelSlice, { store, assets, sites, doma
     if (deployment.functions) await workers.remove(workerName(project.name, deployment.id));
   }
 
+  function tell(project: Project, deployment: Deployment): Deployment {
+    if (deployment.status !== "canceled") notices(project, deployment, EVENTS[deployment.status]);
+    return deployment;
+  }
+
   return {
-    deploy: (project, form) => exclusively(project.id, () => deploy(store.require(project.name), form)),
+    deploy: (project, form) => exclusively(project.id, async () => tell(project, await deploy(store.require(project.name), form))),
+    queue: (project, build) => exclusively(project.id, async () => tell(project, await queue(store.require(project.name), build))),
+    complete: (project, deployment, outcome) =>
+      exclusively(project.id, async () => {
+        const now = store.projectById(project.id);
+        const finished = now && (await complete(now, deployment, outcome));
+        return finished && tell(project, finished);
+      }),
     change: (project, change) =>
       exclusively(project.id, async () => {
         const now = store.require(project.name);

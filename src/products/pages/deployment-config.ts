@@ -129,6 +129,12 @@ export function bindingsOf(config: DeploymentConfig, kernel: Pick<KernelSlice, "
   return [...plain, ...secretsOf(config, kernel), ...resources];
 }
 
+/** Variables and secrets by name, for a build. */
+export const variablesOf = (config: DeploymentConfig, kernel: Pick<KernelSlice, "secrets">): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(config.env_vars).map(([name, v]) => [name, v.type === "plain_text" ? v.value : kernel.secrets.open(v.sealed, PURPOSE)]),
+  );
+
 /** Those that are secrets. */
 export const secretsOf = ({ env_vars }: DeploymentConfig, { secrets }: Pick<KernelSlice, "secrets">): BindingConfig[] =>
   Object.entries(env_vars).flatMap(([name, v]) =>

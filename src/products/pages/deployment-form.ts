@@ -29,7 +29,7 @@ const RULES_MAX_BYTES = 4.2 * 1024 * 1024;
 const BRANCH_MAX = 255;
 const PATH_MAX_BYTES = 3_000;
 /** Never served, and not part of the manifest of a client that knows them. */
-const RULE_FILES = new Set(["/_headers", "/_redirects", "/_routes.json", "/_worker.js"]);
+export const RULE_FILES = new Set(["/_headers", "/_redirects", "/_routes.json", "/_worker.js"]);
 
 const manifestSchema = z.record(z.string(), z.string().regex(/^[0-9a-f]{32}$/));
 
@@ -64,6 +64,17 @@ export async function readDeploymentForm(contentType: string, body: Uint8Array, 
     configHash: await text(form, "wrangler_config_hash"),
     outputDirectory: await text(form, "pages_build_output_dir"),
   };
+}
+
+/** The branch of a form without a manifest, which asks for a build; "" when it names none. Undefined for any other body. */
+export async function branchAlone(contentType: string, body: Uint8Array): Promise<string | undefined> {
+  if (body.byteLength === 0) return "";
+  if (/^application\/json\b/i.test(contentType)) {
+    const parsed = z.object({ branch: z.string().optional() }).safeParse(parseJson(Buffer.from(body).toString("utf8")));
+    return parsed.success ? (parsed.data.branch ?? "") : undefined;
+  }
+  const form = await formOf(contentType, body);
+  return form.has("manifest") ? undefined : ((await text(form, "branch")) ?? "");
 }
 
 async function formOf(contentType: string, body: Uint8Array): Promise<FormData> {

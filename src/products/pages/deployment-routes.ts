@@ -3,8 +3,10 @@ import { parseJson } from "../../kernel/api/body.ts";
 import { page } from "../../kernel/api/envelope.ts";
 import type { OwnedWorkers } from "../../kernel/capabilities.ts";
 import type { KernelSlice, RequestContext, Route } from "../../kernel/product.ts";
+import type { BuildLogs } from "./builds/logs.ts";
+import type { Pushes } from "./builds/pushes.ts";
 import type { Deployer } from "./deploy.ts";
-import { readDeploymentForm } from "./deployment-form.ts";
+import { branchAlone, readDeploymentForm } from "./deployment-form.ts";
 import { pagesError } from "./errors.ts";
 import { workerName } from "./functions.ts";
 import type { Deployment, Project } from "./model.ts";
@@ -18,7 +20,16 @@ const PER_PAGE = 25;
 /** Of the form beside the code: the manifest of 100,000 files, and files with rules. */
 const FORM_OVERHEAD_BYTES = 32 * 1024 * 1024;
 
-export function deploymentRoutes(kernel: KernelSlice, store: PagesStore, deployer: Deployer, views: Views, workers: OwnedWorkers): Route[] {
+interface Parts {
+  readonly store: PagesStore;
+  readonly deployer: Deployer;
+  readonly views: Views;
+  readonly workers: OwnedWorkers;
+  readonly pushes: Pushes;
+  readonly logs: BuildLogs;
+}
+
+export function deploymentRoutes(kernel: KernelSlice, { store, deployer, views, workers, pushes, logs }: Parts): Route[] {
   const { config } = kernel;
   const named = (c: RequestContext): Project => store.require(c.params.project as string);
 
@@ -71,6 +82,12 @@ export function deploymentRoutes(kernel: KernelSlice, store: PagesStore, deploye
       async handle(c) {
         const project = named(c);
         const body = await c.bytes(config["workers.script_max_bytes"] + FORM_OVERHEAD_BYTES);
+        const branch = await branchAlone(c.headers.get("content-type") ?? "", body);
+        if (project.settings.source !== undefined && branch !== undefined) {
+          const queued = await pushes.build(project, branch || project.productionBranch, "ad_hoc");
+          audited(c, "CreateDeployment", "create", queued.id);
+          return views.deployment(project, queued);
+        }
         const form = await readDeploymentForm(c.headers.get("content-type") ?? "", body, config["pages.files_max"]);
         const deployment = await deployer.deploy(project, form);
         audited(c, "CreateDeployment", "create", deployment.id);
@@ -94,6 +111,7 @@ export function deploymentRoutes(kernel: KernelSlice, store: PagesStore, deploye
       permission: WRITE,
       async handle(c) {
         const { project, deployment } = await one(c);
+        if (deployment.status === "active") throw pagesError("retry", "Cancel the build first.");
         await deployer.remove(project, deployment, { force: c.query.get("force") === "true" });
         audited(c, "DeleteDeployment", "delete", deployment.id);
         return null;
@@ -117,9 +135,10 @@ export function deploymentRoutes(kernel: KernelSlice, store: PagesStore, deploye
       path: `${DEPLOYMENT}/history/logs`,
       permission: READ,
       async handle(c) {
-        const { log } = (await one(c)).deployment;
+        const { deployment } = await one(c);
+        const log = [...(deployment.run === undefined ? [] : await logs.read(deployment.id)), ...deployment.log];
         const data = log.map(({ ts, line }) => ({ ts: new Date(ts).toISOString(), line }));
-        return { total: data.length, includes_container_logs: false, data };
+        return { total: data.length, includes_container_logs: deployment.run !== undefined, data };
       },
     },
     {

@@ -4,6 +4,7 @@
  */
 import type { Product } from "../../kernel/product.ts";
 import { openAssets } from "./assets.ts";
+import { openBuilds } from "./builds/builds.ts";
 import { createDeployer } from "./deploy.ts";
 import { deploymentRoutes } from "./deployment-routes.ts";
 import { domainRoutes } from "./domain-routes.ts";
@@ -12,6 +13,8 @@ import { assetsBinding, internalDoor } from "./functions.ts";
 import { pagesFront } from "./hosts.ts";
 import { functionsDataset } from "./metrics.ts";
 import { migrations } from "./migrations.ts";
+import type { Deployment, Project } from "./model.ts";
+import { deploymentNotices } from "./notices.ts";
 import { projectRoutes } from "./project-routes.ts";
 import { openSites } from "./sites.ts";
 import { openStore } from "./store.ts";
@@ -21,7 +24,7 @@ import { openViews } from "./views.ts";
 export const pages = {
   name: "pages",
   status: "beta",
-  needs: ["ownedWorkers", "zones"],
+  needs: ["notifier", "ownedWorkers", "zones"],
   migrations,
   permissions: [
     { id: "8d28297797f24fb8a0c332fe0866ec89", name: "Pages Write", scopes: ["com.cloudflare.api.account"] },
@@ -33,23 +36,28 @@ export const pages = {
     const assets = openAssets(kernel);
     const domains = await openDomains(kernel, store, kernel.get("zones"));
     const sites = openSites(store, assets, kernel.log);
-    const deployer = createDeployer(kernel, { store, assets, sites, domains, workers });
+    const urlOf = (project: Project, { shortId }: Deployment): string => kernel.urls.host(`${shortId}.${project.name}.pages`);
+    const notices = deploymentNotices(kernel.get("notifier"), kernel.log, urlOf);
+    const deployer = createDeployer(kernel, { store, assets, sites, domains, workers, notices });
     await deployer.sweep();
     const front = pagesFront(kernel, store, sites, workers, domains);
-    const views = openViews(store, domains, kernel.urls);
+    const builds = await openBuilds(kernel, { store, assets, deployer, urlOf });
+    const { repositories, pushes, logs } = builds;
+    const views = openViews(store, domains, repositories, kernel.urls);
     return {
       routes: [
-        ...projectRoutes(kernel, store, deployer, views),
-        ...deploymentRoutes(kernel, store, deployer, views, workers),
+        ...projectRoutes(kernel, { store, deployer, views, repositories, onConnected: builds.onConnected, onRemoved: builds.onRemoved }),
+        ...deploymentRoutes(kernel, { store, deployer, views, workers, pushes, logs }),
         ...uploadRoutes(store, assets),
         ...domainRoutes(store, domains),
+        ...builds.routes(views),
       ],
-      hosts: [front.host],
+      hosts: [front.host, builds.host],
       bindings: assetsBinding(kernel),
       datasets: { pagesFunctionsInvocationsAdaptiveGroups: functionsDataset(store, workers) },
       internal: internalDoor(front.assets),
       check: async () => ({ ok: true, detail: `${store.projects().length} projects` }),
-      stop: async () => undefined,
+      stop: builds.stop,
     };
   },
 } satisfies Product;

@@ -53,4 +53,40 @@ export const migrations: readonly Migration[] = [
         created_on INTEGER NOT NULL
       )`,
   },
+  {
+    name: "0003-builds",
+    sql: `
+      CREATE TABLE pages_repositories (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        remote TEXT,
+        webhook TEXT NOT NULL,
+        webhook_secret TEXT,
+        UNIQUE (owner, name)
+      );
+      CREATE TABLE pages_heads (
+        repository_id TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        commit_hash TEXT NOT NULL,
+        PRIMARY KEY (repository_id, branch)
+      );
+      CREATE TABLE pages_deploy_hooks (
+        id TEXT PRIMARY KEY,
+        project_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        created_on INTEGER NOT NULL,
+        UNIQUE (project_id, name)
+      );
+      CREATE TABLE pages_build_logs (
+        deployment_id TEXT NOT NULL,
+        part INTEGER NOT NULL,
+        written_on INTEGER NOT NULL,
+        lines TEXT NOT NULL,
+        PRIMARY KEY (deployment_id, part)
+      );
+      CREATE INDEX pages_build_logs_age ON pages_build_logs (written_on);
+      CREATE INDEX pages_deployments_active ON pages_deployments (created_on) WHERE status = 'active'`,
+  },
 ];

@@ -4,12 +4,15 @@
  * deployment is the project's site; the newest successful preview of a branch has the branch's alias.
  */
 import type { BlobId } from "../../kernel/blobs/blobs.ts";
+import type { Source } from "./builds/source.ts";
 import type { DeploymentConfig } from "./deployment-config.ts";
 
 export type Environment = "production" | "preview";
 
 export interface ProjectSettings {
   readonly build: BuildConfig;
+  /** The repository that it is built from; a project that files are uploaded to has none. */
+  readonly source?: Source;
   readonly configs: Readonly<Record<Environment, DeploymentConfig>>;
 }
 
@@ -33,6 +36,22 @@ export interface Project {
   readonly settings: ProjectSettings;
 }
 
+export type StageName = "queued" | "initialize" | "clone_repo" | "build" | "deploy";
+
+export interface Stage {
+  readonly name: StageName;
+  readonly startedOn: number | null;
+  readonly endedOn: number | null;
+  readonly status: "idle" | "active" | "success" | "failure" | "canceled";
+}
+
+/** How a deployment was built here. */
+export interface Run {
+  readonly trigger: "push" | "deploy_hook" | "ad_hoc";
+  /** Every stage, in order. */
+  readonly stages: readonly Stage[];
+}
+
 /** The part of a deployment that is stored as JSON. */
 export interface DeploymentContent {
   readonly commit: { readonly hash: string; readonly message: string; readonly dirty: boolean };
@@ -44,7 +63,10 @@ export interface DeploymentContent {
   /** The environment's configuration as it was, without values of secrets. */
   readonly config: DeploymentConfig;
   readonly build: BuildConfig;
+  /** Of what was uploaded; that of a build has rows of its own. */
   readonly log: readonly { readonly ts: number; readonly line: string }[];
+  /** Undefined: it was uploaded. */
+  readonly run?: Run;
 }
 
 export interface Deployment extends DeploymentContent {
@@ -56,8 +78,11 @@ export interface Deployment extends DeploymentContent {
   readonly createdOn: number;
   readonly environment: Environment;
   readonly branch: string;
-  readonly status: "success" | "failure";
+  readonly status: DeploymentStatus;
 }
+
+/** Active: it waits to be built, or is. */
+export type DeploymentStatus = "active" | "success" | "failure" | "canceled";
 
 /** A file's bytes, shared by all deployments of its project. */
 export interface StoredAsset {

@@ -3,6 +3,8 @@ import { z } from "zod";
 import { numberedPage } from "../../kernel/api/envelope.ts";
 import { platformError } from "../../kernel/errors.ts";
 import type { KernelSlice, RequestContext, Route } from "../../kernel/product.ts";
+import type { Repositories } from "./builds/repositories.ts";
+import { type Source, sourceAfter, sourceSchema } from "./builds/source.ts";
 import type { Deployer } from "./deploy.ts";
 import { type ConfigChange, changed, configChange, defaultConfig, oversized } from "./deployment-config.ts";
 import { pagesError } from "./errors.ts";
@@ -26,7 +28,7 @@ const change = z.object({
   production_branch: z.string().min(1).max(255).optional(),
   build_config: buildConfig.nullish(),
   deployment_configs: z.object({ production: configChange.nullish(), preview: configChange.nullish() }).nullish(),
-  source: z.unknown().optional(),
+  source: sourceSchema.nullish(),
 });
 const creation = change.extend({ name: z.string() });
 type Change = z.infer<typeof change>;
@@ -40,10 +42,24 @@ const NO_BUILD: BuildConfig = {
   web_analytics_token: null,
 };
 
-export function projectRoutes(kernel: KernelSlice, store: PagesStore, deployer: Deployer, views: Views): Route[] {
+/** Documented. */
+const PROJECTS_OF_REPOSITORY_MAX = 5;
+
+interface Parts {
+  readonly store: PagesStore;
+  readonly deployer: Deployer;
+  readonly views: Views;
+  readonly repositories: Repositories;
+  /** A project was made that is built from a repository. */
+  onConnected(project: Project): Promise<void>;
+  /** A project is about to go. */
+  onRemoved(project: Project): void;
+}
+
+export function projectRoutes(kernel: KernelSlice, { store, deployer, views, repositories, onConnected, onRemoved }: Parts): Route[] {
   const named = (c: RequestContext): Project => store.require(c.params.project as string);
 
-  function settingsAfter({ build, configs }: ProjectSettings, { build_config, deployment_configs }: Change): ProjectSettings {
+  function settingsAfter({ build, configs, source }: ProjectSettings, { build_config, deployment_configs }: Change): ProjectSettings {
     const config = (environment: Environment) => {
       const wanted: ConfigChange = deployment_configs?.[environment] ?? {};
       const large = oversized(wanted);
@@ -51,13 +67,32 @@ export function projectRoutes(kernel: KernelSlice, store: PagesStore, deployer: 
       return changed(configs[environment], wanted, kernel);
     };
     return {
+      ...(source && { source }),
       build: { ...build, ...Object.fromEntries(Object.entries(build_config ?? {}).filter(([, value]) => value !== undefined)) },
       configs: { production: config("production"), preview: config("preview") },
     };
   }
 
-  function refuseSource(wanted: Change): void {
-    if (wanted.source != null) throw platformError("notImplemented", "Builds from Git are not implemented by this version of Freehold");
+  /** The repository that a new project is to be built from, which is made when there is none of that name. */
+  async function connect({ source }: Change): Promise<Source | undefined> {
+    if (source == null) return undefined;
+    const { owner, repo_name, clone_url, webhook_secret } = source.config;
+    const repository = await repositories.ensure(owner, repo_name, clone_url, webhook_secret);
+    if (projectsOf(repository.id).length >= PROJECTS_OF_REPOSITORY_MAX) throw pagesError("tooManyProjectsOfRepository");
+    return sourceAfter(undefined, source, repository.id);
+  }
+
+  const projectsOf = (repository: string): Project[] =>
+    store.projects().filter(({ settings }) => settings.source?.repository === repository);
+
+  /** The rules of a connected project change; what it is connected to does not. */
+  async function reconnect(now: Project, { source }: Change): Promise<Source | undefined> {
+    const before = now.settings.source;
+    if (source == null) return before;
+    const { owner, repo_name, clone_url, webhook_secret } = source.config;
+    if (before === undefined || repositories.find(owner, repo_name)?.id !== before.repository) throw pagesError("connected");
+    await repositories.ensure(owner, repo_name, clone_url, webhook_secret);
+    return sourceAfter(before, source, before.repository);
   }
 
   return [
@@ -79,17 +114,20 @@ export function projectRoutes(kernel: KernelSlice, store: PagesStore, deployer: 
       async handle(c) {
         const wanted = await c.json(creation);
         if (!NAME.test(wanted.name)) throw pagesError("invalidName");
-        refuseSource(wanted);
+        if (store.project(wanted.name) !== undefined) throw pagesError("projectExists");
         if (store.projects().length >= kernel.config["pages.projects_max"]) throw pagesError("tooManyProjects");
         const fresh = defaultConfig(kernel.clock.now());
         const settings = settingsAfter({ build: NO_BUILD, configs: { production: fresh, preview: fresh } }, wanted);
-        const project = await store.createProject(wanted.name, wanted.production_branch ?? "main", settings);
+        const source = await connect(wanted);
+        const branch = wanted.production_branch ?? wanted.source?.config.production_branch ?? "main";
+        const project = await store.createProject(wanted.name, branch, { ...settings, ...(source && { source }) });
         c.audit({
           info: "CreateProject",
           type: "create",
           resource: { type: "pages.project", id: project.id },
           newValue: { name: project.name },
         });
+        if (source !== undefined) await onConnected(project);
         return views.project(project);
       },
     },
@@ -102,10 +140,10 @@ export function projectRoutes(kernel: KernelSlice, store: PagesStore, deployer: 
       async handle(c) {
         const project = named(c);
         const wanted = await c.json(change);
-        refuseSource(wanted);
+        const source = await reconnect(project, wanted);
         const edited = await deployer.change(project, (now) => ({
-          productionBranch: wanted.production_branch ?? now.productionBranch,
-          settings: settingsAfter(now.settings, wanted),
+          productionBranch: wanted.production_branch ?? wanted.source?.config.production_branch ?? now.productionBranch,
+          settings: { ...settingsAfter(now.settings, wanted), ...(source && { source }) },
         }));
         c.audit({ info: "UpdateProject", type: "update", resource: { type: "pages.project", id: project.id } });
         return views.project(edited);
@@ -118,7 +156,10 @@ export function projectRoutes(kernel: KernelSlice, store: PagesStore, deployer: 
       permission: WRITE,
       async handle(c) {
         const project = named(c);
+        onRemoved(project);
         await deployer.removeProject(project);
+        const repository = repositories.get(project.settings.source?.repository ?? "");
+        if (repository !== undefined && projectsOf(repository.id).length === 0) await repositories.remove(repository);
         c.audit({
           info: "DeleteProject",
           type: "delete",

@@ -6,7 +6,15 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "../../kernel/clock.ts";
 import type { MetaStore, MetaTransaction, SqlValue } from "../../kernel/meta/meta.ts";
 import { pagesError } from "./errors.ts";
-import { aliasOf, type Deployment, type DeploymentContent, type Environment, type Project, type ProjectSettings } from "./model.ts";
+import {
+  aliasOf,
+  type Deployment,
+  type DeploymentContent,
+  type Environment,
+  type Project,
+  type ProjectSettings,
+  type Run,
+} from "./model.ts";
 
 type ProjectRow = {
   id: string;
@@ -58,6 +66,12 @@ export interface PagesStore {
   files(deploymentId: string): Promise<Manifest>;
   /** Inserts it and, when it is a success, makes it what its environment and branch show; `settings` of the project change with it. */
   addDeployment(project: Project, deployment: NewDeployment, settings?: ProjectSettings): Promise<Deployment>;
+  /** Says how far a build is. */
+  advance(deployment: Deployment, run: Run): Promise<void>;
+  /** A build has ended: what it is now, shown as a new deployment is. Undefined when it was deleted meanwhile, or had ended. */
+  finish(project: Project, deployment: NewDeployment, settings?: ProjectSettings): Promise<Deployment | undefined>;
+  /** Builds that wait or run, the oldest first. */
+  active(): Promise<Deployment[]>;
   makeProduction(project: Project, deployment: Deployment): Promise<void>;
   removeDeployment(project: Project, deployment: Deployment): Promise<void>;
   /** Ids of all deployments that have Functions. */
@@ -80,6 +94,31 @@ export async function openStore(meta: MetaStore, clock: Clock): Promise<PagesSto
     if (found === undefined) throw pagesError("projectNotFound");
     return found;
   };
+
+  /** Makes a successful deployment what its environment and branch show; gives the project as it is once this is committed. */
+  async function shown(
+    tx: MetaTransaction,
+    project: Project,
+    { id, environment, branch, status }: Pick<Deployment, "id" | "environment" | "branch" | "status">,
+    settings: ProjectSettings | undefined,
+  ): Promise<Project> {
+    const production = status === "success" && environment === "production";
+    const next: Project = { ...project, ...(production && { productionDeployment: id }), ...(settings && { settings }) };
+    const alias = aliasOf(branch);
+    if (status === "success" && !production && alias !== "") {
+      await tx.run(
+        `INSERT INTO pages_aliases (project_id, alias, deployment_id) VALUES (?, ?, ?)
+         ON CONFLICT (project_id, alias) DO UPDATE SET deployment_id = excluded.deployment_id`,
+        ...[project.id, alias, id],
+      );
+    }
+    // This row makes a production deployment the site.
+    await tx.run(
+      "UPDATE pages_projects SET production_deployment = ?, settings = ? WHERE id = ?",
+      ...[next.productionDeployment, JSON.stringify(next.settings), project.id],
+    );
+    return next;
+  }
 
   const environmentOf = ({ environment }: { environment?: string }): [string, SqlValue[]] =>
     environment === undefined ? ["", []] : [" AND environment = ?", [environment]];
@@ -121,6 +160,11 @@ export async function openStore(meta: MetaStore, clock: Clock): Promise<PagesSto
       await meta.transaction(async (tx) => {
         await tx.run("DELETE FROM pages_aliases WHERE project_id = ?", project.id);
         await tx.run("DELETE FROM pages_domains WHERE project_id = ?", project.id);
+        await tx.run("DELETE FROM pages_deploy_hooks WHERE project_id = ?", project.id);
+        await tx.run(
+          "DELETE FROM pages_build_logs WHERE deployment_id IN (SELECT id FROM pages_deployments WHERE project_id = ?)",
+          project.id,
+        );
         await tx.run("DELETE FROM pages_deployments WHERE project_id = ?", project.id);
         await tx.run("DELETE FROM pages_projects WHERE id = ?", project.id);
         await alongside(tx);
@@ -158,10 +202,8 @@ export async function openStore(meta: MetaStore, clock: Clock): Promise<PagesSto
     },
     async addDeployment(project, { files, ...deployment }, settings) {
       const { id, shortId, environment, branch, status, projectId: _, ...content } = deployment;
-      const production = status === "success" && environment === "production";
-      const next: Project = { ...current(project), ...(production && { productionDeployment: id }), ...(settings && { settings }) };
-      const alias = aliasOf(branch);
       const createdOn = clock.now();
+      let next = current(project);
       const number = await meta.transaction(async (tx) => {
         const row = await tx.get<{ n: number | null }>("SELECT MAX(number) AS n FROM pages_deployments WHERE project_id = ?", project.id);
         const number = (row?.n ?? 0) + 1;
@@ -170,26 +212,34 @@ export async function openStore(meta: MetaStore, clock: Clock): Promise<PagesSto
           ...[id, project.id, number, shortId, createdOn, environment, branch, status, JSON.stringify(content satisfies DeploymentContent)],
           JSON.stringify(files),
         );
-        if (status === "success" && !production && alias !== "") {
-          await tx.run(
-            `INSERT INTO pages_aliases (project_id, alias, deployment_id) VALUES (?, ?, ?)
-             ON CONFLICT (project_id, alias) DO UPDATE SET deployment_id = excluded.deployment_id`,
-            project.id,
-            alias,
-            id,
-          );
-        }
-        // This row makes a production deployment the site.
-        await tx.run(
-          "UPDATE pages_projects SET production_deployment = ?, settings = ? WHERE id = ?",
-          next.productionDeployment,
-          JSON.stringify(next.settings),
-          project.id,
-        );
+        next = await shown(tx, current(project), deployment, settings);
         return number;
       });
       remember(next);
       return { ...deployment, number, createdOn };
+    },
+    async advance({ id }, run) {
+      await meta.run("UPDATE pages_deployments SET content = json_set(content, '$.run', json(?)) WHERE id = ?", JSON.stringify(run), id);
+    },
+    async finish(project, { files, ...deployment }, settings) {
+      const { id, shortId: _s, environment: _e, branch: _b, status, projectId: _p, ...content } = deployment;
+      let next = current(project);
+      const row = await meta.transaction(async (tx) => {
+        const { changes } = await tx.run(
+          "UPDATE pages_deployments SET status = ?, content = ?, files = ? WHERE id = ? AND status = 'active'",
+          ...[status, JSON.stringify(content satisfies DeploymentContent), JSON.stringify(files), id],
+        );
+        if (changes === 0) return undefined;
+        next = await shown(tx, current(project), deployment, settings);
+        return tx.get<DeploymentRow>(`SELECT ${COLUMNS} FROM pages_deployments WHERE id = ?`, id);
+      });
+      if (row === undefined) return undefined;
+      remember(next);
+      return deploymentOf(row);
+    },
+    async active() {
+      const sql = `SELECT ${COLUMNS} FROM pages_deployments WHERE status = 'active' ORDER BY created_on, number LIMIT 100000`;
+      return (await meta.all<DeploymentRow>(sql)).map(deploymentOf);
     },
     async makeProduction(project, deployment) {
       await meta.run("UPDATE pages_projects SET production_deployment = ? WHERE id = ?", deployment.id, project.id);
@@ -198,6 +248,7 @@ export async function openStore(meta: MetaStore, clock: Clock): Promise<PagesSto
     async removeDeployment(project, deployment) {
       await meta.transaction(async (tx) => {
         await tx.run("DELETE FROM pages_aliases WHERE deployment_id = ?", deployment.id);
+        await tx.run("DELETE FROM pages_build_logs WHERE deployment_id = ?", deployment.id);
         await tx.run("DELETE FROM pages_deployments WHERE id = ? AND project_id = ?", deployment.id, project.id);
       });
     },

@@ -1,8 +1,10 @@
 /** Projects and deployments as the API shows them (`cloudflare` SDK 7.3.0, `pages.projects`). */
 import type { PlatformUrls } from "../../kernel/product.ts";
+import type { Repositories } from "./builds/repositories.ts";
+import { currentStage } from "./builds/run.ts";
 import { configView, variablesView } from "./deployment-config.ts";
 import type { Domains } from "./domains.ts";
-import type { Deployment, Project } from "./model.ts";
+import type { Deployment, Project, Stage, StageName } from "./model.ts";
 import type { PagesStore } from "./store.ts";
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -18,13 +20,41 @@ export interface Views {
   deployment(project: Project, deployment: Deployment): Promise<Record<string, unknown>>;
 }
 
-export function openViews(store: PagesStore, domains: Domains, urls: PlatformUrls): Views {
+const stageView = ({ name, startedOn, endedOn, status }: Stage) => ({
+  ...{ name, started_on: startedOn === null ? null : iso(startedOn), ended_on: endedOn === null ? null : iso(endedOn), status },
+});
+
+export function openViews(store: PagesStore, domains: Domains, repositories: Repositories, urls: PlatformUrls): Views {
+  /** The repository, with what clients need to push there, or to tell of a push. */
+  function sourceView(project: Project): Record<string, unknown> | undefined {
+    const { source } = project.settings;
+    const repository = source && repositories.get(source.repository);
+    if (source === undefined || repository === undefined) return undefined;
+    const { type, repository: id, ...rules } = source;
+    const { owner, name, remote, webhook } = repository;
+    const production_branch = project.productionBranch;
+    return {
+      type,
+      config: {
+        ...{ owner, owner_id: owner, repo_name: name, repo_id: id, production_branch, ...rules },
+        clone_url: remote ?? `${urls.host("git")}/${owner}/${name}.git`,
+        ...(remote !== null && { webhook_url: `${urls.gateway()}/client/v4/pages/webhooks/git/${webhook}` }),
+      },
+    };
+  }
+
   async function deploymentView(project: Project, deployment: Deployment): Promise<Record<string, unknown>> {
     const { id, shortId, environment, branch, commit, createdOn, status } = deployment;
     const aliases = (await store.aliases(id)).map((alias) => urls.host(`${alias}.${project.name}.pages`));
     const on = iso(createdOn);
-    const stage = (name: string, how: string) => ({ name, started_on: on, ended_on: on, status: how });
-    const latest = stage("deploy", status);
+    const uploaded = (name: StageName): Stage => ({
+      name,
+      startedOn: createdOn,
+      endedOn: createdOn,
+      status: name === "deploy" ? (status as "success") : "success",
+    });
+    const stages = deployment.run?.stages ?? (["queued", "initialize", "clone_repo", "build", "deploy"] as const).map(uploaded);
+    const source = sourceView(project);
     return {
       id,
       short_id: shortId,
@@ -33,11 +63,12 @@ export function openViews(store: PagesStore, domains: Domains, urls: PlatformUrl
       environment,
       url: urls.host(`${shortId}.${project.name}.pages`),
       created_on: on,
-      modified_on: on,
-      latest_stage: latest,
-      stages: [...["queued", "initialize", "clone_repo", "build"].map((name) => stage(name, "success")), latest],
+      modified_on: iso(stages.reduce((last, { startedOn, endedOn }) => Math.max(last, startedOn ?? 0, endedOn ?? 0), createdOn)),
+      latest_stage: stageView(deployment.run === undefined ? (stages.at(-1) as Stage) : currentStage(deployment.run)),
+      stages: stages.map(stageView),
+      ...(source && { source }),
       deployment_trigger: {
-        type: "ad_hoc",
+        type: deployment.run?.trigger === "push" ? "github:push" : (deployment.run?.trigger ?? "ad_hoc"),
         metadata: { branch, commit_hash: commit.hash, commit_message: commit.message, commit_dirty: commit.dirty },
       },
       build_config: deployment.build,
@@ -67,6 +98,7 @@ export function openViews(store: PagesStore, domains: Domains, urls: PlatformUrl
         framework: "",
         framework_version: "",
         uses_functions: latest?.functions ?? false,
+        ...(project.settings.source && { source: sourceView(project) }),
         build_config: project.settings.build,
         deployment_configs: {
           preview: configView(project.settings.configs.preview),
