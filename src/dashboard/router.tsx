@@ -1,6 +1,7 @@
 /** The one list of pages: the shell's own and each product's. */
 import { createRouter } from "@tanstack/react-router";
 import { aiSearchRoutes } from "./products/ai-search/routes.ts";
+import { containersRoutes } from "./products/containers/routes.ts";
 import { d1Routes } from "./products/d1/routes.ts";
 import { durableObjectsRoutes } from "./products/durable-objects/routes.ts";
 import { hyperdriveRoutes } from "./products/hyperdrive/routes.ts";
@@ -9,6 +10,8 @@ import { pagesRoutes } from "./products/pages/routes.ts";
 import { pipelinesRoutes } from "./products/pipelines/routes.ts";
 import { queuesRoutes } from "./products/queues/routes.ts";
 import { r2Routes } from "./products/r2/routes.ts";
+import { realtimeRoutes } from "./products/realtime/routes.ts";
+import { streamRoutes } from "./products/stream/routes.ts";
 import { workersRoutes } from "./products/workers/routes.ts";
 import { workflowsRoutes } from "./products/workflows/routes.ts";
 import { zarazRoutes } from "./products/zaraz/routes.ts";
@@ -21,6 +24,7 @@ const routeTree = rootRoute.addChildren([
   shellRoute.addChildren([
     overviewRoute,
     ...aiSearchRoutes,
+    ...containersRoutes,
     ...d1Routes,
     ...hyperdriveRoutes,
     ...durableObjectsRoutes,
@@ -29,6 +33,8 @@ const routeTree = rootRoute.addChildren([
     ...pipelinesRoutes,
     ...queuesRoutes,
     ...r2Routes,
+    ...realtimeRoutes,
+    ...streamRoutes,
     ...workersRoutes,
     ...workflowsRoutes,
     ...zarazRoutes,

@@ -15,6 +15,7 @@ export const navigation: readonly { readonly heading: string; readonly items: re
       { label: "Pages", to: "/pages", icon: "file" },
       { label: "Workflows", to: "/workflows", icon: "steps" },
       { label: "Durable Objects", to: "/durable-objects", icon: "object" },
+      { label: "Containers", to: "/containers", icon: "container" },
       { label: "Observability", to: "/observability", icon: "chart" },
     ],
   },
@@ -29,6 +30,13 @@ export const navigation: readonly { readonly heading: string; readonly items: re
   },
   { heading: "Data platform", items: [{ label: "Pipelines", to: "/pipelines", icon: "stream" }] },
   { heading: "AI", items: [{ label: "AI Search", to: "/ai-search", icon: "search" }] },
+  {
+    heading: "Media",
+    items: [
+      { label: "Stream", to: "/stream", icon: "video" },
+      { label: "Realtime", to: "/realtime", icon: "call" },
+    ],
+  },
   { heading: "Domains", items: [{ label: "Zaraz", to: "/zaraz", icon: "chart" }] },
   { heading: "Messages", items: [{ label: "Queues", to: "/queues", icon: "queue" }] },
 ];

@@ -37,12 +37,16 @@ const BASE_POLICY = [
 /** Who is not signed in reaches this origin alone. */
 const SIGN_IN_POLICY = [...BASE_POLICY, "connect-src 'self'"].join("; ");
 
-/** The app frames previews of Workers, each on a host of its own, and hears their tails. */
+/** The app frames previews of Workers, each on a host of its own, hears their tails, and frames the player of videos. */
 function appPolicy(request: Request): string {
   const { host } = new URL(request.url);
   const beside = host.replace(/^dash\./, "");
   const [http, ws] = isSecure(request) ? ["https", "wss"] : ["http", "ws"];
-  return [...BASE_POLICY, `connect-src 'self' ${ws}://tail.${beside}`, `frame-src ${http}://*.preview.${beside}`].join("; ");
+  return [
+    ...BASE_POLICY,
+    `connect-src 'self' ${ws}://tail.${beside}`,
+    `frame-src ${http}://*.preview.${beside} ${http}://*.cloudflarestream.${beside}`,
+  ].join("; ");
 }
 
 /** On every answer of this host. */

@@ -136,7 +136,10 @@ export function videoDelivery(parts: DeliveryParts) {
     const rules = input?.recording ?? admitted.video?.details;
     const lowLatency = await prefersLowLatency(admitted);
     if (rest === "iframe" || rest === "watch")
-      return player.page(request, response, { allowedOrigins: rules?.allowedOrigins ?? [], lowLatency });
+      return player.page(request, response, {
+        ...{ allowedOrigins: rules?.allowedOrigins ?? [], lowLatency },
+        live: input !== undefined || admitted.video?.state === "live-inprogress",
+      });
     if (await serveLive(live, request, response, { ...admitted, lowLatency })) return;
     const { video } = admitted;
     if (video === undefined) throw new DeliveryError(404, "the live input broadcasts nothing");

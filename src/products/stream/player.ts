@@ -9,11 +9,11 @@ import { fileURLToPath } from "node:url";
 import { answerBytes, answerText, corsHeaders } from "./answers.ts";
 
 export interface Player {
-  /** `lowLatency`: what is live is to be played by LL-HLS. */
+  /** `live`: there is no picture of it to begin with. `lowLatency`: it is to be played by LL-HLS. */
   page(
     request: IncomingMessage,
     response: ServerResponse,
-    options: { readonly allowedOrigins: readonly string[]; readonly lowLatency: boolean },
+    options: { readonly allowedOrigins: readonly string[]; readonly live: boolean; readonly lowLatency: boolean },
   ): void;
   /** Answers if the path is one of the player's files. */
   asset(request: IncomingMessage, response: ServerResponse): Promise<boolean>;
@@ -52,7 +52,7 @@ export function openPlayer(): Player {
   const read = new Map<string, Promise<Buffer>>();
 
   return {
-    page(request, response, { allowedOrigins, lowLatency }) {
+    page(request, response, { allowedOrigins, live, lowLatency }) {
       const ancestors = allowedOrigins.length === 0 ? "*" : allowedOrigins.filter((origin) => /^[\w.:*-]+$/.test(origin)).join(" ");
       const policy = [
         ...["default-src 'none'", "script-src 'self' blob:", "worker-src blob:", "style-src 'self' 'unsafe-inline'", "connect-src 'self'"],
@@ -68,7 +68,7 @@ export function openPlayer(): Player {
         request,
         response,
         "text/html; charset=utf-8",
-        lowLatency ? PAGE.replace("<body>", "<body data-low-latency>") : PAGE,
+        PAGE.replace("<body>", `<body${live ? " data-live" : ""}${lowLatency ? " data-low-latency" : ""}>`),
         headers,
       );
     },

@@ -6,6 +6,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { launchBrowser, noBrowser } from "../../harness/browser.ts";
+import { openDashboard } from "../../harness/dashboard.ts";
 import { startDocker } from "../../harness/docker.ts";
 import { launcher, startPlatform } from "../../harness/platform.ts";
 import { rowsOf } from "../analytics.ts";
@@ -113,6 +115,34 @@ test("[containers-33] the command line prints applications and their instances",
   const [row] = await json(["instances", application]);
   assert.deepEqual([row.id, row.state, row.version], [instance?.durable_object_id, "running", 1]);
   assert.match(await text(["instances", application]), new RegExp(String(instance?.durable_object_id)));
+});
+
+test("the dashboard shows applications, their configuration and the instances that run", { skip: noBrowser }, async (t) => {
+  await get("/shown/");
+  const browser = await launchBrowser();
+  t.after(() => browser.close());
+  const { page, open, problems } = await openDashboard(platform, browser);
+  const picture = async (name: string): Promise<void> => {
+    const pictures = process.env.FREEHOLD_PICTURES;
+    if (pictures !== undefined) await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
+  };
+  await open("/containers");
+  const row = page.getByRole("table", { name: "Applications" }).getByRole("row", { name: /ops-web/ });
+  await row.getByText("1 running").waitFor();
+  await picture("containers-applications");
+  await row.getByRole("link", { name: "ops-web" }).click();
+  await page.getByText("0.25 vCPU, 1,024 MiB").waitFor();
+  const [instance] = await live();
+  const instances = page.getByRole("table", { name: "Instances" }).getByRole("row");
+  await instances
+    .filter({ hasText: instance?.durable_object_id as string })
+    .getByText("running", { exact: true })
+    .waitFor();
+  await picture("containers-application");
+  // One that stops is gone from the page by itself.
+  await get("/shown/do/stop");
+  await page.getByText("No instance runs").waitFor();
+  assert.deepEqual(problems, []);
 });
 
 test("[containers-37, containers-45] what each instance used adds up: run time in steps of 10 ms, CPU, memory", async () => {

@@ -23,7 +23,8 @@
   video.muted = flag("muted", false);
   video.autoplay = flag("autoplay", false);
   video.preload = query.get("preload") || "metadata";
-  video.poster = query.get("poster") || `${base}/thumbnails/thumbnail.jpg`;
+  const poster = query.get("poster") || (document.body.dataset.live === undefined ? `${base}/thumbnails/thumbnail.jpg` : "");
+  if (poster) video.poster = poster;
   const letterbox = query.get("letterboxColor");
   if (letterbox && CSS.supports("color", letterbox)) {
     document.documentElement.style.background = letterbox;
