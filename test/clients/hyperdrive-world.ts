@@ -70,8 +70,14 @@ export async function deployDrivers(
   return { dir, url: platform.host("workers", { worker: name, subdomain: body.result.subdomain }) };
 }
 
-/** Prisma's client for the table `people`. Its generator asks for a program that it does not run, and would download. */
-export async function generatePrisma(dir: string): Promise<void> {
+const PEOPLE = `model Person {
+  id   Int    @id @default(autoincrement())
+  name String @unique
+  @@map("people")
+}`;
+
+/** Prisma's client for these models. Its generator asks for a program that it does not run, and would download. */
+export async function generatePrisma(dir: string, provider = "postgresql", models = PEOPLE): Promise<void> {
   const schema = `
 generator client {
   provider = "prisma-client"
@@ -79,13 +85,9 @@ generator client {
   runtime  = "cloudflare"
 }
 datasource db {
-  provider = "postgresql"
+  provider = "${provider}"
 }
-model Person {
-  id   Int    @id @default(autoincrement())
-  name String @unique
-  @@map("people")
-}`;
+${models}`;
   await writeFile(join(dir, "schema.prisma"), schema);
   const env = { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, PRISMA_HIDE_UPDATE_MESSAGE: "1", CHECKPOINT_DISABLE: "1" };
   const prisma = join(dir, "..", "node_modules", "prisma", "build", "index.js");

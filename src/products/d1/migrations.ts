@@ -68,4 +68,10 @@ export const migrations: readonly Migration[] = [
       CREATE INDEX d1_queries_hour ON d1_queries (hour);
     `,
   },
+  {
+    name: "0004-transfer-sizes",
+    sql: `
+      ALTER TABLE d1_transfers ADD COLUMN size INTEGER;   -- bytes of a file to be fetched; NULL: not known
+    `,
+  },
 ];

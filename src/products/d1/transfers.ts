@@ -23,6 +23,8 @@ interface TransferRow {
   readonly filename: string;
   readonly etag: string | null;
   readonly blob: BlobId | null;
+  /** Bytes of a file that is offered. */
+  readonly size: number | null;
   readonly expires_at: number;
 }
 
@@ -50,12 +52,13 @@ export function openTransfers(meta: MetaStore, blobs: BlobStore, leases: BlobLea
     const secret = randomBytes(32).toString("base64url");
     await meta.transaction(async (tx) => {
       await tx.run(
-        "INSERT INTO d1_transfers (secret_hash, database, filename, etag, blob, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO d1_transfers (secret_hash, database, filename, etag, blob, size, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         hash(secret),
         row.database,
         row.filename,
         row.etag,
         row.blob,
+        row.size,
         clock.now() + TRANSFER_MS,
       );
       if (row.blob !== null) await leases.settle(tx, row.blob);
@@ -101,7 +104,10 @@ export function openTransfers(meta: MetaStore, blobs: BlobStore, leases: BlobLea
     return new Response(null, { headers: { etag: `"${digest}"` } });
   }
 
-  async function store(chunks: AsyncIterable<Uint8Array>, onPart: (part: number) => void): Promise<{ id: BlobId; digest: string }> {
+  async function store(
+    chunks: AsyncIterable<Uint8Array>,
+    onPart: (part: number) => void,
+  ): Promise<{ id: BlobId; digest: string; size: number }> {
     const id = await leases.take();
     const writer = await blobs.create(id);
     const md5 = createHash("md5");
@@ -120,13 +126,13 @@ export function openTransfers(meta: MetaStore, blobs: BlobStore, leases: BlobLea
       await leases.discard(id);
       throw error;
     }
-    return { id, digest: md5.digest("hex") };
+    return { id, digest: md5.digest("hex"), size };
   }
 
   return {
     async openUpload(database, etag) {
       const filename = `${database}.${etag}.sql`;
-      return { filename, url: await add({ database, filename, etag, blob: null }) };
+      return { filename, url: await add({ database, filename, etag, blob: null, size: null }) };
     },
     async uploaded(database, filename, etag) {
       const row = await meta.get<TransferRow>(
@@ -140,9 +146,9 @@ export function openTransfers(meta: MetaStore, blobs: BlobStore, leases: BlobLea
       return { file: await blobs.read(row.blob), done: () => remove(row) };
     },
     async offer(database, chunks, onPart) {
-      const { id, digest } = await store(chunks, onPart);
+      const { id, digest, size } = await store(chunks, onPart);
       const filename = `${database}-${digest}.sql`;
-      return { filename, url: await add({ database, filename, etag: null, blob: id }) };
+      return { filename, url: await add({ database, filename, etag: null, blob: id, size }) };
     },
     async expire() {
       for (;;) {
@@ -162,7 +168,9 @@ export function openTransfers(meta: MetaStore, blobs: BlobStore, leases: BlobLea
           const row = await ofSecret(context);
           if (row.etag !== null || row.blob === null) throw d1Error("transferNotFound");
           const body = Readable.toWeb(await blobs.read(row.blob)) as ReadableStream<Uint8Array>;
-          return new Response(body, { headers: { "content-type": "application/sql" } });
+          // R2's put() of a Worker takes bodies of a known length alone.
+          const length = row.size === null ? {} : { "content-length": String(row.size) };
+          return new Response(body, { headers: { "content-type": "application/sql", ...length } });
         },
       },
     ],

@@ -7,6 +7,7 @@ import { startModelServer } from "../../harness/model-server.ts";
 import { clientProject, missingClient } from "../../harness/npm-client.ts";
 import { startPlatform } from "../../harness/platform.ts";
 import { COMPATIBILITY_DATE } from "../../harness/worker-project.ts";
+import { eventually } from "../pipelines-world.ts";
 
 const skip = missingClient("ai-sdks");
 const source = `
@@ -17,6 +18,7 @@ import { createWorkersAI } from "workers-ai-provider";
 import { runWithTools } from "@cloudflare/ai-utils";
 import { createWorkersAiChat } from "@cloudflare/tanstack-ai";
 import { chat } from "@tanstack/ai";
+import { CloudflareVectorizeStore, CloudflareWorkersAIEmbeddings } from "@langchain/cloudflare";
 
 const LLAMA = "@cf/meta/llama-3.3-70b-instruct-fp8-fast";
 const parameters = { type: "object", properties: { a: { type: "number" }, b: { type: "number" } }, required: ["a", "b"] };
@@ -56,6 +58,21 @@ const routes = {
     const { text } = await generateText({ model, prompt: "by the second", maxRetries: 0 });
     return { text };
   },
+  // The documentation's example: one route writes, one searches, one clears.
+  async store({ AI, INDEX }, act) {
+    const embeddings = new CloudflareWorkersAIEmbeddings({ binding: AI, model: "@cf/baai/bge-base-en-v1.5" });
+    const store = new CloudflareVectorizeStore(embeddings, { index: INDEX });
+    const documents = [
+      { pageContent: "an orange cloud over the llama's pen", metadata: { page: 1 } },
+      { pageContent: "databases keep rows", metadata: { page: 2 } },
+    ];
+    if (act === "add") return { ids: await store.addDocuments(documents, { ids: ["cloud", "rows"] }) };
+    if (act === "clear") return { done: (await store.delete({ ids: ["cloud", "rows"] })) ?? null };
+    const [[best, score]] = await store.similaritySearchWithScore("orange cloud", 1);
+    const two = await store.similaritySearch("orange cloud", 2);
+    const filtered = await store.similaritySearch("orange cloud", 2, { page: 2 });
+    return { best, score, two: two.length, filtered: filtered.map(({ pageContent }) => pageContent) };
+  },
   async bytes({ AI }) {
     const body = (bytes) => new Blob([bytes]).stream();
     const whole = await AI.run("@cf/openai/whisper", { audio: { body: body(AUDIO), contentType: "audio/wav" }, language: "en" });
@@ -66,7 +83,7 @@ const routes = {
   },
 };
 export default { async fetch(request, env) {
-  try { return Response.json(await routes[new URL(request.url).pathname.slice(1)](env)); } catch (e) { return new Response(e.stack, { status: 500 }); }
+  try { return Response.json(await routes[new URL(request.url).pathname.split("/")[1]](env, new URL(request.url).pathname.split("/")[2])); } catch (e) { return new Response(e.stack, { status: 500 }); }
 } };`;
 
 async function start() {
@@ -81,14 +98,27 @@ async function start() {
     rate_limiting_limit: 0,
   };
   await platform.rest("POST", `/accounts/${platform.ready.account_id}/ai-gateway/gateways`, { id: "sdk", ...settings });
+  const indexes = `/accounts/${platform.ready.account_id}/vectorize/v2/indexes`;
+  await platform.rest("POST", indexes, { name: "documents", config: { dimensions: 768, metric: "cosine" } });
+  await platform.rest("POST", `${indexes}/documents/metadata_index/create`, { propertyName: "page", indexType: "number" });
   const cwd = await clientProject({ after }, "ai-sdks");
   await writeFile(join(cwd, "index.js"), source);
   const flags = { compatibility_date: COMPATIBILITY_DATE, compatibility_flags: ["nodejs_compat"] };
-  await writeFile(join(cwd, "wrangler.json"), JSON.stringify({ name: "sdks", main: "index.js", ...flags, ai: { binding: "AI" } }));
+  await writeFile(
+    join(cwd, "wrangler.json"),
+    JSON.stringify({
+      name: "sdks",
+      main: "index.js",
+      ...flags,
+      ai: { binding: "AI" },
+      vectorize: [{ binding: "INDEX", index_name: "documents" }],
+    }),
+  );
   await platform.wrangler(["deploy"], { cwd });
   const { subdomain } = (await platform.rest("GET", `/accounts/${platform.ready.account_id}/workers/subdomain`)).body.result;
   const url = platform.host("workers", { worker: "sdks", subdomain });
   return {
+    platform,
     models,
     async asked(route: string): Promise<Record<string, unknown>> {
       const response = await platform.fetch(`${url}/${route}`);
@@ -125,6 +155,26 @@ test("[ai-gateway-43] the AI SDK's gateway provider goes to the next model of a 
     started?.models.seen.slice(-2).map(({ body }) => body.model),
     ["fails", "gpt-4o"],
   );
+});
+
+test("[vectorize-28] LangChain's store embeds and adds documents, and finds the most similar, also among those that a filter leaves", {
+  skip,
+}, async () => {
+  assert.deepEqual(await asked("store/add"), { ids: ["cloud", "rows"] });
+  const { platform } = started as NonNullable<typeof started>;
+  const holds = (vectors: number) =>
+    eventually(`the index holds ${vectors} vectors`, async () => {
+      const { body } = await platform.rest("GET", `/accounts/${platform.ready.account_id}/vectorize/v2/indexes/documents/info`);
+      assert.equal(body.result.vectorCount, vectors);
+    });
+  await holds(2);
+  const { best, score, two, filtered } = await asked("store/search");
+  const { pageContent, metadata } = best as { pageContent: string; metadata: object };
+  assert.deepEqual([pageContent, metadata], ["an orange cloud over the llama's pen", { page: 1 }]);
+  assert.ok((score as number) > 0.3, String(score));
+  assert.deepEqual([two, filtered], [2, ["databases keep rows"]]);
+  await asked("store/clear");
+  await holds(0);
 });
 
 test("[workers-ai-29] sound reaches a model as a stream, as numbers and in base64", { skip }, async () => {

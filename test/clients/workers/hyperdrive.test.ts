@@ -109,7 +109,7 @@ test("[hyperdrive-05] Prisma inserts, selects and changes in a transaction", { s
   const project = await deployDrivers(platform, { after }, "prisma", new URL("../hyperdrive-prisma-worker.js", import.meta.url), {
     config: { hyperdrive: [{ binding: "HYPERDRIVE", id: ids.UNCACHED }] },
     client: "prisma-7",
-    prepare: generatePrisma,
+    prepare: (dir) => generatePrisma(dir),
   });
   const response = await platform.fetch(project.url);
   const text = await response.text();

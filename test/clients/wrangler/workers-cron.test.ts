@@ -1,10 +1,13 @@
 /** Cron triggers, in real time: a schedule fires at most once a minute, so the subjects share one minute. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { GetObjectCommand, ListObjectsV2Command } from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
 import { deployWorker } from "../../harness/worker-project.ts";
+import { eventually } from "../pipelines-world.ts";
 
-const platform = await startPlatform({ after });
+// A Worker asks the platform's own API, which on a test's machine is at a local address.
+const platform = await startPlatform({ after }, { config: { "runtime.outbound_allow": ["public", "local"] } });
 const account = `/accounts/${platform.ready.account_id}`;
 const scripts = `${account}/workers/scripts`;
 
@@ -14,9 +17,58 @@ interface Run {
   readonly outcome: string;
 }
 
+/** The documentation's example: a Workflow that a cron starts asks for an export until it is done, and keeps it in a bucket. */
+const BACKUP = `
+import { WorkflowEntrypoint } from "cloudflare:workers";
+export class Backup extends WorkflowEntrypoint {
+  async run(event, step) {
+    const { accountId, databaseId } = event.payload;
+    const url = this.env.API + "/accounts/" + accountId + "/d1/database/" + databaseId + "/export";
+    const headers = { "content-type": "application/json", authorization: "Bearer " + this.env.D1_REST_API_TOKEN };
+    const bookmark = await step.do("start the export of " + databaseId, async () => {
+      const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify({ output_format: "polling" }) });
+      const { result } = await answer.json();
+      if (!result?.at_bookmark) throw new Error("no bookmark");
+      return result.at_bookmark;
+    });
+    await step.do("keep the dump", async () => {
+      const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify({ output_format: "polling", current_bookmark: bookmark }) });
+      const { result } = await answer.json();
+      if (!result?.signed_url && !result?.result?.signed_url) throw new Error("not done yet: " + JSON.stringify(result));
+      const dump = await fetch(result.signed_url ?? result.result.signed_url);
+      await this.env.BUCKET.put(result.filename ?? result.result.filename, dump.body);
+    });
+  }
+}
+export default {
+  async scheduled(controller, env) {
+    await env.BACKUP.create({ params: { accountId: env.ACCOUNT, databaseId: env.DATABASE } });
+  },
+};`;
+
+async function deployBackup(): Promise<void> {
+  const database = `${account}/d1/database`;
+  const { uuid } = (await platform.rest("POST", database, { name: "kept" })).body.result;
+  const sql = "CREATE TABLE notes (id INTEGER PRIMARY KEY, words TEXT); INSERT INTO notes (words) VALUES ('it''s kept')";
+  await platform.rest("POST", `${database}/${uuid}/query`, { sql });
+  await platform.rest("POST", `${account}/r2/buckets`, { name: "backups" });
+  const token = await platform.token(["D1 Read"]);
+  await deployWorker(platform, {
+    files: { "index.js": BACKUP },
+    config: {
+      name: "backup",
+      vars: { API: platform.ready.api, ACCOUNT: platform.ready.account_id, DATABASE: uuid, D1_REST_API_TOKEN: token.value },
+      workflows: [{ name: "backup", binding: "BACKUP", class_name: "Backup" }],
+      r2_buckets: [{ binding: "BUCKET", bucket_name: "backups" }],
+      triggers: { crons: ["* * * * *"] },
+    },
+  });
+}
+
 test("[workers-17, workers-18] crons fire with their exact string and time; a rejected waitUntil is a failed run", async () => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "cron" })).body.result.id as string;
-  // A third subject waits for the same minute: a handler past its CPU time.
+  // Two more subjects wait for the same minute: a backup (below), and a handler past its CPU time.
+  await deployBackup();
   await deployWorker(platform, {
     files: { "index.js": "export default { scheduled() { for (;;) Math.sqrt(2); } };" },
     config: { name: "looping", limits: { cpu_ms: 300 }, triggers: { crons: ["* * * * *"] } },
@@ -58,6 +110,18 @@ test("[workers-17, workers-18] crons fire with their exact string and time; a re
   const [seenGood, seenBad] = (await (await platform.fetch(project.url)).json()) as { cron: string; scheduledTime: number }[];
   assert.deepEqual(seenGood, { cron: "*/1 * * * *", scheduledTime: minute(good) });
   assert.deepEqual(seenBad, { cron: "* * * * *", scheduledTime: minute(bad) });
+});
+
+test("[d1-40] a scheduled Workflow has put a dump of the database into a bucket", async () => {
+  const s3 = platform.s3();
+  const dump = await eventually("the dump lies in the bucket", async () => {
+    const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket: "backups" }));
+    assert.ok(Contents.length > 0);
+    const { Body } = await s3.send(new GetObjectCommand({ Bucket: "backups", Key: Contents[0]?.Key }));
+    return Body?.transformToString();
+  });
+  assert.match(dump ?? "", /CREATE TABLE notes[^;]*;/);
+  assert.match(dump ?? "", /INSERT INTO .?notes.? .*VALUES ?\(1,'it''s kept'\);/);
 });
 
 test("a cron expression that is none is refused, and the old schedules stay", async () => {
