@@ -6,6 +6,7 @@
 import { openEventLog } from "../../kernel/analytics/event-log.ts";
 import type { HostRoute, KernelSlice, Product, RunningProduct } from "../../kernel/product.ts";
 import { attachmentRoutes } from "./attachment-routes.ts";
+import { bindingServer, streamBindings } from "./binding.ts";
 import { openCaptions } from "./captions.ts";
 import { openClips } from "./clips.ts";
 import { videoDelivery } from "./delivery.ts";
@@ -123,6 +124,8 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   return {
     routes: [...settingRoutes(routeParts), ...liveRoutes(routeParts), ...attachmentRoutes(routeParts), ...videoRoutes(routeParts)],
     hosts,
+    bindings: streamBindings(kernel.mint),
+    internal: bindingServer(kernel, transforms, turns),
     datasets: { ...viewDatasets(meta, viewed), ...metrics.datasets },
     check: async () => {
       try {

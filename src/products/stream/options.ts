@@ -73,6 +73,14 @@ export function expiryOf(given: string | undefined, now: number): number {
   return at;
 }
 
+/** The end that an upload URL is given later: it may be over at once. */
+export function uploadEndOf(given: string, now: number): number {
+  const at = Date.parse(given);
+  if (!(at <= now + EXPIRY_MS.max + 60_000))
+    throw streamError("badRequest", "Bad Request: uploadExpiry must be a time within the next six hours");
+  return at;
+}
+
 /** `Upload-Metadata`: keys and base64 values, a key may have none. Throws `stream.badRequest`. */
 export function uploadMetadata(header: string | null): Record<string, string> {
   const entries = (header ?? "")

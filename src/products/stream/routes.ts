@@ -9,7 +9,7 @@ import type { Intake } from "./intake.ts";
 import type { SigningKeys } from "./keys.ts";
 import type { Library } from "./library.ts";
 import { LIST_MAX, TOKEN_DEFAULT_S, TOKEN_MAX_S } from "./limits.ts";
-import { clipSchema, copySchema, deletionOf, detailsOf, directSchema, editSchema } from "./options.ts";
+import { clipSchema, copySchema, deletionOf, detailsOf, directSchema, editSchema, uploadEndOf } from "./options.ts";
 import type { Storage } from "./storage.ts";
 import { TUS, type TusDoor } from "./upload-door.ts";
 import { STATES, type VideoQuery, type VideoState, type Videos } from "./videos.ts";
@@ -164,11 +164,14 @@ export function videoRoutes(parts: RouteParts): Route[] {
       permission: WRITE,
       async handle(c) {
         const given = await c.json(editSchema);
-        const { uid, created, details } = await videos.get(param(c, "video"));
+        const { uid, created, details, state } = await videos.get(param(c, "video"));
         const deletion = deletionOf(given.scheduledDeletion, created);
+        const expires = given.uploadExpiry === undefined ? undefined : uploadEndOf(given.uploadExpiry, kernel.clock.now());
         await videos.change(uid, {
           ...(given.creator !== undefined && { creator: given.creator === "" ? null : given.creator }),
           ...(deletion !== undefined && { deletion }),
+          // What has come needs no URL any more.
+          ...(expires !== undefined && state === "pendingupload" && { expires }),
           details: {
             ...detailsOf(given),
             ...(given.maxDurationSeconds !== undefined && { maxDurationSeconds: given.maxDurationSeconds }),

@@ -23,7 +23,7 @@ import { newUid } from "./videos.ts";
 
 export const MEDIA_PREFIX = "/cdn-cgi/media/";
 /** Documented limits of a source. */
-const SOURCE_MAX_BYTES = 100 * 1024 * 1024;
+export const SOURCE_MAX_BYTES = 100 * 1024 * 1024;
 const SOURCE_MAX_S = 600;
 const KEEP_MS = 30 * 24 * 3600_000;
 /** Longest output where no duration is given. */

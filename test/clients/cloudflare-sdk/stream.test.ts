@@ -277,10 +277,12 @@ test("[stream-05, stream-06, stream-53] creators upload without a token: once, w
     ["ready", "creator-2", 60, true],
   );
 
-  const quick = { maxDurationSeconds: 1200, expiry: new Date(Date.now() + 4000).toISOString() };
-  const expiring = await sdk.stream.directUpload.create({ account_id, ...quick });
+  const hour = new Date(Date.now() + 3_600_000).toISOString();
+  const expiring = await sdk.stream.directUpload.create({ account_id, maxDurationSeconds: 1200, expiry: hour });
   assert.ok((await minutes()) >= beforehand + 20);
+  assert.equal((await sdk.stream.get(expiring.uid as string, { account_id })).uploadExpiry, hour);
   // The upload that never comes goes when its time is over.
+  await sdk.stream.edit(expiring.uid as string, { account_id, uploadExpiry: new Date().toISOString() });
   while ((await sdk.stream.list({ account_id, status: "pendingupload" })).result.some(({ uid }) => uid === expiring.uid))
     await new Promise((resolve) => setTimeout(resolve, 200));
   assert.ok((await minutes()) <= beforehand + 2);

@@ -6,8 +6,9 @@ import { after, test } from "node:test";
 import sharp from "sharp";
 import { ffmpeg, ffprobe, testVideo } from "../../harness/ffmpeg.ts";
 import { temporaryDirectory } from "../../harness/temporary-directory.ts";
+import { deployWorker } from "../../harness/worker-project.ts";
 import { atHost } from "../pictures.ts";
-import { openWorld, startStream } from "../stream-world.ts";
+import { openWorld, settled, startStream } from "../stream-world.ts";
 
 const HOST = "www.media.example";
 const directory = await temporaryDirectory("stream-media-");
@@ -112,4 +113,96 @@ test("[stream-50, stream-51] a zone makes videos, frames, sounds and sheets of w
   }
   await setting("transformations", "open");
   assert.equal((await ask("mode=frame", "http://localhost:1/clip.mp4")).headers.get("cf-resized"), "err=9504");
+});
+
+test("[stream-54] a Worker uploads, manages and transforms videos by its bindings, without a token", async () => {
+  const worker = await deployWorker(platform, {
+    config: { name: "media", stream: { binding: "STREAM" }, media: { binding: "MEDIA" } },
+    files: {
+      "index.js": `
+        const answer = async (work) => {
+          try { return Response.json((await work()) ?? null); }
+          catch (error) { return Response.json({ name: error.name, message: error.message }, { status: 500 }); }
+        };
+        const stream = (text) => new Response(text).body;
+        export default { async fetch(request, { STREAM, MEDIA }) {
+          const url = new URL(request.url);
+          const [, name, id] = url.pathname.split("/");
+          const params = JSON.parse(url.searchParams.get("params") ?? "{}");
+          const video = id && STREAM.video(id);
+          const calls = {
+            upload: () => STREAM.upload(params.url ?? request.body, params.options),
+            direct: () => STREAM.createDirectUpload(params),
+            list: () => STREAM.videos.list(params),
+            details: () => video.details(),
+            update: () => video.update(params),
+            delete: () => video.delete(),
+            token: () => video.generateToken(),
+            downloads: async () => [await video.downloads.generate(), await video.downloads.get(), await video.downloads.delete()],
+            captions: async () => [await video.captions.upload("de", stream(params.text)), await video.captions.list(), await video.captions.delete("de"), await video.captions.list()],
+            watermarks: async () => {
+              const made = await STREAM.watermarks.generate(request.body, params);
+              return [made, await STREAM.watermarks.list(), await STREAM.watermarks.get(made.id), await STREAM.watermarks.delete(made.id), await STREAM.watermarks.list()];
+            },
+            type: () => MEDIA.input(request.body).output({ mode: "audio" }).contentType(),
+            wrong: () => MEDIA.input(request.body).output({ mode: "frame", time: "1h" }).response(),
+          };
+          if (name === "frame") return MEDIA.input(request.body).transform({ width: 100, height: 60, fit: "cover" }).output({ mode: "frame", time: "1s", format: "png" }).response();
+          if (name === "video") return new Response(await MEDIA.input(request.body).output({ mode: "video", time: "1s", duration: "2s", audio: false }).media());
+          return answer(calls[name]);
+        } };`,
+    },
+  });
+  const call = async (path: string, params: object = {}, body?: Buffer) => {
+    const url = `${worker.url}/${path}?params=${encodeURIComponent(JSON.stringify(params))}`;
+    return platform.fetch(url, body === undefined ? {} : { method: "POST", body: new Uint8Array(body) });
+  };
+  const json = async (path: string, params: object = {}, body?: Buffer) => {
+    const answer = await call(path, params, body);
+    const text = await answer.text();
+    assert.equal(answer.status, 200, text);
+    return JSON.parse(text);
+  };
+  const bytes = files["clip.mp4"]?.body as Buffer;
+  const made = await json("upload", { options: { meta: { name: "mine" }, creator: "worker" } }, bytes);
+  assert.deepEqual([made.meta.name, made.creator, typeof made.hlsPlaybackUrl], ["mine", "worker", "string"]);
+  assert.equal((await settled(platform, made.id)).status?.state, "ready");
+  const copied = await json("upload", { url: `${world.url}/clip.mp4`, options: { meta: { name: "copied" } } });
+  await settled(platform, copied.id);
+  const ids = ((await json("list")) as { id: string }[]).map(({ id }) => id);
+  assert.deepEqual(ids.toSorted(), [made.id, copied.id].toSorted());
+  await json(`update/${made.id}`, { requireSignedURLs: true });
+  const details = await json(`details/${made.id}`);
+  assert.deepEqual([details.id, details.requireSignedURLs, details.watermark, details.liveInputId], [made.id, true, null, null]);
+  const token = await json(`token/${made.id}`);
+  const play = (id: string) => platform.fetch(details.hlsPlaybackUrl.replace(made.id, id));
+  assert.deepEqual([(await play(made.id)).status, (await play(token)).status], [401, 200]);
+  const [generated, got] = await json(`downloads/${copied.id}`);
+  assert.deepEqual([Object.keys(generated), Object.keys(got)], [["default"], ["default"]]);
+  const text = "WEBVTT\n\n00:00.000 --> 00:01.000\nHallo\n";
+  const [caption, one, , none] = await json(`captions/${copied.id}`, { text });
+  assert.deepEqual([caption.language, caption.label, one.length, none], ["de", "Deutsch", 1, []]);
+  const png = await sharp({ create: { width: 20, height: 10, channels: 4, background: "red" } })
+    .png()
+    .toBuffer();
+  const [mark, marks, again, , left] = await json("watermarks", { name: "logo", opacity: 0.5 }, png);
+  assert.deepEqual([mark.name, mark.opacity, mark.width, marks.length, again.id, left], ["logo", 0.5, 20, 1, mark.id, []]);
+  const direct = await json("direct", { maxDurationSeconds: 60 });
+  assert.match(direct.uploadURL, new RegExp(`/${direct.id}$`));
+  await json(`delete/${copied.id}`);
+  const gone = await (await call(`details/${copied.id}`)).json();
+  assert.match(JSON.stringify(gone), /Not Found/);
+
+  const frame = await call("frame", {}, bytes);
+  assert.equal(frame.headers.get("content-type"), "image/png");
+  const { width, height } = await sharp(Buffer.from(await frame.arrayBuffer())).metadata();
+  assert.deepEqual([width, height], [100, 60]);
+  const cutOut = await probe(Buffer.from(await (await call("video", {}, bytes)).arrayBuffer()));
+  assert.deepEqual(
+    cutOut.streams.map(({ codec_name }) => codec_name),
+    ["h264"],
+  );
+  assert.ok(Math.abs(Number(cutOut.format.duration) - 2) < 0.2, cutOut.format.duration);
+  assert.equal(await json("type", {}, bytes), "audio/mp4");
+  assert.match(JSON.stringify(await (await call("wrong", {}, bytes)).json()), /9401/);
 });
