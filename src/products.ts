@@ -5,6 +5,7 @@ import { aiSearch } from "./products/ai-search/index.ts";
 import { analyticsEngine } from "./products/analytics-engine/index.ts";
 import { browserRendering } from "./products/browser-rendering/index.ts";
 import { cache } from "./products/cache/index.ts";
+import { constellation } from "./products/constellation/index.ts";
 import { containers } from "./products/containers/index.ts";
 import { customHostnames } from "./products/custom-hostnames/index.ts";
 import { d1 } from "./products/d1/index.ts";
@@ -40,6 +41,7 @@ export const products: readonly Product[] = [
   analyticsEngine,
   browserRendering,
   cache,
+  constellation,
   containers,
   customHostnames,
   d1,

@@ -17,6 +17,7 @@ export type Client =
   | "sql-drivers"
   | "prisma-7"
   | "wrangler-4.36"
+  | "constellation"
   | "vitest-3"
   | "frameworks"
   | "pages-plugins"
@@ -29,6 +30,16 @@ type Hooks = { after(fn: () => Promise<void>): void };
 /** Runs wrangler 4.36.0, the last that creates legacy pipelines, under `freehold exec`. */
 export async function wrangler436(platform: TestPlatform, args: readonly string[], options?: RunOptions): Promise<RunResult> {
   return platform.exec(process.execPath, [join(await npmClient("wrangler-4.36"), "wrangler", "bin", "wrangler.js"), ...args], options);
+}
+
+/** Runs wrangler 3.57.0, the last that knows Constellation, under `freehold exec`. */
+export async function wrangler357(platform: TestPlatform, args: readonly string[], options?: RunOptions): Promise<RunResult> {
+  return platform.exec(process.execPath, [join(await npmClient("constellation"), "wrangler", "bin", "wrangler.js"), ...args], options);
+}
+
+/** Directory of a package among the client's. */
+export async function clientPackage(name: Client, packageName: string): Promise<string> {
+  return join(await npmClient(name), packageName);
 }
 
 /** Why the client cannot be had here, or false: neither installed earlier, nor a registry to install it from. */

@@ -7,6 +7,8 @@ import { defineErrors } from "../../kernel/errors.ts";
 export const workersError = defineErrors("workers", {
   parse: { status: 400, apiCode: 10006, message: "Could not parse your script from the API request. Check your request body." },
   notFound: { status: 404, apiCode: 10007, message: "This Worker does not exist on your account." },
+  // Wranglers up to 3.57, which ask for a service before they deploy to it, know no other code; newer ones know both.
+  noService: { status: 404, apiCode: 10090, message: "workers.api.error.service_not_found" },
   // wrangler takes it for a user Worker that is not there yet.
   userWorkerNotFound: { status: 404, apiCode: 10092, message: "This Worker does not exist in the dispatch namespace." },
   // Codes of tags are not documented.

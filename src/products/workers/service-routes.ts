@@ -35,7 +35,8 @@ export function serviceRoutes(deps: RouteDeps): Route[] {
       path: `${ACCOUNT}/services/:name`,
       permission: READ,
       async handle(c) {
-        const live = named(c);
+        const live = store.listed(c.params.name as string);
+        if (live === undefined) throw workersError("noService");
         return serviceView(live, await tagOf(live));
       },
     },

@@ -249,7 +249,7 @@ test("bindings of unknown types and to unknown targets are refused by name; noth
   assert.match(second.stdout + second.stderr, /Bindings of type "vpc_service" are not implemented/);
   for (const name of ["dangling", "futuristic"]) {
     const { status, body } = await platform.rest("GET", `${account}/services/${name}`);
-    assert.deepEqual([status, body.errors[0]?.code], [404, 10007]);
+    assert.deepEqual([status, body.errors[0]?.code], [404, 10090]);
   }
 });
 
