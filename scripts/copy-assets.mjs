@@ -8,8 +8,8 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 for await (const entry of glob("src/**/*", { cwd: root, withFileTypes: true })) {
   // The dashboard's are built into its own files.
   if (entry.parentPath.startsWith(join(root, "src/dashboard"))) continue;
-  // READMEs are for readers of the source.
-  if (!entry.isFile() || /\.(ts|tsx|md)$/.test(entry.name)) continue;
+  // The products' READMEs are what the MCP server of the documentation searches.
+  if (!entry.isFile() || /\.(ts|tsx)$/.test(entry.name)) continue;
   const from = join(entry.parentPath, entry.name);
   const to = join(root, "dist", from.slice(join(root, "src").length));
   await mkdir(dirname(to), { recursive: true });

@@ -15,6 +15,7 @@ import { emailRouting } from "./products/email-routing/index.ts";
 import { hyperdrive } from "./products/hyperdrive/index.ts";
 import { images } from "./products/images/index.ts";
 import { kv } from "./products/kv/index.ts";
+import { mcp } from "./products/mcp/index.ts";
 import { notifications } from "./products/notifications/index.ts";
 import { observability } from "./products/observability/index.ts";
 import { pages } from "./products/pages/index.ts";
@@ -51,6 +52,7 @@ export const products: readonly Product[] = [
   hyperdrive,
   images,
   kv,
+  mcp,
   notifications,
   observability,
   pages,

@@ -385,6 +385,30 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
     }
     await platform.rest("DELETE", `/accounts/${account}/tokens/${weak.id}`);
   },
+  // A tool has the rights of its caller's token. The documentation's server is open, and knows nothing of the account.
+  async mcp() {
+    const weak = await platform.token(groups.filter((group) => !group.startsWith("Workers KV Storage")));
+    const accept = "application/json, text/event-stream";
+    const code = `async () => cloudflare.request({ method: "GET", path: "/accounts/" + accountId + "/storage/kv/namespaces" })`;
+    for (const [server, name, args] of [
+      ["", "execute", { code }],
+      ["bindings.", "kv_namespaces_list", {}],
+    ] as const)
+      for (const [token, status] of [
+        [undefined, 401],
+        [garbage.value, 401],
+        [revoked.value, 401],
+        [weak.value, 200],
+      ] as const) {
+        const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: args } });
+        const headers = { accept, "content-type": "application/json", ...(token !== undefined && bearer(token)) };
+        const answer = await platform.fetch(platform.host("mcp").replace("//", `//${server}`), { method: "POST", headers, body });
+        const { error, result } = (await answer.json()) as { error?: string; result?: { isError: boolean; content: { text: string }[] } };
+        const told = `${name}: ${answer.status} ${result?.content[0]?.text ?? error}`;
+        assert.equal(told, status === 401 ? `${name}: 401 invalid_token` : `${name}: 200 API error 403: 10000: Authentication error`);
+      }
+    await platform.rest("DELETE", `/accounts/${account}/tokens/${weak.id}`);
+  },
   // Public by its nature: the keys that sign requests of browsers.
   web_bot_auth: () => nothingAt(`${new URL(platform.host("web_bot_auth")).origin}/${NAME}`),
   // Public by its nature; only an image's own path leads anywhere.
