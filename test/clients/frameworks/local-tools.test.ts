@@ -3,14 +3,16 @@
  * not ours, but nothing that we set may disturb them. None reaches a network beyond this machine.
  */
 import assert from "node:assert/strict";
-import { cp } from "node:fs/promises";
+import { cp, mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { clientProject, missingClient } from "../../harness/npm-client.ts";
 import { startPlatform } from "../../harness/platform.ts";
+import { openTerminal } from "../../harness/terminal.ts";
 
 const noFrameworks = missingClient("frameworks");
 const noVitest = missingClient("vitest-3");
+const noAgents = missingClient("agents-0.7");
 const platform = await startPlatform({ after });
 const counter = join(import.meta.dirname, "fixtures", "counter");
 const local = join(import.meta.dirname, "fixtures", "local");
@@ -25,6 +27,20 @@ test("[workers-56, durable-objects-56, workflows-39] tests of a Worker, its Dura
   await cp(counter, cwd, { recursive: true });
   const { stdout } = await platform.exec(join(cwd, "../node_modules/.bin/vitest"), ["run"], { cwd });
   assert.match(stdout, /Tests +11 passed \(11\)/);
+});
+
+test("[agents-77] tests of an agent run green in the Vitest pool, and wrangler dev runs it", { skip: noVitest || noAgents }, async (t) => {
+  const [cwd, agents] = [await clientProject(t, "vitest-3"), await clientProject(t, "agents-0.7")];
+  await cp(join(import.meta.dirname, "..", "agents", "fixtures", "tested"), cwd, { recursive: true });
+  await mkdir(join(cwd, "node_modules"));
+  await symlink(join(agents, "../node_modules/agents"), join(cwd, "node_modules/agents"));
+  const { stdout } = await platform.exec(join(cwd, "../node_modules/.bin/vitest"), ["run"], { cwd });
+  assert.match(stdout, /Tests +3 passed \(3\)/);
+
+  const dev = ["wrangler", "dev", "--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0", "--show-interactive-dev-session=false"];
+  const [, port] = await openTerminal(t, platform, dev, { cwd }).expect(/Ready on http:\/\/\S+:(\d+)/);
+  const answer = await fetch(`http://127.0.0.1:${port}/agents/my-agent/local`);
+  assert.deepEqual(await answer.json(), { hello: "from your agent", count: 0 });
 });
 
 test("[workers-56] the documentation's test with Miniflare is green", { skip: noVitest }, async (t) => {
