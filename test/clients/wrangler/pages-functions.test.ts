@@ -4,8 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createSign, generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { FormData } from "undici";
@@ -22,7 +25,12 @@ import { answering, functionsProject } from "../pages-project.ts";
 const noPlugins = missingClient("pages-plugins");
 const noDrivers = missingClient("sql-drivers");
 const models = await startModelServer({ after });
-const config = { "hyperdrive.private_origins": true, "workers_ai.models": [`@cf/*=${models.url}`] };
+// Functions ask the issuer of tokens here, which is on this machine.
+const config = {
+  "runtime.outbound_allow": ["public", "private", "local"],
+  "hyperdrive.private_origins": true,
+  "workers_ai.models": [`@cf/*=${models.url}`],
+};
 const platform = await startPlatform({ after }, { config });
 const { account_id: account, domain } = platform.ready;
 const sdk = platform.sdk();
@@ -383,10 +391,74 @@ test("settings of a project land in a configuration file, which deploys what the
   assert.deepEqual(seen, { kv: "1", object: "count 1", plain: "text", hidden: "hidden", where: null, hello: "hello you" });
 });
 
-test("[pages-23] the plugins of the documentation run: static forms, GraphQL, and pictures of pages", {
+test("[pages-19] the dashboard's settings are downloaded as a file, which then is what counts, and overrides all or nothing", async () => {
+  const name = "settings";
+  const { id } = await create("/storage/kv/namespaces", { title: "of settings" });
+  const settings = (text: string) => ({
+    ...{ compatibility_date: COMPATIBILITY_DATE, compatibility_flags: ["nodejs_compat"], kv_namespaces: { KV: { namespace_id: id } } },
+    env_vars: { TEXT: { type: "plain_text", value: text }, SECRET: { type: "secret_text", value: `secret of ${text}` } },
+  });
+  const deployment_configs = { production: settings("production"), preview: settings("preview") };
+  await create("/pages/projects", { name, production_branch: "main", deployment_configs, build_config: { destination_dir: "dist" } });
+  const home = await directory({
+    "dist/index.html": "home",
+    "functions/vars.js": "export const onRequest = async ({ env }) => Response.json([env.TEXT, env.SECRET, await env.KV.get('x')]);",
+  });
+  await platform.wrangler(["pages", "download", "config", name], { cwd: home });
+  const file = join(home, "wrangler.toml");
+  const downloaded = await readFile(file, "utf8");
+  assert.match(
+    downloaded,
+    /^name = "settings"\npages_build_output_dir = "dist"\ncompatibility_date = "2026-11-01"\ncompatibility_flags = \[ "nodejs_compat" \]$/m,
+  );
+  assert.match(downloaded, new RegExp(`^\\[vars\\]\nTEXT = "preview"\n\n\\[\\[kv_namespaces\\]\\]\nid = "${id}"\nbinding = "KV"$`, "m"));
+  assert.match(downloaded, /^\[env\.production\.vars\]\nTEXT = "production"$/m);
+  assert.doesNotMatch(downloaded, /SECRET|secret of/);
+
+  // One of the environment's bindings without the others leaves the others out, of which wrangler warns.
+  const deploy = () => platform.wrangler(["pages", "deploy", "--branch", "main", "--commit-dirty"], { cwd: home });
+  await writeFile(file, downloaded.slice(0, downloaded.indexOf("[[env.production.kv_namespaces]]")));
+  const partial = await deploy();
+  assert.match(partial.stderr, /"kv_namespaces" exists at the top level, but not on "env\.production"/);
+  const failed = await get(at(name, "/vars"));
+  assert.deepEqual([failed.status, /Error 1101/.test(failed.body)], [500, true]);
+  await writeFile(file, downloaded.replace('TEXT = "production"', 'TEXT = "by the file"'));
+  await deploy();
+  assert.deepEqual(JSON.parse((await get(at(name, "/vars"))).body), ["by the file", "secret of production", null]);
+  const { deployment_configs: now } = await sdk.pages.projects.get(name, { account_id: account });
+  assert.deepEqual(now.production.env_vars, {
+    TEXT: { type: "plain_text", value: "by the file" },
+    SECRET: { type: "secret_text", value: "" },
+  });
+  assert.notEqual(now.production.wrangler_config_hash, undefined);
+});
+
+/** Who signs people in: the endpoints that the real service has at an organisation's domain, with an RSA key of its own. */
+async function startIssuer(t: { after(fn: () => void): void }) {
+  const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const jwk = { ...publicKey.export({ format: "jwk" }), kid: "key", alg: "RS256", use: "sig" };
+  const server = createServer((request, response) => {
+    if (request.url === "/cdn-cgi/access/certs") return response.end(JSON.stringify({ keys: [jwk] }));
+    const signedIn = /^CF_Authorization=\S+$/.test(request.headers.cookie ?? "") && request.url === "/cdn-cgi/access/get-identity";
+    response.writeHead(signedIn ? 200 : 404).end(JSON.stringify({ email: "a@example.com", groups: ["admins"] }));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => void server.close());
+  const domain = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const sign = (claims: object, key = privateKey): string => {
+    const text = `${encode({ alg: "RS256", kid: "key", typ: "JWT" })}.${encode({ iss: domain, aud: ["of-this-app"], email: "a@example.com", ...claims })}`;
+    return `${text}.${createSign("RSA-SHA256").update(text).sign(key, "base64url")}`;
+  };
+  return { domain, sign };
+}
+
+test("[pages-23, pages-25] the plugins of the documentation run: static forms, GraphQL, pictures of pages, and Access", {
   skip: noPlugins,
 }, async (t) => {
   const home = await clientProject(t, "pages-plugins");
+  const issuer = await startIssuer(t);
   const files: Readonly<Record<string, string>> = {
     "functions/contact/_middleware.ts": `import staticFormsPlugin from "@cloudflare/pages-plugin-static-forms";
       export const onRequest = staticFormsPlugin({
@@ -408,6 +480,11 @@ test("[pages-23] the plugins of the documentation run: static forms, GraphQL, an
         },
         autoInject: { openGraph: true },
       });`,
+    "functions/private/_middleware.js": `import cloudflareAccessPlugin from "@cloudflare/pages-plugin-cloudflare-access";
+      export const onRequest = cloudflareAccessPlugin({ domain: "${issuer.domain}", aud: "of-this-app" });`,
+    "functions/private/who.js": `export const onRequest = async ({ data: { cloudflareAccess: { JWT } } }) =>
+      Response.json({ payload: JWT.payload.email, identity: await JWT.getIdentity() });`,
+    "dist/private/index.html": "for some alone",
     "dist/contact/index.html": `<form data-static-form-name="sales"><input name="email"><button>Send</button></form>`,
     "dist/blog/hello-world.html": `<html><head><meta property="og:title" content="Hello"></head><body>post</body></html>`,
     "dist/index.html": "home",
@@ -435,6 +512,30 @@ test("[pages-23] the plugins of the documentation run: static forms, GraphQL, an
   const bytes = Buffer.from(await picture.arrayBuffer());
   assert.deepEqual([picture.status, picture.headers.get("content-type"), bytes.subarray(1, 4).toString()], [200, "image/png", "PNG"]);
   assert.ok(bytes.length > 1_000);
+
+  // Whoever has no good token gets neither a Function nor a file. (Earlier releases of the plugin answered 403, and the
+  // documentation still does; now it sends people to sign in.)
+  const asked = (jwt: string | undefined, path = "/private/who") =>
+    get(at(name, path), { headers: jwt === undefined ? {} : { "cf-access-jwt-assertion": jwt } });
+  const stranger = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
+  const past = Math.floor(Date.now() / 1000) - 60;
+  const bad = [
+    undefined,
+    "a.b.c",
+    issuer.sign({ aud: ["another"] }),
+    issuer.sign({ exp: past }),
+    issuer.sign({ iss: "http://other" }),
+    issuer.sign({}, stranger),
+  ];
+  for (const jwt of bad)
+    for (const path of ["/private/who", "/private/"]) {
+      const refused = await asked(jwt, path);
+      assert.deepEqual([refused.status, refused.body], [302, ""], String(jwt));
+      assert.ok(refused.header("location")?.startsWith(`${issuer.domain}/cdn-cgi/access/login/`));
+    }
+  const who = await asked(issuer.sign({ exp: past + 3600 }));
+  assert.deepEqual(JSON.parse(who.body), { payload: "a@example.com", identity: { email: "a@example.com", groups: ["admins"] } });
+  assert.equal((await asked(issuer.sign({}), "/private/")).body, "for some alone");
 });
 
 test("[pages-17] Vectorize, AI, Hyperdrive and Analytics Engine, one Function each", {

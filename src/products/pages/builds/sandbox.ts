@@ -3,7 +3,7 @@
  * programs, read-only, and the build's directory; it has no network but the loopback interface, on which `inside.ts` passes
  * connections to one unix socket, and what is behind that is the caller's choice. Memory, processes, disk and time are
  * bounded from outside, and ending a command ends everything that it started: the kernel does so with the namespace.
- * docs/adr/0011-builds-in-bubblewrap.md has the reasons. Nothing here knows what a build is.
+ * docs/adr/0013-builds-in-bubblewrap.md has the reasons. Nothing here knows what a build is.
  */
 import { spawn } from "node:child_process";
 import { accessSync, constants, existsSync, lstatSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
