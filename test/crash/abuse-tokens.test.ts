@@ -224,6 +224,11 @@ async function refusals(probes: readonly Probe[], expected: Refusals): Promise<v
 }
 
 const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
+  // Where visitors of previews that only members may see sign in: there is no such preview.
+  async access() {
+    const url = `${platform.host("access")}/cdn-cgi/access/login/x.none.pages.${platform.ready.domain}`;
+    for (const method of ["GET", "POST"]) assert.equal((await platform.fetch(url, { method })).status, 404);
+  },
   // Git's clients give the token as password.
   async git() {
     const url = `${platform.host("git")}/owner/repository.git`;

@@ -87,8 +87,8 @@ export function createDeployer(kernel: KernelSlice, { store, assets, sites, doma
   function settingsAfter(project: Project, environment: Environment, config: DeploymentConfig, form: DeploymentForm): ProjectSettings {
     const { settings } = project;
     return {
+      ...settings,
       configs: { ...settings.configs, [environment]: config },
-      ...(settings.source && { source: settings.source }),
       build: { ...settings.build, ...(form.outputDirectory !== undefined && { destination_dir: form.outputDirectory }) },
     };
   }

@@ -8,6 +8,7 @@ import type { TLSSocket } from "node:tls";
 import type { OwnedWorkers } from "../../kernel/capabilities.ts";
 import { newRayId, notFoundPage, sendErrorPage } from "../../kernel/gateway/pages.ts";
 import type { HostRoute, KernelSlice } from "../../kernel/product.ts";
+import type { Gate } from "./access/gate.ts";
 import { type AssetAnswer, type AssetRequest, answerAsset, pageOf } from "./asset-server.ts";
 import { BEACON_PAGE_MAX_BYTES, withBeacon } from "./beacon.ts";
 import type { Domains } from "./domains.ts";
@@ -27,11 +28,21 @@ interface Found {
 
 export interface PagesFront {
   readonly host: HostRoute;
+  /** The project whose preview a host name is, if only members may see its previews. */
+  previewOf(hostname: string): Project | undefined;
   /** `env.ASSETS.fetch()` of a deployment's Functions. */
   assets(deploymentId: string, request: IncomingMessage, response: ServerResponse): Promise<void>;
 }
 
-export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites, workers: OwnedWorkers, domains: Domains): PagesFront {
+interface Parts {
+  readonly store: PagesStore;
+  readonly sites: Sites;
+  readonly workers: OwnedWorkers;
+  readonly domains: Domains;
+  readonly gate: Gate;
+}
+
+export function pagesFront(kernel: KernelSlice, { store, sites, workers, domains, gate }: Parts): PagesFront {
   const { blobs, urls } = kernel;
   const hints = openEarlyHints(blobs, kernel.log);
 
@@ -74,7 +85,16 @@ export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites,
     if (page !== undefined) await hints.learn(page);
   }
 
+  /** Whether the request is for a preview that only members may see. */
+  const isRestricted = ({ project: name }: Params, { headers }: IncomingMessage): Project | undefined => {
+    const project = store.project(name as string);
+    const hostname = URL.parse(`http://${headers.host}`)?.hostname ?? "";
+    return project?.settings.previewAccess === "members" && isPreview(hostname) ? project : undefined;
+  };
+
   async function handle(params: Params, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const restricted = isRestricted(params, request);
+    if (restricted !== undefined && !(await gate.admits(restricted, request, response))) return;
     const found = await find(params);
     if (found === undefined) return notFoundPage(request, response);
     const { project, site } = found;
@@ -87,7 +107,8 @@ export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites,
   }
 
   async function upgrade(params: Params, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const found = await find(params);
+    const restricted = isRestricted(params, request);
+    const found = restricted === undefined || (await gate.knows(restricted, request)) ? await find(params) : undefined;
     if (found === undefined || !invokes(found.site, request.url as string)) {
       socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
       return;
@@ -104,6 +125,12 @@ export function pagesFront(kernel: KernelSlice, store: PagesStore, sites: Sites,
       resolve: domains.find,
       handle,
       upgrade,
+    },
+    previewOf(hostname) {
+      const suffix = [`.pages.${urls.domain}`, ".pages.dev"].find((one) => hostname.endsWith(one));
+      const [, name, ...rest] = suffix === undefined ? [] : hostname.slice(0, -suffix.length).split(".");
+      const project = name === undefined || rest.length > 0 ? undefined : store.project(name);
+      return project?.settings.previewAccess === "members" ? project : undefined;
     },
     async assets(deploymentId, request, response) {
       const site = await sites.of(deploymentId);

@@ -3,6 +3,8 @@
  * and the guarantees; this file puts the parts together.
  */
 import type { Product } from "../../kernel/product.ts";
+import { openGate } from "./access/gate.ts";
+import { signInHost } from "./access/sign-in.ts";
 import { openAssets } from "./assets.ts";
 import { openBuilds } from "./builds/builds.ts";
 import { createDeployer } from "./deploy.ts";
@@ -40,7 +42,8 @@ export const pages = {
     const notices = deploymentNotices(kernel.get("notifier"), kernel.log, urlOf);
     const deployer = createDeployer(kernel, { store, assets, sites, domains, workers, notices });
     await deployer.sweep();
-    const front = pagesFront(kernel, store, sites, workers, domains);
+    const gate = openGate(kernel);
+    const front = pagesFront(kernel, { store, sites, workers, domains, gate });
     const builds = await openBuilds(kernel, { store, assets, deployer, urlOf });
     const { repositories, pushes, logs } = builds;
     const views = openViews(store, domains, repositories, kernel.urls);
@@ -52,7 +55,7 @@ export const pages = {
         ...domainRoutes(store, domains),
         ...builds.routes(views),
       ],
-      hosts: [front.host, builds.host],
+      hosts: [front.host, builds.host, signInHost(kernel, gate, front.previewOf)],
       bindings: assetsBinding(kernel),
       datasets: { pagesFunctionsInvocationsAdaptiveGroups: functionsDataset(store, workers) },
       internal: internalDoor(front.assets),

@@ -13,6 +13,8 @@ export interface ProjectSettings {
   readonly build: BuildConfig;
   /** The repository that it is built from; a project that files are uploaded to has none. */
   readonly source?: Source;
+  /** Who may see previews; everybody when it is not said. */
+  readonly previewAccess?: "public" | "members";
   readonly configs: Readonly<Record<Environment, DeploymentConfig>>;
 }
 

@@ -29,6 +29,8 @@ const change = z.object({
   build_config: buildConfig.nullish(),
   deployment_configs: z.object({ production: configChange.nullish(), preview: configChange.nullish() }).nullish(),
   source: sourceSchema.nullish(),
+  /** Freehold's own: the real service has a policy of Cloudflare Access. */
+  preview_access: z.enum(["public", "members"]).optional(),
 });
 const creation = change.extend({ name: z.string() });
 type Change = z.infer<typeof change>;
@@ -59,7 +61,8 @@ interface Parts {
 export function projectRoutes(kernel: KernelSlice, { store, deployer, views, repositories, onConnected, onRemoved }: Parts): Route[] {
   const named = (c: RequestContext): Project => store.require(c.params.project as string);
 
-  function settingsAfter({ build, configs, source }: ProjectSettings, { build_config, deployment_configs }: Change): ProjectSettings {
+  function settingsAfter(now: ProjectSettings, { build_config, deployment_configs, preview_access }: Change): ProjectSettings {
+    const { build, configs } = now;
     const config = (environment: Environment) => {
       const wanted: ConfigChange = deployment_configs?.[environment] ?? {};
       const large = oversized(wanted);
@@ -67,7 +70,8 @@ export function projectRoutes(kernel: KernelSlice, { store, deployer, views, rep
       return changed(configs[environment], wanted, kernel);
     };
     return {
-      ...(source && { source }),
+      ...now,
+      ...(preview_access && { previewAccess: preview_access }),
       build: { ...build, ...Object.fromEntries(Object.entries(build_config ?? {}).filter(([, value]) => value !== undefined)) },
       configs: { production: config("production"), preview: config("preview") },
     };

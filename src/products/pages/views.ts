@@ -99,6 +99,7 @@ export function openViews(store: PagesStore, domains: Domains, repositories: Rep
         framework_version: "",
         uses_functions: latest?.functions ?? false,
         ...(project.settings.source && { source: sourceView(project) }),
+        preview_access: project.settings.previewAccess ?? "public",
         build_config: project.settings.build,
         deployment_configs: {
           preview: configView(project.settings.configs.preview),

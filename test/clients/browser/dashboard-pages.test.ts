@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { strToU8, zipSync } from "fflate";
 import type { Page } from "playwright-core";
+import { FormData } from "undici";
 import { launchBrowser, noBrowser } from "../../harness/browser.ts";
 import { openDashboard } from "../../harness/dashboard.ts";
 import { startPlatform } from "../../harness/platform.ts";
@@ -141,4 +142,81 @@ test("[pages-28, pages-42] files are dropped, as a folder and as an archive, and
   await page.getByText("is in production").waitFor();
   assert.equal(await body("/"), "from a folder");
   assert.deepEqual(problems, []);
+});
+
+test("[pages-39] a preview asks whoever comes to sign in, production is open, and search engines stay away", {
+  skip: noBrowser,
+}, async () => {
+  const { account_id, api_token, domain } = platform.ready;
+  const projects = `/accounts/${account_id}/pages/projects`;
+  await platform.rest("POST", projects, { name: "guarded", production_branch: "main" });
+  const { jwt } = (await platform.rest("GET", `${projects}/guarded/upload-token`)).body.result;
+  const deploy = async (branch: string): Promise<{ short_id: string }> => {
+    const form = new FormData();
+    const key = (branch === "main" ? "a" : "b").repeat(32);
+    const files = [{ key, value: `<h1>${branch}</h1>`, metadata: { contentType: "text/html" } }];
+    const headers = { authorization: `Bearer ${jwt}`, "content-type": "application/json" };
+    await platform.fetch("/client/v4/pages/assets/upload", { method: "POST", headers, body: JSON.stringify(files) });
+    form.set("manifest", JSON.stringify({ "/index.html": key }));
+    form.set("branch", branch);
+    const answer = await platform.fetch(`/client/v4${projects}/guarded/deployments`, {
+      ...{ method: "POST", headers: { authorization: `Bearer ${api_token}` }, body: form },
+    });
+    return ((await answer.json()) as { result: { short_id: string } }).result;
+  };
+  const main = await deploy("main");
+  const fix = await deploy("fix");
+  const at = (label: string, path = "/"): string => `http://${label}.pages.${domain}:${port}${path}`;
+  const get = async (url: string, headers: Record<string, string> = {}) => {
+    const answer = await platform.fetch(url, { headers });
+    return { status: answer.status, body: await answer.text(), header: (name: string) => answer.headers.get(name) };
+  };
+  const hash = await get(at(`${fix.short_id}.guarded`));
+  assert.deepEqual([hash.status, hash.body, hash.header("x-robots-tag")], [200, "<h1>fix</h1>", "noindex"]);
+  assert.equal((await get(at("guarded"))).header("x-robots-tag"), null);
+
+  assert.equal((await platform.rest("PATCH", `${projects}/guarded`, { preview_access: "members" })).body.result.preview_access, "members");
+  for (const label of [`${fix.short_id}.guarded`, "fix.guarded", `${main.short_id}.guarded`])
+    assert.equal((await get(at(label))).status, 403, label);
+  assert.deepEqual([(await get(at("guarded"))).status, (await get(at("guarded"))).body], [200, "<h1>main</h1>"]);
+
+  const context = await (browser as NonNullable<typeof browser>).newContext();
+  const page = await context.newPage();
+  await page.goto(at("fix.guarded", "/?x=1"));
+  await page.getByRole("heading", { name: "Sign in to see this preview" }).waitFor();
+  await picture(page, "sign-in");
+  assert.equal(new URL(page.url()).hostname, `access.${domain}`);
+  const weak = await platform.token(["Workers KV Storage Read"]);
+  for (const wrong of ["guess", weak.value]) {
+    await page.getByLabel("API token").fill(wrong);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("alert").waitFor();
+  }
+  const viewer = await platform.token(["Pages Read"]);
+  await page.getByLabel("API token").fill(viewer.value);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("heading", { name: "fix" }).waitFor();
+  assert.equal(page.url(), at("fix.guarded", "/?x=1"));
+
+  // The cookie is one host's, is read by no script, and ends with the token.
+  const [cookie] = (await context.cookies(at("fix.guarded"))).filter(({ name }) => name === "CF_Authorization");
+  assert.ok(cookie?.httpOnly && cookie.domain === `fix.guarded.pages.${domain}`);
+  const as = (value: string) => ({ cookie: `CF_Authorization=${value}` });
+  assert.equal((await get(at("fix.guarded"), as(cookie.value))).status, 200);
+  assert.equal((await get(at(`${main.short_id}.guarded`), as(cookie.value))).status, 403);
+  assert.equal((await get(at("fix.guarded"), as(`${cookie.value.slice(0, -4)}AAAA`))).status, 403);
+  assert.equal((await get(at("fix.guarded", `/cdn-cgi/access/authorized?ticket=${cookie.value}`))).status, 403);
+  const login = (place: string) => get(`http://access.${domain}:${port}/cdn-cgi/access/login/${place}`);
+  for (const place of ["evil.example", `guarded.pages.${domain}`, `x.other.pages.${domain}`, "%2f%2fevil.example"])
+    assert.equal((await login(place)).status, 404, place);
+  const sent = await platform.fetch(
+    `http://access.${domain}:${port}/cdn-cgi/access/login/fix.guarded.pages.${domain}:${port}?redirect_url=//evil.example/`,
+    {
+      ...{ method: "POST", body: new URLSearchParams({ token: viewer.value }) },
+    },
+  );
+  const entrance = await get(String(sent.headers.get("location")));
+  assert.deepEqual([entrance.status, entrance.header("location")], [302, "/"]);
+  await platform.rest("DELETE", `/accounts/${account_id}/tokens/${viewer.id}`);
+  assert.equal((await get(at("fix.guarded"), as(cookie.value))).status, 403);
 });
