@@ -9,7 +9,8 @@ import type { Page } from "playwright-core";
 import { FormData } from "undici";
 import { launchBrowser, noBrowser } from "../../harness/browser.ts";
 import { openDashboard } from "../../harness/dashboard.ts";
-import { startPlatform } from "../../harness/platform.ts";
+import { runProcess, startPlatform } from "../../harness/platform.ts";
+import { noBubblewrap } from "../../harness/programs.ts";
 import { temporaryDirectory } from "../../harness/temporary-directory.ts";
 
 const platform = await startPlatform({ after }, { config: { "workers.cpu_ms": 500 } });
@@ -219,4 +220,72 @@ test("[pages-39] a preview asks whoever comes to sign in, production is open, an
   assert.deepEqual([entrance.status, entrance.header("location")], [302, "/"]);
   await platform.rest("DELETE", `/accounts/${account_id}/tokens/${viewer.id}`);
   assert.equal((await get(at("fix.guarded"), as(cookie.value))).status, 403);
+});
+
+test("a project is connected to a repository, and its build's log grows before one's eyes", {
+  skip: noBrowser || noBubblewrap,
+}, async () => {
+  const { page, open, problems } = await openDashboard(platform, browser as NonNullable<typeof browser>);
+  await open("/pages");
+  await page.getByRole("button", { name: "Create project" }).click();
+  await page.getByLabel("Name").fill("built");
+  await page.getByLabel("Build it from a Git repository").check();
+  await page.getByLabel("Repository", { exact: false }).last().fill("acme/built");
+  await page.getByLabel("Framework").selectOption("React (Vite)");
+  assert.deepEqual(
+    [await page.getByLabel("Build command").inputValue(), await page.getByLabel("Output directory").inputValue()],
+    ["npm run build", "dist"],
+  );
+  await page.getByLabel("Build command").fill("sh build.sh");
+  await picture(page, "pages-create");
+  await page.getByRole("button", { name: "Create", exact: true }).click();
+  await page.getByRole("heading", { name: "built" }).waitFor();
+  await page.getByRole("link", { name: "Settings" }).last().click();
+  const remote = (await page.getByText(/^http:\/\/git\..*\/acme\/built\.git$/).textContent()) as string;
+  await page.getByRole("region", { name: "Deploy hooks" }).getByRole("button", { name: "Add" }).click();
+  await page.getByRole("dialog").getByLabel("Name").fill("cms");
+  await page.getByRole("dialog").getByRole("button", { name: "Add" }).click();
+  await page.getByRole("cell", { name: "cms" }).waitFor();
+  await page.getByRole("region", { name: "Builds" }).getByRole("button", { name: "Edit" }).click();
+  await page.getByLabel("Paths to leave out").fill("*.md, docs/*");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("*, except *.md, docs/*").waitFor();
+  await picture(page, "pages-settings");
+
+  // The build says something, and goes on when the file that it looks for is there: its page shows the one before the other.
+  const work = await temporaryDirectory("freehold-built-");
+  const env = {
+    ...process.env,
+    GIT_CONFIG_GLOBAL: "/dev/null",
+    GIT_AUTHOR_NAME: "A",
+    GIT_AUTHOR_EMAIL: "a@b.c",
+    GIT_COMMITTER_NAME: "A",
+    GIT_COMMITTER_EMAIL: "a@b.c",
+  };
+  const git = (...args: string[]) => runProcess("git", args, { cwd: work, env });
+  await writeFile(join(work, "build.sh"), "echo said first; sleep 600");
+  await git("init", "--quiet", "--initial-branch=main");
+  await git("add", "--all");
+  await git("commit", "--quiet", "-m", "waits");
+  const push = () => git("push", "--quiet", remote.replace("http://", `http://x:${platform.ready.api_token}@`), "main");
+  await push();
+  await page.getByRole("link", { name: "Deployments" }).click();
+  const first = page.getByRole("table", { name: "Deployments" }).locator("tbody tr").first();
+  await first.getByText("building").waitFor();
+  await first.getByRole("link").first().click();
+  await page.getByRole("log").getByText("said first", { exact: true }).waitFor();
+  await page.getByRole("listitem").filter({ hasText: "Build" }).getByText("active").waitFor();
+  await picture(page, "pages-build");
+  await page.getByRole("button", { name: "Cancel build" }).click();
+  await page.getByRole("log").getByText("Canceled: the build was ended on request.").waitFor();
+  await writeFile(join(work, "build.sh"), "mkdir dist; echo made > dist/index.html; exit 0");
+  await git("commit", "--quiet", "--all", "-m", "is quick");
+  await push();
+  await open("/pages/built");
+  await page.getByText("live", { exact: true }).waitFor();
+  await first.getByRole("link").first().click();
+  await page.getByRole("log").getByText("Success: Your site was deployed!").waitFor();
+  await page.getByRole("button", { name: "Retry build" }).waitFor();
+  await picture(page, "pages-built");
+  assert.deepEqual(problems, []);
 });

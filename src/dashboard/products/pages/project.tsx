@@ -1,5 +1,5 @@
 /** One project of Pages: its deployments, with rollback and deletion, a new one by upload, and its deletion. */
-import { createRoute, Outlet, useNavigate } from "@tanstack/react-router";
+import { createRoute, Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { Button } from "../../components/button.tsx";
 import { ConfirmDialog } from "../../components/dialog.tsx";
@@ -10,15 +10,19 @@ import { dateTime } from "../../platform/format.ts";
 import { useAction, useRest } from "../../platform/queries.ts";
 import { onAccount } from "../../platform/rest.ts";
 import { shellRoute } from "../../shell/root.tsx";
-import { type Deployment, deploymentsPath, PROJECTS, type Project, projectPath } from "./api.ts";
+import { type Deployment, deploymentsPath, isActive, PROJECTS, type Project, projectPath, standing } from "./api.ts";
+import { BuildSettings, DeployHooks, PreviewAccess, Repository } from "./builds.tsx";
 import { UploadDialog } from "./upload-dialog.tsx";
 
 export const projectRoute = createRoute({ getParentRoute: () => shellRoute, path: "/pages/$project", component: Frame });
 export const deploymentsRoute = createRoute({ getParentRoute: () => projectRoute, path: "/", component: Deployments });
 export const settingsRoute = createRoute({ getParentRoute: () => projectRoute, path: "settings", component: Settings });
 
+/** Builds go on by themselves. */
+const REFRESH_MS = 3_000;
+
 const useName = (): string => projectRoute.useParams().project;
-const useProject = () => useRest<Project>(projectPath(useName()));
+const useProject = () => useRest<Project>(projectPath(useName()), { refetchInterval: REFRESH_MS });
 
 function Frame() {
   const name = useName();
@@ -50,7 +54,7 @@ function Frame() {
 function Deployments() {
   const name = useName();
   const project = useProject();
-  const list = useRest<Deployment[]>(deploymentsPath(name));
+  const list = useRest<Deployment[]>(deploymentsPath(name), { refetchInterval: REFRESH_MS });
   const live = project.data?.canonical_deployment?.id;
   const rollBack = useAction(({ id }: Deployment) => onAccount(`${deploymentsPath(name)}/${id}/rollback`, { method: "POST" }), {
     stale: [PROJECTS],
@@ -61,7 +65,13 @@ function Deployments() {
     done: "Deployment deleted",
   });
   if (list.data === undefined) return list.error === null ? <Loading /> : <Failure error={list.error} retry={() => void list.refetch()} />;
-  if (list.data.length === 0) return <Empty title="No deployment yet">Upload a folder or a zip archive with the button above.</Empty>;
+  if (list.data.length === 0)
+    return (
+      <Empty title="No deployment yet">
+        Upload a folder or a zip archive with the button above
+        {project.data?.source && ", or push to the project's repository: Settings has its URL"}.
+      </Empty>
+    );
   return (
     <>
       <Failure error={rollBack.error ?? remove.error} />
@@ -72,27 +82,40 @@ function Deployments() {
         columns={[
           {
             title: "Deployment",
-            cell: ({ short_id, url }) => (
-              <a href={url} target="_blank" rel="noreferrer" className="font-medium text-accent underline-offset-4 hover:underline">
-                {short_id}
-              </a>
+            cell: ({ short_id, url, id }) => (
+              <span className="flex items-center gap-2">
+                <Link
+                  to="/pages/$project/deployments/$deployment"
+                  params={{ project: name, deployment: id }}
+                  className="font-medium text-accent underline-offset-4 hover:underline"
+                >
+                  {short_id}
+                </Link>
+                <a href={url} target="_blank" rel="noreferrer" className="text-soft underline-offset-4 hover:underline">
+                  Open
+                </a>
+              </span>
             ),
           },
           {
             title: "Environment",
-            cell: ({ id, environment, latest_stage }) => (
-              <>
-                {environment} {id === live && <Badge tone="good">live</Badge>}
-                {latest_stage.status === "failure" && <Badge tone="bad">failed</Badge>}
-              </>
-            ),
+            cell: (deployment) => {
+              const [word, tone] = standing(deployment);
+              return (
+                <>
+                  {deployment.environment} {deployment.id === live && <Badge tone="good">live</Badge>}
+                  {word !== "success" && <Badge tone={tone}>{word}</Badge>}
+                </>
+              );
+            },
           },
           { title: "Branch", cell: ({ deployment_trigger }) => deployment_trigger.metadata.branch },
           { title: "Message", wide: true, cell: ({ deployment_trigger }) => deployment_trigger.metadata.commit_message },
           { title: "Created", wide: true, cell: ({ created_on }) => <span className="text-soft">{dateTime(created_on)}</span> },
         ]}
         actions={(deployment) =>
-          deployment.id !== live && (
+          deployment.id !== live &&
+          !isActive(deployment) && (
             <>
               {deployment.environment === "production" && deployment.latest_stage.status === "success" && (
                 <Button look="quiet" onClick={() => rollBack.mutate(deployment)}>
@@ -119,29 +142,40 @@ function Settings() {
     done: "Project deleted",
     onDone: () => navigate({ to: "/pages" }),
   });
+  const project = useProject().data;
   return (
-    <Card
-      title="Delete the project"
-      lead="Its deployments and custom domains go with it."
-      actions={
-        <Button look="danger" onClick={() => setDeleting(true)}>
-          Delete
-        </Button>
-      }
-    >
-      {deleting && (
-        <ConfirmDialog
-          title={`Delete ${name}`}
-          word={name}
-          submit="Delete"
-          busy={remove.isPending}
-          error={remove.error}
-          onConfirm={() => remove.mutate()}
-          onClose={() => setDeleting(false)}
-        >
-          Every deployment of the project stops answering at once.
-        </ConfirmDialog>
+    <>
+      {project?.source && (
+        <>
+          <Repository source={project.source} />
+          <BuildSettings project={project} />
+          <DeployHooks project={project} />
+        </>
       )}
-    </Card>
+      {project && <PreviewAccess project={project} />}
+      <Card
+        title="Delete the project"
+        lead="Its deployments and custom domains go with it."
+        actions={
+          <Button look="danger" onClick={() => setDeleting(true)}>
+            Delete
+          </Button>
+        }
+      >
+        {deleting && (
+          <ConfirmDialog
+            title={`Delete ${name}`}
+            word={name}
+            submit="Delete"
+            busy={remove.isPending}
+            error={remove.error}
+            onConfirm={() => remove.mutate()}
+            onClose={() => setDeleting(false)}
+          >
+            Every deployment of the project stops answering at once.
+          </ConfirmDialog>
+        )}
+      </Card>
+    </>
   );
 }
