@@ -5,6 +5,7 @@
 import type { ContentCache, HtmlPages, ImageTransforms, Notifier, PageRenderer } from "./capabilities/content.ts";
 import type { DurableObjects } from "./capabilities/durable-objects.ts";
 import type { QueueSender } from "./capabilities/events.ts";
+import type { MediaSessions } from "./capabilities/media.ts";
 import type { ModelGateway, Models } from "./capabilities/models.ts";
 import type { Objects, Tables } from "./capabilities/storage.ts";
 import type { Telemetry } from "./capabilities/telemetry.ts";
@@ -14,6 +15,7 @@ import type { Certificates, CustomHostnames, Zones } from "./capabilities/zones.
 export type * from "./capabilities/content.ts";
 export type * from "./capabilities/durable-objects.ts";
 export type * from "./capabilities/events.ts";
+export type * from "./capabilities/media.ts";
 export type * from "./capabilities/models.ts";
 export type * from "./capabilities/storage.ts";
 export type * from "./capabilities/telemetry.ts";
@@ -35,6 +37,7 @@ export interface Capabilities {
   readonly telemetry: Telemetry;
   readonly userWorkers: UserWorkers;
   readonly zones: Zones;
+  readonly mediaSessions: MediaSessions;
   readonly models: Models;
   readonly modelGateway: ModelGateway;
   readonly ownedWorkers: OwnedWorkers;

@@ -5,6 +5,7 @@ import { openJoins } from "./kit/joins.ts";
 import { kitRoutes } from "./kit/kit-routes.ts";
 import { openObjects } from "./kit/objects.ts";
 import { kitOperations } from "./kit/operations.ts";
+import { mediaSessions } from "./media-sessions.ts";
 import { migrations } from "./migrations.ts";
 import { itemRoutes } from "./routes.ts";
 import { rtcHost, turnNames } from "./rtc-host.ts";
@@ -18,6 +19,7 @@ import { openUsage } from "./turn/usage.ts";
 export const realtime = {
   name: "realtime",
   status: "beta",
+  provides: ["mediaSessions"],
   migrations,
   permissions: [
     { id: "52215628a6db40a6aa2ac93b6b3d7d27", name: "Calls Read", scopes: ["com.cloudflare.api.account"] },
@@ -59,6 +61,7 @@ export const realtime = {
         rtcHost(kernel, [...sfuOperations(kernel, apps, engine), ...turnOperations(keys, credentials, turn), ...kitOperations(joins)]),
         turnNames,
       ],
+      offers: { mediaSessions: mediaSessions(engine) },
       datasets: usage.datasets,
       check: async () => ({
         ok: true,

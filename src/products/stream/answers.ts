@@ -17,9 +17,9 @@ export class DeliveryError extends Error {
 export function corsHeaders({ headers }: IncomingMessage): Record<string, string> {
   return {
     "access-control-allow-origin": headers.origin ?? "*",
-    "access-control-allow-methods": "GET, HEAD, OPTIONS",
+    "access-control-allow-methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
     "access-control-allow-headers": "*",
-    "access-control-expose-headers": "Content-Length, Content-Range, Stream-Media-Id, Preview-Start-Seconds",
+    "access-control-expose-headers": "Content-Length, Content-Range, ETag, Location, Stream-Media-Id, Preview-Start-Seconds",
     "x-content-type-options": "nosniff",
     vary: "Origin, Referer",
   };

@@ -21,6 +21,7 @@ import type { Live } from "./live/broadcasts.ts";
 import { demanded, secondsOf, serveLive } from "./live/delivery.ts";
 import type { LiveInput, LiveInputs } from "./live/inputs.ts";
 import { headName } from "./live/packager.ts";
+import type { WebRtc } from "./live/web-rtc.ts";
 import { captionPlaylist, dashManifest, hinted, masterPlaylist, playableOf, type Ready, trackPlaylist } from "./manifests.ts";
 import { clipOf, partFrom, partQuery, previewOf } from "./parts.ts";
 import type { Player } from "./player.ts";
@@ -46,6 +47,7 @@ export interface DeliveryParts {
   readonly viewed: EventLog<"uid" | "creator" | "country" | "seconds">;
   readonly inputs: LiveInputs;
   readonly live: Live;
+  readonly webRtc: WebRtc;
   readonly clips: Clips;
 }
 
@@ -67,7 +69,7 @@ const FILENAME = /^[A-Za-z0-9_-]{1,120}$/;
 const PLAYLIST = "application/vnd.apple.mpegurl";
 
 export function videoDelivery(parts: DeliveryParts) {
-  const { kernel, videos, tracks, captions, keys, views, cache, ffmpeg, turns, player, viewed, inputs, live } = parts;
+  const { kernel, videos, tracks, captions, keys, views, cache, ffmpeg, turns, player, viewed, inputs, live, webRtc } = parts;
   const { blobs, clock, log } = kernel;
 
   /** Throws a `DeliveryError` for whoever may not see the video, or what there is not. */
@@ -192,6 +194,21 @@ export function videoDelivery(parts: DeliveryParts) {
     throw new DeliveryError(404, "there is nothing at this URL");
   }
 
+  /** WHIP under a live input's key, WHEP under its id or a token. Says whether it was one. */
+  async function real(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+    const path = (request.url as string).split("?")[0] as string;
+    const [, name = "", use, session] = /^\/([^/]+)\/webRTC\/(publish|play)(?:\/([0-9a-f]{32}))?$/.exec(path) ?? [];
+    if (use === undefined) return false;
+    if (request.method === "GET" || request.method === "HEAD") throw new DeliveryError(405, "POST, PATCH and DELETE only");
+    if (use === "publish") await webRtc.publish(name, session, request, response);
+    else {
+      const { input } = await admit(request);
+      if (input === undefined) throw new DeliveryError(404, "there is no such live input");
+      await webRtc.play(input, session, request, response);
+    }
+    return true;
+  }
+
   async function captionText(video: Video, language: string): Promise<Buffer> {
     const bytes = await captions.text(video.uid, language).catch((cause: unknown) => {
       throw cause instanceof PlatformError ? new DeliveryError(404, "there are no captions in this language", { cause }) : cause;
@@ -301,14 +318,16 @@ export function videoDelivery(parts: DeliveryParts) {
 
   return {
     async handle({ customer }: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): Promise<void> {
-      request.resume();
       try {
         if (request.method === "OPTIONS") return void response.writeHead(204, corsHeaders(request)).end();
+        if (customer === views.customer && (await real(request, response))) return;
+        request.resume();
         if (request.method !== "GET" && request.method !== "HEAD") throw new DeliveryError(405, "GET and HEAD only");
         if (await player.asset(request, response)) return;
         if (customer === EMBED_LABEL || customer !== views.customer) throw new DeliveryError(404, "there is nothing at this URL");
         await serve(request, response, await admit(request));
       } catch (error) {
+        request.resume();
         if (clientGone(error)) return void response.destroy();
         const known = error instanceof DeliveryError ? error : deliveryErrorOf(error);
         if (known.status >= 500) log.error("stream.delivery_failed", { url: request.url, error });

@@ -22,6 +22,7 @@ import { openLiveMetrics } from "./live/metrics.ts";
 import { liveNotices } from "./live/notices.ts";
 import { type Outputs, openOutputs } from "./live/outputs.ts";
 import { liveRoutes } from "./live/routes.ts";
+import { openWebRtc } from "./live/web-rtc.ts";
 import { migrations } from "./migrations.ts";
 import { openNotices } from "./notices.ts";
 import { openPlayer } from "./player.ts";
@@ -42,7 +43,7 @@ import { openWork } from "./work.ts";
 export const stream = {
   name: "stream",
   status: "beta",
-  needs: ["contentCache", "imageTransforms", "notifier", "zones"],
+  needs: ["contentCache", "imageTransforms", "mediaSessions", "notifier", "zones"],
   migrations,
   permissions: [
     { id: "de21485a24744b76a004aa153898f7fe", name: "Stream Read", scopes: ["com.cloudflare.api.account"] },
@@ -77,6 +78,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const metrics = openLiveMetrics(kernel);
   const outputs: Outputs = openOutputs(kernel, () => live);
   const live: Live = await openLive({ kernel, inputs, videos, work, notices: liveNews, metrics, begun: outputs.begun });
+  const webRtc = openWebRtc({ sessions: kernel.get("mediaSessions").open("stream"), inputs, notices: liveNews, log });
   const doors = openDoors({ kernel, inputs, live, ffmpeg, notices: liveNews });
   const intake = await openIntake(kernel, videos, ffmpeg, work);
   const tus = tusDoor(kernel, videos, intake);
@@ -89,9 +91,17 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const zones = kernel.get("zones");
   const sources = kernel.get("imageTransforms");
   const transforms = await openTransforms({ kernel, zones, sources, remote, ffmpeg, cache, turns });
-  const delivery = videoDelivery({ ...parts, inputs, live, cache, turns, player: openPlayer(), viewed, clips });
+  const delivery = videoDelivery({ ...parts, inputs, live, webRtc, cache, turns, player: openPlayer(), viewed, clips });
   const uploads = uploadDoor(kernel, videos, intake, tus, views);
-  const routeParts = { ...parts, inputs, live, doors, outputs, isLiveInput: async (id: string) => (await inputs.find(id)) !== undefined };
+  const routeParts = {
+    ...parts,
+    inputs,
+    live,
+    webRtc,
+    doors,
+    outputs,
+    isLiveInput: async (id: string) => (await inputs.find(id)) !== undefined,
+  };
 
   const hosts: HostRoute[] = [
     {
@@ -137,6 +147,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
     },
     async stop() {
       outputs.stop();
+      await webRtc.stop();
       await doors.stop();
       await live.stop();
       await metrics.stop();

@@ -63,6 +63,8 @@ export class OutboundTrack implements Subscriber {
   types: ReadonlyMap<number, number> = new Map();
   /** From the session's payload types to those of their retransmissions. */
   rtxTypes: ReadonlyMap<number, number> = new Map();
+  /** Numbers of header extensions: of our offer, or of the client's that is answered. */
+  extensionIds: ReadonlyMap<string, number> = ID_OF;
   /** From ids of the publisher's extensions to the session's, for those that go through. */
   #forwarded: ReadonlyMap<number, number> = new Map();
   #current: Layer | undefined;
@@ -99,7 +101,8 @@ export class OutboundTrack implements Subscriber {
     this.#forwarded = new Map(
       FORWARDED.flatMap((name) => {
         const from = publisher.extensionIds.get(name);
-        return from === undefined ? [] : [[from, ID_OF.get(name) as number] as const];
+        const to = this.extensionIds.get(name);
+        return from === undefined || to === undefined ? [] : [[from, to] as const];
       }),
     );
     source.subscribers.add(this);
@@ -224,11 +227,11 @@ export class OutboundTrack implements Subscriber {
     { payloadType, marker, timestamp, payload }: Omit<Sent, "sequence">,
     extensions: readonly (readonly [number, Buffer])[],
   ): void {
-    const all = [
-      [ID_OF.get(uri.mid) as number, this.#mid],
-      [ID_OF.get(uri.absSendTime) as number, absSendTime(this.#options.now())],
-      ...extensions,
+    const own = [
+      [this.extensionIds.get(uri.mid), this.#mid],
+      [this.extensionIds.get(uri.absSendTime), absSendTime(this.#options.now())],
     ] as const;
+    const all = [...own.flatMap(([id, value]) => (id === undefined ? [] : [[id, value] as const])), ...extensions];
     const header = writeRtpHeader({ payloadType, marker, sequence, timestamp, ssrc, extensions: all });
     this.#options.transport.sendRtp(header, ssrc, sequence, payload);
   }

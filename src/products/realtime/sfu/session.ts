@@ -189,7 +189,7 @@ export class Session {
     const { outbound, inbound } = section;
     if (outbound !== undefined) {
       outbound.types = new Map([...outbound.types].filter(([, type]) => accepted.has(type)));
-      outbound.rtxTypes = new Map(section.codecs.filter(({ name }) => name === "rtx").map((codec) => [aptOf(codec), codec.payloadType]));
+      outbound.rtxTypes = rtxTypesOf(section.codecs);
       outbound.keyframeNeeded();
     }
     if (inbound !== undefined) {
@@ -307,6 +307,26 @@ export class Session {
     section.outbound.simulcast = simulcast;
     if (section.outbound.source === source) section.outbound.choose(this.#budget());
     else section.outbound.attach(source, publisher, usable);
+    return true;
+  }
+
+  /** Gives the client a track in a section in which it offers to take one. False when that cannot be. */
+  deliver(section: Section, source: InboundTrack, publisher: Session): boolean {
+    const { remote, rejected, kind, outbound } = section;
+    const takes = remote?.direction === "recvonly" || remote?.direction === "sendrecv";
+    const { types } = this.#types.offer(source.kind, source.codecs);
+    const agreed = new Set(section.codecs.map(({ payloadType }) => payloadType));
+    const usable = new Map([...types].filter(([, type]) => agreed.has(type)));
+    if (remote === undefined || !takes || rejected || kind !== source.kind || outbound !== undefined || usable.size === 0) return false;
+    const sent = new Set(usable.values());
+    section.codecs = section.codecs.filter((codec) => sent.has(codec.name === "rtx" ? aptOf(codec) : codec.payloadType));
+    // An answer keeps the numbers of the offer.
+    section.extensions = remote.extensions.filter((one) => OUTBOUND.some(({ uri: name }) => name === one.uri));
+    section.outbound = this.#newOutbound(section.mid, {});
+    section.outbound.extensionIds = new Map(section.extensions.map(({ id, uri: name }) => [name, id]));
+    section.outbound.rtxTypes = rtxTypesOf(section.codecs);
+    section.outbound.attach(source, publisher, usable);
+    section.direction = directionOf(section.direction === "recvonly", true);
     return true;
   }
 
@@ -458,6 +478,10 @@ function directionOf(clientSends: boolean, clientTakes: boolean): Direction {
   if (clientSends) return clientTakes ? "sendrecv" : "recvonly";
   return clientTakes ? "sendonly" : "inactive";
 }
+
+/** From payload types to those of their retransmissions. */
+const rtxTypesOf = (codecs: readonly Codec[]): Map<number, number> =>
+  new Map(codecs.filter(({ name }) => name === "rtx").map((codec) => [aptOf(codec), codec.payloadType]));
 
 const invalid = (description: string): RtcError => new RtcError(406, "invalid_session_description", description);
 

@@ -62,6 +62,9 @@ export const bodies = {
     sessionDescription: offer.optional(),
     force: z.boolean().optional(),
   }),
+  // The next two are other products' alone: the API does not have them.
+  play: z.object({ sessionDescription: offer, publisher: name }),
+  end: z.object({}),
   updateTracks: z.object({ tracks: z.array(track).max(ITEMS_MAX) }),
   getSession: z.object({}),
   newChannels: z.object({ dataChannels: z.array(channel).min(1).max(ITEMS_MAX) }),

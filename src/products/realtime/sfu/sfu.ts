@@ -60,6 +60,11 @@ export class Sfu {
         return this.#renegotiate(entry, body as Body<"renegotiate">);
       case "closeTracks":
         return this.#closeTracks(entry, body as Body<"closeTracks">);
+      case "play":
+        return this.#play(app, entry, body as Body<"play">);
+      case "end":
+        this.#end(app, sessionId);
+        return {};
       case "updateTracks":
         return this.#updateTracks(app, entry, body as Body<"updateTracks">);
       case "getSession":
@@ -227,6 +232,21 @@ export class Sfu {
       : session.section(mid);
     if (section === undefined) throw new RtcError(400, "invalid_params", `The session has no media section "${mid}"`);
     return section;
+  }
+
+  /** The client offers to take what another session sends: the answer has it. */
+  #play(app: string, { session }: Entry, { sessionDescription, publisher: id }: Body<"play">): Item {
+    const publisher = this.#publisher(app, id)?.session;
+    if (publisher === undefined) throw new RtcError(404, "not_found", "There is no such session");
+    session.takeOffer(sessionDescription.sdp);
+    const left = new Set(publisher.sections.flatMap(({ inbound }) => (inbound?.closed === false ? [inbound] : [])));
+    const sent = left.size;
+    for (const section of session.sections) {
+      const source = [...left].find(({ kind }) => kind === section.kind);
+      if (source !== undefined && session.deliver(section, source, publisher)) left.delete(source);
+    }
+    if (left.size === sent) throw new RtcError(406, "invalid_session_description", "The client takes nothing of what is sent");
+    return { sessionDescription: session.describe("answer") };
   }
 
   #renegotiate({ session }: Entry, { sessionDescription }: Body<"renegotiate">): Item {

@@ -1,11 +1,11 @@
 /** REST of live inputs (docs: Start a live stream). */
 import type { Route } from "../../../kernel/product.ts";
-import { streamError } from "../errors.ts";
 import { changed, param, READ, ROOT, type RouteParts, WRITE } from "../routes.ts";
 import type { Live } from "./broadcasts.ts";
 import type { Doors } from "./doors.ts";
 import { inputSchema, type LiveInput, type LiveInputs } from "./inputs.ts";
 import { type Output, type Outputs, outputChangeSchema, outputSchema } from "./outputs.ts";
+import type { WebRtc } from "./web-rtc.ts";
 
 const INPUTS = `${ROOT}/live_inputs`;
 const OUTPUTS = `${INPUTS}/:input/outputs`;
@@ -13,12 +13,13 @@ const OUTPUTS = `${INPUTS}/:input/outputs`;
 export interface LiveRouteParts extends RouteParts {
   readonly inputs: LiveInputs;
   readonly live: Live;
+  readonly webRtc: WebRtc;
   readonly doors: Doors;
   readonly outputs: Outputs;
 }
 
 export function liveRoutes(parts: LiveRouteParts): Route[] {
-  const { inputs, live, doors, outputs, videos, views, ffmpeg } = parts;
+  const { inputs, live, webRtc, doors, outputs, videos, views, ffmpeg } = parts;
 
   const short = ({ uid, created, modified, meta, enabled, deleteRecordingAfterDays }: LiveInput) => ({
     ...{ uid, created: new Date(created).toISOString(), modified: new Date(modified).toISOString(), meta, enabled },
@@ -34,13 +35,19 @@ export function liveRoutes(parts: LiveRouteParts): Route[] {
       srt: { url: doors.srt, streamId: input.uid, passphrase: input.keys.srt },
       srtPlayback: { url: doors.srt, streamId: `play${input.uid}`, passphrase: input.keys.srtPlayback },
     }),
+    webRTC: { url: `${views.base(input.keys.webRtc)}/webRTC/publish` },
+    webRTCPlayback: { url: `${views.base(input.uid)}/webRTC/play` },
     playback: { hls: `${views.base(input.uid)}/manifest/video.m3u8` },
     preferLowLatency: input.preferLowLatency,
     defaultCreator: input.defaultCreator,
     recording: input.recording,
-    status: live.connected(input.uid) ? "connected" : null,
+    status: live.connected(input.uid) || webRtc.connected(input.uid) ? "connected" : null,
   });
 
+  const end = (uid: string): void => {
+    live.disconnect(uid);
+    webRtc.disconnect(uid);
+  };
   const output = ({ uid, url, streamKey, enabled }: Output) => ({ uid, url, streamKey, enabled });
 
   return [
@@ -52,8 +59,6 @@ export function liveRoutes(parts: LiveRouteParts): Route[] {
       async handle(c) {
         const given = await c.json(inputSchema);
         ffmpeg.demand();
-        if (doors.rtmps === undefined && doors.srt === undefined)
-          throw streamError("unsupported", "Live inputs need a port for encoders: set stream.rtmps_port or stream.srt_port");
         const input = await inputs.create(given);
         changed(c, "CreateLiveInput", "create", "live_input", input.uid);
         return whole(input);
@@ -83,7 +88,7 @@ export function liveRoutes(parts: LiveRouteParts): Route[] {
       permission: WRITE,
       async handle(c) {
         const input = await inputs.change(param(c, "input"), await c.json(inputSchema));
-        if (!input.enabled) live.disconnect(input.uid);
+        if (!input.enabled) end(input.uid);
         changed(c, "UpdateLiveInput", "update", "live_input", input.uid);
         return whole(input);
       },
@@ -96,7 +101,7 @@ export function liveRoutes(parts: LiveRouteParts): Route[] {
       async handle(c) {
         const uid = param(c, "input");
         await inputs.remove(uid);
-        live.disconnect(uid);
+        end(uid);
         await outputs.removeAll(uid);
         changed(c, "DeleteLiveInput", "delete", "live_input", uid);
         return "";
