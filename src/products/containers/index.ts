@@ -33,9 +33,8 @@ export const containers = {
   needs: ["dispatch", "durableObjects", "telemetry"],
   migrations,
   permissions: [
-    // Cloudflare's ids of these groups are not known.
-    { id: "7c1e5d3a90f24b6ea1d8c2b47f6e5a01", name: "Workers Containers Read", scopes: ["com.cloudflare.api.account"] },
-    { id: "7c1e5d3a90f24b6ea1d8c2b47f6e5a02", name: "Workers Containers Write", scopes: ["com.cloudflare.api.account"] },
+    { id: "cfd39eebc07c4e3ea849e4b3d2644637", name: "Workers Containers Read", scopes: ["com.cloudflare.api.account"] },
+    { id: "bdbcd690c763475a985e8641dddc09f7", name: "Workers Containers Write", scopes: ["com.cloudflare.api.account"] },
   ],
   start,
 } satisfies Product;

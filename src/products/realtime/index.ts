@@ -22,8 +22,8 @@ export const realtime = {
   provides: ["mediaSessions"],
   migrations,
   permissions: [
-    { id: "52215628a6db40a6aa2ac93b6b3d7d27", name: "Calls Read", scopes: ["com.cloudflare.api.account"] },
-    { id: "8f4cba0c8ba04fb1bb6d5ee5a9a1eeb1", name: "Calls Write", scopes: ["com.cloudflare.api.account"] },
+    { id: "686ab9a8b3854f25a1474f302d14b68d", name: "Calls Read", scopes: ["com.cloudflare.api.account"] },
+    { id: "b711942448db4b0aace44d1312f9fdb0", name: "Calls Write", scopes: ["com.cloudflare.api.account"] },
   ],
   async start(kernel) {
     const { config, log } = kernel;
