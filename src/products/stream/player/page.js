@@ -119,6 +119,8 @@
         const image = document.createElement("img");
         image.src = logo;
         image.alt = title ?? "";
+        // Where it cannot be had there is nothing, rather than a broken picture.
+        image.addEventListener("error", () => image.remove());
         link.append(image);
         if (https(channel_link)) link.href = channel_link;
         link.hidden = false;
