@@ -301,6 +301,59 @@ test("[vectorize-16] NDJSON comes as it is from the SDK and as the file of a for
   assert.equal((await processed(platform, name, discarded?.mutationId)).vectorCount, 4);
 });
 
+test("[vectorize-18] a hundred files of 2,500 vectors each are found, all 250,000 of them", async () => {
+  const [files, perFile, dimensions] = [100, 2500, 16];
+  await create("large", dimensions);
+  let seed = 1;
+  const next = (): number => {
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.round((seed / 2 ** 32) * 1000) / 100;
+  };
+  const samples: Vector[] = [];
+  let mutation: string | undefined;
+  for (let file = 0; file < files; file++) {
+    const vectors = Array.from({ length: perFile }, (_, i) => ({
+      id: `v${file * perFile + i}`,
+      values: Array.from({ length: dimensions }, next),
+    }));
+    mutation = (await indexes.insert("large", { account_id, body: ndjson(vectors) as never }))?.mutationId;
+    if (file % 33 === 0) samples.push(vectors[file * 7] as Vector);
+  }
+  assert.equal((await processed(platform, "large", mutation)).vectorCount, files * perFile);
+  assert.equal(samples.length, 4);
+  for (const { id, values } of samples) {
+    const [nearest] = await query("large", { vector: values, topK: 1, returnValues: true });
+    assert.deepEqual({ id: nearest?.id, score: nearest?.score }, { id, score: 0 });
+  }
+  await indexes.delete("large", { account_id });
+});
+
+test("[vectorize-33] an index has 50,000 namespaces, an account many indexes; each holds its own", async () => {
+  const count = 50_000;
+  await create("namespaces");
+  let mutation: string | undefined;
+  for (let from = 0; from < count; from += 5000) {
+    const vectors = Array.from({ length: 5000 }, (_, i) => ({ id: `v${from + i}`, namespace: `of-${from + i}`, values: [from + i, 1] }));
+    mutation = (await indexes.insert("namespaces", { account_id, body: ndjson(vectors) as never }))?.mutationId;
+  }
+  assert.equal((await processed(platform, "namespaces", mutation)).vectorCount, count);
+  for (const at of [0, 31_234, count - 1])
+    assert.deepEqual(idsOf(await query("namespaces", { vector: [1, 1], topK: 3, namespace: `of-${at}` })), [`v${at}`]);
+  const names = Array.from({ length: 200 }, (_, i) => `one-of-many-${i}`);
+  await Promise.all(names.map((name) => create(name)));
+  const listed = new Set<string | undefined>();
+  for await (const { name } of indexes.list({ account_id })) listed.add(name);
+  assert.deepEqual(
+    names.filter((name) => !listed.has(name)),
+    [],
+  );
+  const written = await Promise.all(
+    names.map((name, i) => indexes.insert(name, { account_id, body: ndjson([{ id: name, values: [i, i] }]) as never })),
+  );
+  await Promise.all(names.map((name, i) => processed(platform, name, written[i]?.mutationId)));
+  for (const name of names) assert.deepEqual(idsOf(await query(name, { vector: [0, 0], topK: 5 })), [name]);
+});
+
 test("[vectorize-19, vectorize-20] a list shows the index as it was at its first page; its cursor expires", async () => {
   const name = await create("lists");
   const all = Array.from({ length: 5 }, (_, i) => `v${i}`);

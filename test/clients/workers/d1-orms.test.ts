@@ -6,6 +6,7 @@ import { startPlatform } from "../../harness/platform.ts";
 import { deployDrivers, generatePrisma } from "../hyperdrive-world.ts";
 
 const platform = await startPlatform({ after });
+const noClient = missingClient("sql-drivers") || missingClient("prisma-7");
 const base = `/accounts/${platform.ready.account_id}/d1/database`;
 
 /** The binding of a new database. */
@@ -14,9 +15,7 @@ const database = async (binding: string) => {
   return { binding, database_id: uuid, database_name: name };
 };
 
-test("[d1-34] Drizzle, Kysely and Prisma write, read and change what they made", {
-  skip: missingClient("sql-drivers") || missingClient("prisma-7"),
-}, async () => {
+test("[d1-34] Drizzle, Kysely and Prisma write, read and change what they made", { skip: noClient }, async () => {
   const drivers = await deployDrivers(platform, { after }, "orms", new URL("../d1-orms-worker.js", import.meta.url), {
     config: { d1_databases: [await database("DRIZZLE"), await database("KYSELY")] },
   });
