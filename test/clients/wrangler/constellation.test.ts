@@ -152,9 +152,6 @@ test("[constellation-11, constellation-13, constellation-14] wrangler makes, lis
     assert.deepEqual([status, envelope.success], [400, false], JSON.stringify(body));
   }
   await platform.rest("POST", `${root()}/project`, { name: "passing", runtime: "ONNX" });
-  const table = (await old(["constellation", "project", "list"])).stdout;
-  assert.match(table, /│ id +│ name +│ runtime +│ created_at +│/);
-  assert.match(table, /│ passing +│ ONNX/);
   const runtimes = (await old(["constellation", "runtime", "list"])).stdout;
   assert.match(runtimes, /│ name +│.*│ ONNX +│.*│ XGBoost +│/s);
   const catalog = (await old(["constellation", "catalog", "list"])).stdout;
@@ -172,8 +169,6 @@ test("[constellation-05, constellation-12] wrangler uploads a model, and its id 
   await writeFile(join(dir, "sub.onnx"), subtract);
   const made = await old(["constellation", "model", "upload", "numbers", "sub", "sub.onnx", "-d", "takes away"]);
   assert.match(made.stdout, /Successfully uploaded Model "sub"!/);
-  const again = await old(["constellation", "model", "upload", "numbers", "sub", "sub.onnx"], { code: 1 });
-  assert.match(again.stderr, /A model with that name already exists/);
   const [model] = jsonOf(await old(["constellation", "model", "list", "numbers", "--json"]));
   assert.deepEqual(
     { ...model, id: "", created_at: "" },
