@@ -16,6 +16,7 @@ import { hyperdrive } from "./products/hyperdrive/index.ts";
 import { images } from "./products/images/index.ts";
 import { kv } from "./products/kv/index.ts";
 import { mcp } from "./products/mcp/index.ts";
+import { moq } from "./products/moq/index.ts";
 import { notifications } from "./products/notifications/index.ts";
 import { observability } from "./products/observability/index.ts";
 import { pages } from "./products/pages/index.ts";
@@ -53,6 +54,7 @@ export const products: readonly Product[] = [
   images,
   kv,
   mcp,
+  moq,
   notifications,
   observability,
   pages,

@@ -376,6 +376,15 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
   workers: () => nothingAt(platform.host("workers", { worker: "nobody", subdomain: "nowhere" })),
   pages: () => nothingAt(platform.host("pages", { project: "nothing" })),
   // Open to clients that must stay unknown; leads to what the operator has named and nowhere else.
+  // Says where the QUIC port is, to everyone; sessions are let in by the token in their path.
+  async moq() {
+    const { status } = await platform.fetch(`${platform.host("moq")}/some-token`);
+    assert.equal(status, 404);
+    const socket = platform.webSocket(`${platform.host("moq").replace(/^http/, "ws")}/no-such-token`, ["webtransport"]);
+    const [frame] = (await once(socket, "message")) as [Buffer];
+    // CONNECTION_CLOSE with draft 07's code for "unauthorized".
+    assert.deepEqual([...frame.subarray(0, 2)], [0x1d, 0x2]);
+  },
   privacy_gateway: () => nothingAt(platform.host("privacy_gateway", { application: "nobody" })),
   // Unguessable names.
   preview: () => nothingAt(platform.host("preview", { preview: "0".repeat(48) }), 400),
