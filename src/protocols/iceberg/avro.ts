@@ -1,11 +1,13 @@
 /**
  * Avro object container files, as Iceberg's manifests use them: header with metadata, blocks, a codec. Records are
- * coded by `avsc`; the framing is ours because the header must carry the schema *with* its field ids and further keys.
+ * written by `avsc` and read by `avro-reader.ts`; the framing is ours because the header must carry the schema *with* its
+ * field ids and further keys.
  * Longs are numbers while they are safe integers and `bigint` beyond (snapshot ids).
  */
 import { createHash } from "node:crypto";
 import { deflateRawSync, inflateRawSync, zstdDecompressSync } from "node:zlib";
 import avsc from "avsc";
+import { avroReader, Cursor } from "./avro-reader.ts";
 import { corrupt } from "./errors.ts";
 import { snappyDecompress } from "./snappy.ts";
 
@@ -35,22 +37,9 @@ function encodeLong(value: Long): Buffer {
   return Buffer.from(bytes);
 }
 
-function decodeLong(bytes: Uint8Array): Long {
-  // Seven groups of seven bits fit a number's 53; most counts and sizes take this way.
-  if (bytes.length <= 7) {
-    let n = 0;
-    for (let i = bytes.length - 1; i >= 0; i--) n = n * 128 + ((bytes[i] as number) & 0x7f);
-    return n % 2 === 0 ? n / 2 : -(n + 1) / 2;
-  }
-  let n = 0n;
-  for (let i = bytes.length - 1; i >= 0; i--) n = (n << 7n) | BigInt((bytes[i] as number) & 0x7f);
-  const value = BigInt.asIntN(64, (n >> 1n) ^ -(n & 1n));
-  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
-}
-
 const longType = avsc.types.LongType.__with(
   {
-    fromBuffer: decodeLong,
+    fromBuffer: (bytes: Buffer) => new Cursor(bytes).long(),
     toBuffer: encodeLong,
     isValid: (value: unknown) => typeof value === "bigint" || Number.isSafeInteger(value),
     fromJSON: (value: Long) => value,
@@ -94,33 +83,33 @@ export function openAvroFile(bytes: Uint8Array, rename: Rename = (schema) => sch
   return readable(() => {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (!buffer.subarray(0, 4).equals(MAGIC)) throw new Error("it does not begin with Avro's magic bytes");
-    const reader = new ByteReader(buffer, 4);
-    const header = reader.map();
-    const sync = reader.take(SYNC_BYTES);
+    const cursor = new Cursor(buffer);
+    cursor.take(MAGIC.length);
+    const header = headerMap(cursor);
+    const sync = cursor.take(SYNC_BYTES);
     const codec = header.get("avro.codec")?.toString("utf8") ?? "null";
     const schemaText = header.get("avro.schema");
     if (schemaText === undefined) throw new Error("the header has no schema");
     const schema = JSON.parse(schemaText.toString("utf8")) as AvroSchema;
     const metadata = new Map([...header].filter(([key]) => !key.startsWith("avro.")).map(([key, value]) => [key, value.toString("utf8")]));
-    return { schema, metadata, records: readRecords(reader, coder(rename(schema)), codec, sync) };
+    return { schema, metadata, records: readRecords(cursor, avroReader(rename(schema)), codec, sync) };
   });
 }
 
-function* readRecords(reader: ByteReader, type: avsc.Type, codec: string, sync: Buffer): Generator<Record<string, unknown>> {
-  while (!reader.atEnd) {
+function* readRecords(
+  cursor: Cursor,
+  read: ReturnType<typeof avroReader>,
+  codec: string,
+  sync: Buffer,
+): Generator<Record<string, unknown>> {
+  while (!cursor.atEnd) {
     const { count, block } = readable(() => {
-      const count = reader.long();
-      const block = decompress(codec, reader.take(reader.long()));
-      if (!reader.take(SYNC_BYTES).equals(sync)) throw new Error("a sync marker is wrong");
+      const count = cursor.count();
+      const block = new Cursor(decompress(codec, cursor.take(cursor.count())));
+      if (!cursor.take(SYNC_BYTES).equals(sync)) throw new Error("a sync marker is wrong");
       return { count, block };
     });
-    let at = 0;
-    for (let i = 0; i < count; i++) {
-      const { value, offset } = readable(() => type.decode(block, at));
-      if (offset < 0) throw corrupt("Cannot read Avro file: a block is cut short");
-      at = offset;
-      yield value as Record<string, unknown>;
-    }
+    for (let i = 0; i < count; i++) yield readable(() => read(block)) as Record<string, unknown>;
   }
 }
 
@@ -149,46 +138,12 @@ function decompress(codec: string, data: Buffer): Buffer {
   }
 }
 
-class ByteReader {
-  readonly #buffer: Buffer;
-  #at: number;
-
-  constructor(buffer: Buffer, at: number) {
-    this.#buffer = buffer;
-    this.#at = at;
-  }
-
-  get atEnd(): boolean {
-    return this.#at >= this.#buffer.length;
-  }
-
-  take(length: number): Buffer {
-    if (length < 0 || this.#at + length > this.#buffer.length) throw new Error("the file is cut short");
-    this.#at += length;
-    return this.#buffer.subarray(this.#at - length, this.#at);
-  }
-
-  /** A long that must be a safe integer: a count or a length. */
-  long(): number {
-    const start = this.#at;
-    while ((this.take(1)[0] as number) & 0x80) if (this.#at - start > 10) throw new Error("a number is too long");
-    const value = decodeLong(this.#buffer.subarray(start, this.#at));
-    if (typeof value !== "number") throw new Error("a length is too large");
-    return value;
-  }
-
-  map(): Map<string, Buffer> {
-    const map = new Map<string, Buffer>();
-    for (let count = this.long(); count !== 0; count = this.long()) {
-      // A negative count is followed by the block's size in bytes.
-      if (count < 0) this.long();
-      for (let i = 0; i < Math.abs(count); i++) {
-        const key = this.take(this.long()).toString("utf8");
-        map.set(key, this.take(this.long()));
-      }
-    }
-    return map;
-  }
+/** The header's keys and values. */
+function headerMap(cursor: Cursor): Map<string, Buffer> {
+  const map = new Map<string, Buffer>();
+  for (let count = cursor.items(); count > 0; count = cursor.items())
+    for (let i = 0; i < count; i++) map.set(cursor.text(), cursor.take(cursor.count()));
+  return map;
 }
 
 // --- writing -----------------------------------------------------------------------------------------------

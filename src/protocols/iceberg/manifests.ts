@@ -2,7 +2,9 @@
  * Manifest lists and manifests: reading files of any writer (versions 1 to 3, by field id, with inheritance of snapshot
  * ids, sequence numbers and row ids) and writing our own. Bytes in, bytes out; fetching them is the caller's.
  */
+
 import { type AvroFile, openAvroFile, readAvroFile, writeAvroFile } from "./avro.ts";
+import { Pairs } from "./avro-reader.ts";
 import { corrupt } from "./errors.ts";
 import { stringifyIcebergJson } from "./json.ts";
 import { idName, manifestListSchema, manifestSchema, nameByFieldId } from "./manifest-schema.ts";
@@ -193,10 +195,13 @@ export interface Manifest<Entries = readonly ManifestEntry[]> {
  */
 export function readManifest(bytes: Uint8Array, manifest: ManifestFile, schemas: readonly Schema[]): Manifest {
   const opened = openManifest(bytes, manifest, schemas);
-  return { ...opened, entries: [...opened.entries] };
+  return { ...opened, entries: Array.from(opened.entries, withOwnMaps) };
 }
 
-/** The same, with entries that are decoded, once, as they are taken: for whoever must not hold the event loop for long. */
+/**
+ * The same, with entries that are decoded, once, as they are taken: for whoever must not hold the event loop for long. What
+ * they say by column are views of the manifest (`Pairs`), read when it is asked.
+ */
 export function openManifest(bytes: Uint8Array, manifest: ManifestFile, schemas: readonly Schema[]): Manifest<Generator<ManifestEntry>> {
   const file = openAvroFile(bytes, nameByFieldId);
   const partitionFields = headerPartitionFields(file);
@@ -261,12 +266,12 @@ function readContentFile(record: Record<string, unknown>, types: readonly (reado
     partition: new Map(types.map(([id, type]) => [id, fromAvro(type, at(tuple, id))])),
     recordCount: Number(required(record, 103, "record_count")),
     fileSize: Number(required(record, 104, "file_size_in_bytes")),
-    columnSizes: numberMap(at(record, 108), 117, 118),
-    valueCounts: numberMap(at(record, 109), 119, 120),
-    nullValueCounts: numberMap(at(record, 110), 121, 122),
-    nanValueCounts: numberMap(at(record, 137), 138, 139),
-    lowerBounds: bytesMap(at(record, 125), 126, 127),
-    upperBounds: bytesMap(at(record, 128), 129, 130),
+    columnSizes: asPairs(at(record, 108)),
+    valueCounts: asPairs(at(record, 109)),
+    nullValueCounts: asPairs(at(record, 110)),
+    nanValueCounts: asPairs(at(record, 137)),
+    lowerBounds: asPairs(at(record, 125)),
+    upperBounds: asPairs(at(record, 128)),
     keyMetadata: (at(record, 131) as Uint8Array | null | undefined) ?? undefined,
     splitOffsets: numbers(at(record, 132)),
     equalityIds: numbers(at(record, 135)),
@@ -406,7 +411,10 @@ function toAvro(type: Primitive, value: Value | null): unknown {
 
 // --- small shapes ------------------------------------------------------------------------------------------
 
-const at = (record: Record<string, unknown>, id: number): unknown => record[idName(id)];
+/** Names of members by field id: a manifest asks for some of them a million times. */
+const MEMBERS = Array.from({ length: 600 }, (_, id) => idName(id));
+
+const at = (record: Record<string, unknown>, id: number): unknown => record[MEMBERS[id] ?? idName(id)];
 
 function required(record: Record<string, unknown>, id: number, name: string): unknown {
   const value = at(record, id);
@@ -421,16 +429,14 @@ const asBuffer = (bytes: Uint8Array | undefined): Buffer | null =>
 
 const numbers = (value: unknown): number[] | undefined => (Array.isArray(value) ? value.map(Number) : undefined);
 
-type Pair = Record<string, unknown>;
+const asPairs = <Value>(value: unknown): Pairs<Value> | undefined => (value instanceof Pairs ? value : undefined);
 
-function numberMap(value: unknown, keyId: number, valueId: number): Map<number, number> | undefined {
-  if (!Array.isArray(value)) return undefined;
-  return new Map((value as Pair[]).map((pair) => [Number(at(pair, keyId)), Number(at(pair, valueId))]));
-}
-
-function bytesMap(value: unknown, keyId: number, valueId: number): Map<number, Uint8Array> | undefined {
-  if (!Array.isArray(value)) return undefined;
-  return new Map((value as Pair[]).map((pair) => [Number(at(pair, keyId)), at(pair, valueId) as Uint8Array]));
+/** Maps of their own in place of views of what was read. */
+function withOwnMaps(entry: ManifestEntry): ManifestEntry {
+  const { columnSizes, valueCounts, nullValueCounts, nanValueCounts, lowerBounds, upperBounds } = entry.file;
+  const maps = { columnSizes, valueCounts, nullValueCounts, nanValueCounts, lowerBounds, upperBounds };
+  const own = Object.entries(dropUndefined(maps)).map(([name, map]) => [name, new Map<number, unknown>(map)]);
+  return { ...entry, file: { ...entry.file, ...Object.fromEntries(own) } };
 }
 
 const keyValues = (map: ReadonlyMap<number, number> | undefined): object[] | null =>
@@ -439,8 +445,9 @@ const keyValues = (map: ReadonlyMap<number, number> | undefined): object[] | nul
 const keyBytes = (map: ReadonlyMap<number, Uint8Array> | undefined): object[] | null =>
   map === undefined ? null : [...map].map(([key, value]) => ({ key, value: asBuffer(value) }));
 
-/** The object without members that are undefined, as `exactOptionalPropertyTypes` wants it. */
+/** The object without members that are undefined, as `exactOptionalPropertyTypes` wants it. Deleting them would make it slow. */
 function dropUndefined<T extends object>(object: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  for (const key of Object.keys(object) as (keyof T)[]) if (object[key] === undefined) delete object[key];
-  return object as { [K in keyof T]: Exclude<T[K], undefined> };
+  const kept = {} as { [K in keyof T]: Exclude<T[K], undefined> };
+  for (const key in object) if (object[key] !== undefined) kept[key] = object[key] as Exclude<T[typeof key], undefined>;
+  return kept;
 }
