@@ -315,6 +315,8 @@ export interface HostRoute {
   /** `resolve` is asked when no other route's knows the name: for what a name leads to when nobody has it. */
   readonly last?: true;
   handle(params: Readonly<Record<string, string>>, request: IncomingMessage, response: ServerResponse): void | Promise<void>;
+  /** The protocols that `upgrade` takes, as the header `Upgrade` names them, in lower case; only WebSocket when absent. */
+  readonly upgrades?: readonly string[];
   upgrade?(params: Readonly<Record<string, string>>, request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>;
 }
 

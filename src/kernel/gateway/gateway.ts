@@ -16,7 +16,7 @@ import type { HostRoute } from "../product.ts";
 import { type HostMatch, hostTable } from "./hosts.ts";
 import { notFoundPage } from "./pages.ts";
 import { normalizeTarget } from "./request-target.ts";
-import { serverOptions } from "./server-options.ts";
+import { serverOptions, upgradeOf, WEBSOCKET } from "./server-options.ts";
 import type { CertificateAuthority } from "./tls.ts";
 
 export interface GatewayOptions {
@@ -124,7 +124,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       return;
     }
     const to = destination(incoming);
-    if (to === undefined || to === "api" || to.route.upgrade === undefined) {
+    if (to === undefined || to === "api" || to.route.upgrade === undefined || !takesUpgrade(to.route, incoming)) {
       socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
       return;
     }
@@ -135,7 +135,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     });
   }
 
-  const settings = serverOptions(config["gateway.header_timeout_ms"]);
+  const takesUpgrade = ({ upgrades = [WEBSOCKET] }: HostRoute, incoming: IncomingMessage): boolean =>
+    upgrades.includes(upgradeOf(incoming) ?? "");
+
+  const settings = serverOptions(config["gateway.header_timeout_ms"], (incoming) => {
+    const match = hosts.match(hostName(incoming.headers.host));
+    return match !== undefined && takesUpgrade(match.route, incoming);
+  });
   const plain = createServer(settings, request).on("upgrade", upgrade);
   const tls = createTlsServer({ ...settings, ...options.ca.serverOptions([options.host, "localhost"]) }, (incoming, response) => {
     incoming.headers["x-forwarded-proto"] = "https";
