@@ -375,6 +375,8 @@ export interface BindingCompiler {
   outbound?(binding: BindingConfig): string | undefined;
   /** A method of the binding's objects that one invocation may call so often; past it the call throws an Error with the message. */
   readonly perInvocation?: { readonly method: string; readonly max: number; readonly message: string };
+  /** Names of permission groups of which the token that uploads needs one, besides its right to upload. */
+  readonly permission?: readonly string[];
   /** At upload: throws the documented error when the target does not exist. Returns what to store. */
   validate(binding: BindingConfig, worker: WorkerRef): Promise<BindingConfig>;
   /** When a process is configured. Deterministic for equal state, so golden files test it. */

@@ -78,5 +78,6 @@ export const workersError = defineErrors("workers", {
   assetsUnauthorized: { status: 401, apiCode: 10303, message: "The assets upload token is invalid or has expired." },
   assetMismatch: { status: 400, apiCode: 10305, message: "The uploaded asset is not part of the upload session's manifest." },
   referenced: { status: 400, apiCode: 10064, message: "This Worker is in use by other Workers. Use `force=true` to delete it anyway." },
+  mayNotBind: { status: 403, apiCode: 10000, message: "The token may not create a binding of this type." },
   tailLimit: { status: 400, apiCode: 10057, message: "This Worker has reached its limit of live tails." },
 });

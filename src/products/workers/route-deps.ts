@@ -1,6 +1,6 @@
 /** What the REST routes of Workers share: their parts, the permissions they ask for, and the deletion of a Worker. */
 import type { DurableObjects } from "../../kernel/capabilities.ts";
-import type { KernelSlice, RequestContext } from "../../kernel/product.ts";
+import type { BindingConfig, KernelSlice, RequestContext } from "../../kernel/product.ts";
 import type { Assets } from "./assets.ts";
 import type { CronScheduler } from "./cron.ts";
 import type { Deployer } from "./deploy.ts";
@@ -52,7 +52,16 @@ export async function uploadOf(kernel: KernelSlice, c: RequestContext, code: "re
     if ((error as { code?: string }).code === "platform.bodyTooLarge") throw workersError("tooLarge");
     throw error;
   });
-  return readUpload(c.headers.get("content-type") ?? "", body, code);
+  const upload = await readUpload(c.headers.get("content-type") ?? "", body, code);
+  for (const binding of upload.bindings) if (binding.type !== "inherit") mayBind(kernel, c, binding);
+  return upload;
+}
+
+/** What the upload takes over from the version before it was allowed then. */
+function mayBind(kernel: KernelSlice, { principal }: RequestContext, { type, name }: BindingConfig): void {
+  const { permission } = kernel.bindings.get(type);
+  if (permission === undefined || permission.some((group) => principal.can(group))) return;
+  throw workersError("mayNotBind", `The token may not create the ${type} binding "${name}": it needs the permission ${permission[0]}.`);
 }
 
 /** Workers whose current versions bind the given one. */
