@@ -33,6 +33,7 @@ import { vectorize } from "./products/vectorize/index.ts";
 import { workers } from "./products/workers/index.ts";
 import { workersAi } from "./products/workers-ai/index.ts";
 import { workersForPlatforms } from "./products/workers-for-platforms/index.ts";
+import { workersVpc } from "./products/workers-vpc/index.ts";
 import { workflows } from "./products/workflows/index.ts";
 import { zaraz } from "./products/zaraz/index.ts";
 import { zones } from "./products/zones/index.ts";
@@ -71,6 +72,7 @@ export const products: readonly Product[] = [
   workers,
   workersAi,
   workersForPlatforms,
+  workersVpc,
   workflows,
   zaraz,
   zones,

@@ -10,7 +10,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import type { IncomingMessage } from "node:http";
+import { get, type IncomingMessage } from "node:http";
 import { after, before, test } from "node:test";
 import { DeleteObjectCommand, GetObjectCommand, ListBucketsCommand, PutObjectCommand, type S3ServiceException } from "@aws-sdk/client-s3";
 import { FormData } from "undici";
@@ -538,6 +538,35 @@ const HOSTS: Readonly<Record<string, () => Promise<void>>> = {
     assert.deepEqual(await ask("POST", `${account}/${NAME}/blobs/uploads/`, pull), [403, "DENIED"]);
     assert.deepEqual(await ask("POST", `${"0".repeat(32)}/${NAME}/blobs/uploads/`, push), [403, "DENIED"]);
     assert.deepEqual(await ask("GET", `${account}/../${NAME}/manifests/latest`, push), [400, "NAME_INVALID"]);
+  },
+  // A tunnel's own token, by an upgrade alone; a token of the API is none, and one of another secret is none.
+  async tunnel() {
+    await nothingAt(platform.host("tunnel"), 426);
+    const made = await platform.rest("POST", `/accounts/${account}/cfd_tunnel`, { name: NAME });
+    const { id, token } = made.body.result as { id: string; token: string };
+    const { u } = JSON.parse(Buffer.from(token, "base64").toString()) as { u: string };
+    const other = Buffer.from(JSON.stringify({ a: account, t: id, s: randomBytes(32).toString("base64"), u })).toString("base64");
+    const dial = async (upgrade: string, authorization?: string): Promise<number | undefined> => {
+      const headers = {
+        host: new URL(platform.host("tunnel")).host,
+        connection: "Upgrade",
+        upgrade,
+        ...(authorization && { authorization }),
+      };
+      const request = get(platform.ready.gateway, { agent: false, headers });
+      const [answer] = (await Promise.race([once(request, "response"), once(request, "upgrade")])) as [IncomingMessage];
+      request.destroy();
+      return answer.statusCode;
+    };
+    for (const value of [undefined, "", garbage.value, revoked.value, root, other, `${token.slice(0, -8)}AAAAAA==`, "e30=", "bnVsbA=="])
+      assert.equal(await dial("freehold-tunnel", value === undefined ? undefined : `Bearer ${value}`), 401, value);
+    assert.equal(await dial("freehold-tunnel", `Basic ${token}`), 401);
+    // Not by another protocol, and that one's not at other hosts.
+    assert.equal(await dial("websocket", `Bearer ${token}`), 404);
+    assert.equal(await dial("h2c", `Bearer ${token}`), 426);
+    assert.equal(await dial("freehold-tunnel", `Bearer ${token}`), 101);
+    await platform.rest("DELETE", `/accounts/${account}/cfd_tunnel/${id}?cascade=true`);
+    assert.equal(await dial("freehold-tunnel", `Bearer ${token}`), 401);
   },
   // A live tail's id is its secret.
   async tail() {

@@ -5,5 +5,6 @@
 import type { Command } from "../command.ts";
 import { tail as pipelinesTail } from "./pipelines/tail.ts";
 import { image as sandboxImage } from "./sandbox/image.ts";
+import { tunnelRun } from "./workers-vpc/tunnel-run.ts";
 
-export const productCommands: readonly Command[] = [pipelinesTail, sandboxImage];
+export const productCommands: readonly Command[] = [pipelinesTail, sandboxImage, tunnelRun];
