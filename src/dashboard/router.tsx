@@ -13,6 +13,7 @@ import { r2Routes } from "./products/r2/routes.ts";
 import { realtimeRoutes } from "./products/realtime/routes.ts";
 import { streamRoutes } from "./products/stream/routes.ts";
 import { workersRoutes } from "./products/workers/routes.ts";
+import { workersVpcRoutes } from "./products/workers-vpc/routes.ts";
 import { workflowsRoutes } from "./products/workflows/routes.ts";
 import { zarazRoutes } from "./products/zaraz/routes.ts";
 import { overviewRoute } from "./shell/overview.tsx";
@@ -36,6 +37,7 @@ const routeTree = rootRoute.addChildren([
     ...realtimeRoutes,
     ...streamRoutes,
     ...workersRoutes,
+    ...workersVpcRoutes,
     ...workflowsRoutes,
     ...zarazRoutes,
   ]),

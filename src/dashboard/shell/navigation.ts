@@ -16,6 +16,7 @@ export const navigation: readonly { readonly heading: string; readonly items: re
       { label: "Workflows", to: "/workflows", icon: "steps" },
       { label: "Durable Objects", to: "/durable-objects", icon: "object" },
       { label: "Containers", to: "/containers", icon: "container" },
+      { label: "Workers VPC", to: "/vpc", icon: "lock" },
       { label: "Observability", to: "/observability", icon: "chart" },
     ],
   },
