@@ -1,7 +1,9 @@
-/** Live inputs by WebRTC: Chromium publishes by WHIP and plays by WHEP, with the client `whip-whep`. Needs FFmpeg. */
+/** WHIP and WHEP: Chromium publishes to a live input, and through the SFU, with the client `whip-whep`. Needs FFmpeg. */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
+import http from "node:http";
 import { createRequire } from "node:module";
+import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
 import type Cloudflare from "cloudflare";
 import type { Page } from "playwright-core";
@@ -126,4 +128,53 @@ test("[stream-46] a browser publishes by WHIP, another plays by WHEP within a se
   await receiver.page.evaluate("stop()");
   await sender.page.evaluate("stop()");
   await until("it is over", async () => (await get(input.uid)).status === null);
+});
+
+test("an application's WHIP and WHEP server over the SFU's API: whoever plays makes the offer", {
+  skip: noBrowser,
+  timeout: 120_000,
+}, async (t) => {
+  const app = await sdk.calls.sfu.create({ account_id, name: "stage" });
+  const call = async (path: string, body?: object) => {
+    const headers = { authorization: `Bearer ${app.secret}` };
+    const answer = await platform.fetch(`${platform.ready.hosts.rtc}/apps/${app.uid}/sessions/${path}`, {
+      ...{ method: "POST", headers },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    // biome-ignore lint/suspicious/noExplicitAny: answers of two operations.
+    return (await answer.json()) as any;
+  };
+  let tracks: object[] = [];
+  const any = ["origin", "headers", "methods"].map((what) => [`access-control-allow-${what}`, "*"]);
+  const headers = { ...Object.fromEntries(any), "access-control-expose-headers": "*" };
+  const server = http.createServer(async (request, response) => {
+    const sdp = await text(request);
+    if (request.method !== "POST") return void response.writeHead(204, headers).end();
+    const { sessionId } = await call("new");
+    const asked = request.url === "/ingest" ? { autoDiscover: true } : { tracks };
+    const made = await call(`${sessionId}/tracks/new`, { sessionDescription: { type: "offer", sdp }, ...asked });
+    if (request.url === "/ingest")
+      tracks = made.tracks.map(({ trackName }: { trackName: string }) => ({ location: "remote", sessionId, trackName }));
+    response.writeHead(201, { ...headers, "content-type": "application/sdp", location: `${request.url}/${sessionId}` });
+    response.end(made.sessionDescription.sdp);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => void server.close());
+  const base = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+  const [sender, receiver] = await Promise.all([opened("send.html"), opened("receive.html")]);
+  await sender.page.evaluate(`publish("${base}/ingest")`);
+  await receiver.page.evaluate(`play("${base}/play")`);
+  await receiver.page.waitForFunction("video.videoWidth === 160 && video.currentTime > 0");
+  await until("sound comes", async () => ((await receiver.page.evaluate("received('audio')")) as number) > 5);
+  // Each track has one place: what is asked for twice has none, and what is not there is not found.
+  const { sessionId } = await call("new");
+  const sdp = (await receiver.page.evaluate("pc.localDescription.sdp")) as string;
+  const twice = await call(`${sessionId}/tracks/new`, {
+    sessionDescription: { type: "offer", sdp },
+    tracks: [...tracks, tracks[0], { ...tracks[0], trackName: "none" }],
+  });
+  assert.deepEqual(
+    twice.tracks.map(({ errorCode }: { errorCode?: string }) => errorCode),
+    [undefined, undefined, "invalid_params", "not_found_track_error"],
+  );
 });

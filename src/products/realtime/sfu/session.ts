@@ -311,7 +311,7 @@ export class Session {
   }
 
   /** Gives the client a track in a section in which it offers to take one. False when that cannot be. */
-  deliver(section: Section, source: InboundTrack, publisher: Session): boolean {
+  deliver(section: Section, source: InboundTrack, publisher: Session, simulcast: Simulcast): boolean {
     const { remote, rejected, kind, outbound } = section;
     const takes = remote?.direction === "recvonly" || remote?.direction === "sendrecv";
     const { types } = this.#types.offer(source.kind, source.codecs);
@@ -322,7 +322,7 @@ export class Session {
     section.codecs = section.codecs.filter((codec) => sent.has(codec.name === "rtx" ? aptOf(codec) : codec.payloadType));
     // An answer keeps the numbers of the offer.
     section.extensions = remote.extensions.filter((one) => OUTBOUND.some(({ uri: name }) => name === one.uri));
-    section.outbound = this.#newOutbound(section.mid, {});
+    section.outbound = this.#newOutbound(section.mid, simulcast);
     section.outbound.extensionIds = new Map(section.extensions.map(({ id, uri: name }) => [name, id]));
     section.outbound.rtxTypes = rtxTypesOf(section.codecs);
     section.outbound.attach(source, publisher, usable);

@@ -142,7 +142,9 @@ export class Sfu {
     const { session } = entry;
     if (sessionDescription !== undefined) {
       session.takeOffer(sessionDescription.sdp);
-      const items = tracks.map((asked) => attempt(asked, () => this.#pushOffered(session, asked)));
+      const items = tracks.map((asked) =>
+        attempt(asked, () => (asked.location === "local" ? this.#pushOffered(session, asked) : this.#pullOffered(app, session, asked))),
+      );
       if (autoDiscover === true) items.push(...this.#discover(session));
       return { requiresImmediateRenegotiation: false, tracks: items, sessionDescription: session.describe("answer") };
     }
@@ -156,14 +158,24 @@ export class Sfu {
   }
 
   #pushOffered(session: Session, { location, mid, trackName }: TrackAsked): Item {
-    if (location === "remote")
-      throw new RtcError(400, "invalid_params", "A remote track comes with an offer of the SFU, not with the client's");
     if (mid === undefined || trackName === undefined)
       throw new RtcError(400, "invalid_params", "A local track needs a mid and a trackName");
     const section = session.section(mid);
     if (section === undefined) throw new RtcError(400, "invalid_params", `The offer has no media section with the mid "${mid}"`);
     this.#publish(session, section, trackName);
     return { location, mid, trackName };
+  }
+
+  /** A track that the client offers to take: in the section that it names, or in the first that fits. */
+  #pullOffered(app: string, session: Session, asked: TrackAsked): Item {
+    const { location, sessionId, trackName, mid } = asked;
+    const { source, publisher } = this.#source(app, asked);
+    const section = session.sections.find(
+      (one) => (mid === undefined || one.mid === mid) && session.deliver(one, source, publisher, simulcastOf(asked)),
+    );
+    if (section === undefined)
+      throw new RtcError(400, "invalid_params", "The offer has no media section in which the client would take the track");
+    return { location, sessionId, trackName, ...(asked.simulcast && { simulcast: asked.simulcast }), mid: section.mid };
   }
 
   #publish(session: Session, section: Section, trackName: string): void {
@@ -243,7 +255,7 @@ export class Sfu {
     const sent = left.size;
     for (const section of session.sections) {
       const source = [...left].find(({ kind }) => kind === section.kind);
-      if (source !== undefined && session.deliver(section, source, publisher)) left.delete(source);
+      if (source !== undefined && session.deliver(section, source, publisher, {})) left.delete(source);
     }
     if (left.size === sent) throw new RtcError(406, "invalid_session_description", "The client takes nothing of what is sent");
     return { sessionDescription: session.describe("answer") };
