@@ -8,7 +8,7 @@
 // @ts-expect-error The types of Workers do not know Node's modules.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { fetcherPrototype } from "./recovery.worker.ts";
-import { type LiveObject, QUERY_METHOD, RESET_HEADER, RESET_METHOD } from "./remote-protocol.worker.ts";
+import { DELETE_METHOD, type LiveObject, QUERY_METHOD, RESET_HEADER, RESET_METHOD } from "./remote-protocol.worker.ts";
 import { isOwn, type OwnShare } from "./split.worker.ts";
 import { bodyBytes, countSubrequests, meter, type ObjectUsage } from "./usage.worker.ts";
 
@@ -37,7 +37,7 @@ const NOT_HERE = "Another version of the Worker has this Durable Object: it is r
 /** Called by workerd itself, and not by callers: never refused. */
 const EVENTS = new Set<PropertyKey>(["alarm", "webSocketMessage", "webSocketClose", "webSocketError"]);
 /** Called by the platform: no work of the object. */
-const UNCOUNTED = new Set<PropertyKey>([QUERY_METHOD, RESET_METHOD]);
+const UNCOUNTED = new Set<PropertyKey>([QUERY_METHOD, DELETE_METHOD, RESET_METHOD]);
 
 /** What the object uses whose event runs. */
 const running: { getStore(): ObjectUsage | undefined; run<T>(usage: ObjectUsage, work: () => T): T } = new AsyncLocalStorage();

@@ -8,6 +8,8 @@ import { DatabaseSync } from "node:sqlite";
 
 /** The pending alarms of a part. */
 export const ALARMS_FILE = "metadata.sqlite";
+/** Of a database without a table: its first page. */
+const EMPTY_BYTES = 4096;
 
 export interface PendingAlarm {
   readonly directory: string;
@@ -58,3 +60,32 @@ export async function objectIds(directories: readonly string[]): Promise<string[
   const lists = await Promise.all(directories.map((directory) => readdir(directory).catch(() => [] as string[])));
   return lists.flatMap((names) => names.flatMap((name) => /^([0-9a-f]{64})\.sqlite$/.exec(name)?.[1] ?? [])).sort();
 }
+
+/**
+ * The first ids after `after`, sorted, of the objects in directories of parts that store something now. One whose storage was
+ * deleted keeps its file, an empty database of one page without a log of writes beside it.
+ */
+export async function storingIds(directories: readonly string[], after: string, max: number): Promise<string[]> {
+  const files = new Map<string, string>();
+  const written = new Set<string>();
+  for (const directory of directories)
+    for (const name of await readdir(directory).catch(() => [] as string[])) {
+      const [, id, log] = /^([0-9a-f]{64})\.sqlite(-wal)?$/.exec(name) ?? [];
+      if (id === undefined || id <= after) continue;
+      if (log === undefined) files.set(id, join(directory, name));
+      else written.add(id);
+    }
+  const found: string[] = [];
+  for (const [id, file] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (found.length === max) break;
+    if (written.has(id) || (await sizeOf(file)) > EMPTY_BYTES) found.push(id);
+  }
+  return found;
+}
+
+/** A file that has gone meanwhile is none. */
+const sizeOf = async (file: string): Promise<number> =>
+  stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  );

@@ -10,11 +10,11 @@ import type { KernelSlice, Product, Route, RunningProduct } from "../../kernel/p
 import { type Arrangement, openArrangement } from "./arrangement.ts";
 import { objectBinding } from "./binding.ts";
 import { durableObjectsError } from "./errors.ts";
-import { objectIds } from "./files.ts";
+import { storingIds } from "./files.ts";
 import { partKeys } from "./jurisdictions.ts";
 import { migrations } from "./migrations.ts";
 import { type NamespaceRow, openNamespaces } from "./namespaces.ts";
-import { queryRoute } from "./query-routes.ts";
+import { queryRoutes } from "./query-routes.ts";
 import { openRecovery } from "./recovery.ts";
 import { storageDataset } from "./storage-dataset.ts";
 import { openUsage } from "./usage.ts";
@@ -35,7 +35,7 @@ async function start(kernel: KernelSlice): Promise<RunningProduct> {
   const usage = openUsage(kernel);
   const namespaces = await openNamespaces(kernel, arrangement, recovery, usage);
   return {
-    routes: [...routes(kernel, arrangement), queryRoute(kernel, namespaces, `${NAMESPACES}/:id/query`)],
+    routes: [...routes(kernel, arrangement), ...queryRoutes(kernel, namespaces, `${NAMESPACES}/:id`)],
     bindings: { durable_object_namespace: objectBinding(namespaces) },
     offers: { durableObjects: namespaces.capability },
     internal: recovery.serve,
@@ -105,7 +105,7 @@ function routes(kernel: KernelSlice, { directoriesOf }: Arrangement): Route[] {
           .catch(OBJECTS_PER_PAGE)
           .parse(c.query.get("limit") ?? OBJECTS_PER_PAGE);
         const after = c.query.get("cursor") ?? "";
-        const ids = (await objectIds(partKeys(id).flatMap(directoriesOf))).filter((object) => object > after);
+        const ids = await storingIds(partKeys(id).flatMap(directoriesOf), after, limit + 1);
         const result = ids.slice(0, limit);
         const cursor = ids.length > limit ? (result.at(-1) as string) : "";
         return page(

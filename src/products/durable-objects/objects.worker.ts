@@ -5,6 +5,8 @@
  */
 import { WorkerEntrypoint } from "cloudflare:workers";
 import {
+  DELETE_METHOD,
+  DELETED,
   ELSEWHERE,
   isOwnName,
   type LiveObject,
@@ -58,7 +60,7 @@ export class Objects extends WorkerEntrypoint<Env, { readonly binding: string }>
   }
 }
 
-/** Runs SQL in one object. Asked by the platform, on a socket of its own. */
+/** Runs SQL in one object, or deletes it. Asked by the platform, on a socket of its own. */
 export class Queries extends WorkerEntrypoint<Env> {
   override async fetch(request: Request): Promise<Response> {
     const query = (await request.json()) as ObjectQuery;
@@ -66,8 +68,12 @@ export class Queries extends WorkerEntrypoint<Env> {
       const object = this.#find(query);
       if (!isHere(this.env, object.id)) return Response.json({});
       const stub = object.namespace.get(object.id) as Stub;
+      if (query.action === "delete") {
+        await (stub[DELETE_METHOD] as () => Promise<void>)().catch(unlessDeleted);
+        return Response.json({ results: [] });
+      }
       const run = stub[QUERY_METHOD] as unknown as (statements: readonly Statement[]) => Promise<StatementResult[]>;
-      return Response.json({ results: await run(query.queries) });
+      return Response.json({ results: await run(query.action.queries) });
     } catch (error) {
       return Response.json({ error: error instanceof Error ? error.message : String(error) }, { status: 400 });
     }
@@ -86,6 +92,11 @@ export class Queries extends WorkerEntrypoint<Env> {
     }
     throw failure;
   }
+}
+
+/** A deleted object ends with its own words, as soon as nothing of it is stored any more. */
+function unlessDeleted(error: unknown): void {
+  if (!(error instanceof Error && error.message.includes(DELETED))) throw error;
 }
 
 /** What the process's objects used since the last request. Asked by the platform, on a socket of its own. */

@@ -1,9 +1,9 @@
 /**
- * SQL that the platform runs inside an object, for its owner who looks at or edits the object's data. Runs before the
- * user's classes (`main-module.ts`), under the same limits; all statements of a call take effect, or none.
+ * What the platform does inside an object for its owner, who looks at or edits the object's data, or deletes it. Runs before
+ * the user's classes (`main-module.ts`), under the same limits; all statements of a call take effect, or none.
  * https://developers.cloudflare.com/durable-objects/observability/data-studio/
  */
-import { QUERY_METHOD, type SqlParameter, type Statement, type StatementResult } from "./remote-protocol.worker.ts";
+import { DELETE_METHOD, DELETED, QUERY_METHOD, type SqlParameter, type Statement, type StatementResult } from "./remote-protocol.worker.ts";
 
 type Constructor = new (ctx: DurableObjectState, env: unknown) => object;
 
@@ -43,6 +43,15 @@ export function queryable(base: Constructor): Constructor {
       [QUERY_METHOD](statements: readonly Statement[]): StatementResult[] {
         const { storage } = this.#ctx;
         return storage.transactionSync(() => statements.map((statement) => run(storage.sql, statement)));
+      }
+
+      /** Never returns: the instance ends when nothing is stored any more, so that the next call meets a new one. */
+      async [DELETE_METHOD](): Promise<void> {
+        const { storage } = this.#ctx;
+        await storage.deleteAlarm();
+        await storage.deleteAll();
+        await storage.sync();
+        this.#ctx.abort(DELETED);
       }
     },
   };

@@ -1,5 +1,5 @@
 /**
- * Queries of an object's database by its owner, the dashboard's Data Studio among them. The object itself runs them, so that
+ * Queries of an object's database by its owner, the dashboard's Data Studio among them, and the end of an object. The object itself runs them, so that
  * they are in order with what it does. Each call leaves two entries in the audit log, which share a `query_id`.
  * https://developers.cloudflare.com/durable-objects/observability/data-studio/
  */
@@ -25,7 +25,8 @@ const body = z.union([
 /** Longest time that one call may take. */
 const TIMEOUT_MS = 30_000;
 
-export function queryRoute(kernel: KernelSlice, namespaces: Namespaces, path: string): Route {
+/** `path` is that of a namespace. */
+export function queryRoutes(kernel: KernelSlice, namespaces: Namespaces, path: string): Route[] {
   async function log(c: RequestContext, action: "query executed" | "query completed", value: Record<string, unknown>): Promise<void> {
     const resource = { type: "durable_objects.namespace", id: c.params.id as string };
     await kernel.audit.record(c, [{ info: action, type: action, resource, newValue: value }]);
@@ -38,10 +39,10 @@ export function queryRoute(kernel: KernelSlice, namespaces: Namespaces, path: st
     return row;
   }
 
-  return {
+  const query: Route = {
     op: "durableObjects.objects.query",
     method: "POST",
-    path,
+    path: `${path}/query`,
     permission: ["Workers Scripts Write"],
     async handle(c) {
       const row = await require(c.params.id as string);
@@ -51,8 +52,8 @@ export function queryRoute(kernel: KernelSlice, namespaces: Namespaces, path: st
       await log(c, "query executed", about);
       let success = false;
       try {
-        const query = { parts: partKeys(row.id), id, name, queries: input.queries };
-        const results = await namespaces.inside(row, (socket) => queryObject(socket, query, TIMEOUT_MS));
+        const asked = { parts: partKeys(row.id), id, name, action: { queries: input.queries } };
+        const results = await namespaces.inside(row, (socket) => queryObject(socket, asked, TIMEOUT_MS));
         success = true;
         return results;
       } finally {
@@ -60,4 +61,23 @@ export function queryRoute(kernel: KernelSlice, namespaces: Namespaces, path: st
       }
     },
   };
+  const remove: Route = {
+    op: "durableObjects.objects.delete",
+    method: "DELETE",
+    path: `${path}/objects/:object`,
+    permission: ["Workers Scripts Write"],
+    async handle(c) {
+      const row = await require(c.params.id as string);
+      const id = c.params.object as string;
+      await namespaces.inside(row, (socket) => queryObject(socket, { parts: partKeys(row.id), id, action: "delete" }, TIMEOUT_MS));
+      c.audit({
+        info: "object deleted",
+        type: "delete",
+        resource: { type: "durable_objects.namespace", id: row.id },
+        oldValue: { object: id },
+      });
+      return null;
+    },
+  };
+  return [query, remove];
 }

@@ -37,6 +37,9 @@ export const OWN_SHARE = "@share";
 export const ALIVE_ENTRYPOINT = "@alive";
 export const RESET_METHOD = "@reset";
 export const QUERY_METHOD = "@query";
+export const DELETE_METHOD = "@delete";
+/** What an object that was deleted answers, to this call and to those that it had in hand. */
+export const DELETED = "Durable Object was deleted by its owner.";
 /** Names that only the platform calls: who binds another Worker's objects does not. */
 export const isOwnName = (name: string): boolean => name.startsWith("@");
 export const RESET_HEADER = "x-freehold-reset";
@@ -89,5 +92,5 @@ export interface ObjectQuery {
   readonly parts: readonly string[];
   readonly id?: string | undefined;
   readonly name?: string | undefined;
-  readonly queries: readonly Statement[];
+  readonly action: { readonly queries: readonly Statement[] } | "delete";
 }

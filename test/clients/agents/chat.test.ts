@@ -118,12 +118,19 @@ test("[agents-38] a chat is kept: the page and the agent have it again after a r
   assert.deepEqual(await page.locator("li").allTextContents(), ["hello there", "echo hello there", "and again", "echo and again"]);
 });
 
-test("[agents-39] a page that is loaded again in the middle of an answer gets all of it", { skip: noPages }, async (t) => {
+test("[agents-39] a page whose socket is dropped in the middle of an answer, or that is loaded again, gets all of it", {
+  skip: noPages,
+}, async (t) => {
   const { page } = await chat(t, "resumed");
   await say(page, "the long one", { server: "slow" });
   await slow.streaming.started;
   await page.locator("li.assistant", { hasText: "first" }).waitFor();
-  // The connection ends with the page; the new one's is another, and the answer still goes on.
+  // The socket is closed under the page, which opens another by itself; the answer still goes on.
+  const opened = page.waitForEvent("websocket");
+  await page.evaluate(() => (globalThis as Any).agent.reconnect());
+  await opened;
+  await page.locator("li.assistant", { hasText: "first" }).waitFor();
+  // The connection ends with the page, and the new one's is another.
   await page.reload();
   await page.locator("li.assistant", { hasText: "first" }).waitFor();
   slow.streaming.release();
@@ -255,7 +262,7 @@ test("[agents-29] what people say of a time becomes a schedule, by the SDK's pro
   assert.deepEqual((await client.call("planByWords", ["Just think"])).when, { type: "no-schedule" });
 });
 
-test("[agents-35] a gateway of the binding caches and logs, and keeps what people say of an answer", {
+test("[agents-35, agents-81] a gateway of the binding caches and logs, and keeps what people say of an answer", {
   skip: noAgents,
 }, async (t) => {
   const client = await asker(t, "gateway");
@@ -273,6 +280,16 @@ test("[agents-35] a gateway of the binding caches and logs, and keeps what peopl
       [second.log, true, null],
     ],
   );
+  // What an evaluation is made of: the answers that people liked, with what was asked.
+  const liked = (await platform.rest("GET", `${path}?feedback=1`)).body.result as Any[];
+  assert.deepEqual(
+    liked.map(({ id, metadata }) => [id, JSON.parse(metadata)]),
+    [[first.log, { by: "gateway" }]],
+  );
+  const asked = await platform.fetch(`${platform.ready.api}${path}/${first.log}/request`, {
+    headers: { authorization: `Bearer ${platform.ready.api_token}` },
+  });
+  assert.match(await asked.text(), /once/);
 });
 
 test("[agents-37] the five patterns: a chain, a route, parallel work, orders to workers, a judge", { skip: noAgents }, async (t) => {

@@ -6,10 +6,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { browserSettings, noBrowser } from "../../harness/browser.ts";
+import { browserSettings, launchBrowser, noBrowser } from "../../harness/browser.ts";
+import { openDashboard } from "../../harness/dashboard.ts";
 import { startModelServer } from "../../harness/model-server.ts";
 import { missingClient } from "../../harness/npm-client.ts";
 import { startPlatform } from "../../harness/platform.ts";
+import { openTerminal } from "../../harness/terminal.ts";
 import { openOrigin } from "../browser-rendering-origin.ts";
 import { indexesPath, processed } from "../vectorize-world.ts";
 import { type Any, deployAgents, eventually } from "./agents.ts";
@@ -76,8 +78,8 @@ async function openFacilitator(): Promise<Facilitator> {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
 }
 
-async function connected(hooks: { after(fn: () => void | Promise<void>): void }, agent: string, name: string) {
-  const client = await worker.connect(hooks, { agent, name });
+async function connected(hooks: { after(fn: () => void | Promise<void>): void }, agent: string, name: string, more: object = {}) {
+  const client = await worker.connect(hooks, { agent, name, ...more });
   await client.ready;
   return client;
 }
@@ -196,6 +198,55 @@ test("[agents-70] a coding tool's hook pays for a page that its fetch could not 
     facilitator.asked.map(([path]) => path),
     ["/verify", "/settle"],
   );
+});
+
+test("[agents-74] an agent's logs are live in the dashboard and in wrangler tail, its data is browsed, and one agent is deleted", {
+  skip: noAgents || noBrowser,
+}, async (t) => {
+  const terminal = openTerminal(t, platform, ["wrangler", "tail", "agents-web"], { cwd: worker.dir });
+  await terminal.expect("Connected to agents-web");
+  const browser = await launchBrowser();
+  t.after(() => browser.close());
+  const { page, open, problems } = await openDashboard(platform, browser);
+  await open("/durable-objects");
+  await page.getByRole("link", { name: "TriageAgent" }).click();
+  await page.getByRole("link", { name: "Logs" }).click();
+  await page.getByLabel("Live").check();
+
+  // A client that came back would make the agent anew.
+  const [seen, other] = [await connected(t, "TriageAgent", "seen", { maxRetries: 0 }), await connected(t, "TriageAgent", "other")];
+  const closed = new Promise((resolve) => seen.addEventListener("close", resolve));
+  for (const agent of [seen, other]) await agent.call("cachedGenerate", ["a long story"]);
+  await terminal.expect("nobody has asked seen before: a long story");
+  const logs = page.getByRole("list", { name: "Logs" }).locator("summary");
+  await logs.filter({ hasText: "nobody has asked seen before: a long story" }).waitFor();
+
+  await page.getByRole("link", { name: "Objects", exact: true }).click();
+  // The list is a few seconds old, from before there was this agent.
+  await page.reload();
+  const id = await seen.call("id");
+  await page.getByRole("link", { name: id }).click();
+  await page.getByLabel("Table").selectOption("llm_cache");
+  await page.getByRole("table", { name: "Rows of llm_cache" }).getByText("echo a long story").waitFor();
+  await page.goBack();
+  const row = page.getByRole("row").filter({ hasText: id });
+  await row.getByRole("button", { name: "Delete" }).click();
+  await page.getByRole("dialog").getByText("has stored is deleted").waitFor();
+  await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+  await page.getByText("Object deleted").waitFor();
+  await row.waitFor({ state: "detached" });
+  assert.deepEqual(problems, []);
+
+  // Its connections end, and the name leads to a new agent, which knows nothing; the other one is as it was.
+  await closed;
+  const asked = () => models.seen.filter(({ body }) => JSON.stringify(body).includes("a long story")).length;
+  const before = asked();
+  await other.call("cachedGenerate", ["a long story"]);
+  assert.equal(asked(), before);
+  await (await connected(t, "TriageAgent", "seen")).call("cachedGenerate", ["a long story"]);
+  assert.equal(asked(), before + 1);
+  const audited = (await platform.rest("GET", `/accounts/${platform.ready.account_id}/audit_logs?per_page=50`)).body.result as Any[];
+  assert.ok(audited.some(({ action, oldValueJson }) => action.info === "object deleted" && oldValueJson.object === id));
 });
 
 test("[agents-36] models work in a row, each with what the one before found; what was asked once comes from the agent's cache", {

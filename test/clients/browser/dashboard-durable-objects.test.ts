@@ -196,6 +196,11 @@ test("nobody gets in by a query: other namespaces' ids, key-value classes, weak 
     const { status, body } = await query({ durable_object_id: id, queries: one });
     assert.deepEqual([status, body.errors[0]?.code], [400, 10001], id);
   }
+  const objects = `${account}/workers/durable_objects/namespaces/${idOf("Shop")}/objects`;
+  for (const id of ["nonsense", "0".repeat(64)]) assert.equal((await platform.rest("DELETE", `${objects}/${id}`)).status, 400, id);
+  const reader = (await platform.token(["Workers Scripts Read"])).value;
+  const [{ id: kept }] = (await platform.rest("GET", objects)).body.result as [{ id: string }];
+  assert.equal((await platform.rest("DELETE", `${objects}/${kept}`, undefined, reader)).status, 403);
   assert.equal((await query({ durable_object_name: "x", queries: [] })).status, 400);
   assert.equal((await query({ durable_object_name: "x", queries: one }, idOf("Plain"))).status, 400);
   assert.equal((await query({ durable_object_name: "x", queries: one }, "0".repeat(32))).status, 404);

@@ -3,10 +3,12 @@ import { createRoute, Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { Button } from "../../components/button.tsx";
 import { Copy } from "../../components/copy.tsx";
+import { FormDialog } from "../../components/dialog.tsx";
 import { TextField } from "../../components/form.tsx";
 import { Card, Empty, Facts, Failure, Loading, Page, Tabs } from "../../components/page.tsx";
 import { Table } from "../../components/table.tsx";
-import { useRest } from "../../platform/queries.ts";
+import { useAction, useRest } from "../../platform/queries.ts";
+import { onAccount } from "../../platform/rest.ts";
 import { shellRoute } from "../../shell/root.tsx";
 import { type Namespace, namespacePath, type StoredObject } from "./api.ts";
 
@@ -88,32 +90,58 @@ function OpenObject({ namespace }: { namespace: string }) {
 }
 
 function Objects({ namespace, sqlite }: { namespace: string; sqlite: boolean }) {
-  const list = useRest<StoredObject[]>(`${namespacePath(namespace)}/objects?limit=${LISTED}`);
+  const path = `${namespacePath(namespace)}/objects`;
+  const list = useRest<StoredObject[]>(`${path}?limit=${LISTED}`);
+  const [doomed, setDoomed] = useState<string>();
+  const remove = useAction((id: string) => onAccount(`${path}/${id}`, { method: "DELETE" }), {
+    stale: [path],
+    done: "Object deleted",
+    onDone: () => setDoomed(undefined),
+  });
   if (list.isPending) return <Loading />;
   if (list.error) return <Failure error={list.error} retry={() => void list.refetch()} />;
   if (list.data.length === 0) return <Empty title="No object yet">An object is listed once it has stored something.</Empty>;
   return (
-    <Table
-      label="Objects"
-      rows={list.data}
-      id={({ id }) => id}
-      columns={[
-        {
-          title: "Id",
-          cell: ({ id }) =>
-            sqlite ? (
-              <Link
-                to="/durable-objects/$namespace/objects/$object"
-                params={{ namespace, object: id }}
-                className="text-accent underline-offset-4 hover:underline"
-              >
+    <>
+      <Table
+        label="Objects"
+        rows={list.data}
+        id={({ id }) => id}
+        columns={[
+          {
+            title: "Id",
+            cell: ({ id }) =>
+              sqlite ? (
+                <Link
+                  to="/durable-objects/$namespace/objects/$object"
+                  params={{ namespace, object: id }}
+                  className="text-accent underline-offset-4 hover:underline"
+                >
+                  <code className="text-xs">{id}</code>
+                </Link>
+              ) : (
                 <code className="text-xs">{id}</code>
-              </Link>
-            ) : (
-              <code className="text-xs">{id}</code>
-            ),
-        },
-      ]}
-    />
+              ),
+          },
+          ...(sqlite ? [{ title: "", cell: ({ id }: StoredObject) => <Button onClick={() => setDoomed(id)}>Delete</Button> }] : []),
+        ]}
+      />
+      {doomed !== undefined && (
+        <FormDialog
+          title="Delete object"
+          submit="Delete"
+          look="danger"
+          busy={remove.isPending}
+          error={remove.error}
+          onSubmit={() => remove.mutate(doomed)}
+          onClose={() => setDoomed(undefined)}
+        >
+          <p className="text-sm break-all text-soft">
+            Everything that {doomed} has stored is deleted, its alarm with it, and its connections end. Under the same name another begins,
+            with nothing. This cannot be undone.
+          </p>
+        </FormDialog>
+      )}
+    </>
   );
 }
