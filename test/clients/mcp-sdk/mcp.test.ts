@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
+import { FormData } from "undici";
 import { browserSettings, noBrowser } from "../../harness/browser.ts";
 import { startModelServer } from "../../harness/model-server.ts";
 import { clientProject, missingClient } from "../../harness/npm-client.ts";
@@ -42,6 +44,15 @@ interface Session {
   /** The same of one that must fail. */
   fail(name: string, args?: object): Promise<string>;
 }
+
+const GATEWAY = {
+  cache_invalidate_on_update: false,
+  cache_ttl: null,
+  collect_logs: true,
+  rate_limiting_interval: null,
+  rate_limiting_limit: null,
+  rate_limiting_technique: "fixed",
+};
 
 /** `server` is the label before that of the server of the whole API. */
 const urlOf = (server: string): string => platform.host("mcp").replace("//", server === "" ? "//" : `//${server}.`);
@@ -200,11 +211,17 @@ test("servers of single products do what they are for", { skip: skip || noBrowse
   assert.match(await bindings.call("r2_buckets_list", { name_contains: "tool" }), /by-a-tool/);
   assert.match(await bindings.fail("kv_namespace_create", { title: 1 }), /Invalid arguments/);
 
+  await platform.rest("POST", `/accounts/${account}/ai-gateway/gateways`, { id: "watched", ...GATEWAY });
   const worker = await deployWorker(platform, {
-    files: { "index.js": `export default { fetch() { console.log("a sign of life"); return new Response("ok"); } };` },
-    config: { name: "watched", observability: { enabled: true } },
+    files: {
+      "index.js": `export default { async fetch(request, env) {
+        console.log("a sign of life");
+        return Response.json(await env.AI.run("@cf/meta/llama-3.1-8b-instruct", { prompt: "how are you" }, { gateway: { id: "watched" } }));
+      } };`,
+    },
+    config: { name: "watched", observability: { enabled: true }, ai: { binding: "AI" } },
   });
-  await (await platform.fetch(worker.url)).text();
+  assert.match(await (await platform.fetch(worker.url)).text(), /echo how are you/);
   assert.match(await bindings.call("workers_get_worker_code", { scriptName: "watched" }), /a sign of life/);
   assert.equal(JSON.parse(await bindings.call("workers_get_worker", { scriptName: "watched" })).id, "watched");
   const observability = await connect("observability");
@@ -229,6 +246,28 @@ test("servers of single products do what they are for", { skip: skip || noBrowse
   const [group] = JSON.parse(await graphql.call("graphql_query", { query: asked })).viewer.accounts[0].d1AnalyticsAdaptiveGroups;
   assert.deepEqual([group.dimensions.databaseId, group.sum.readQueries], [uuid, 1]);
   assert.match(await graphql.fail("graphql_query", { query: "{ nothing }" }), /nothing/);
+
+  const gateways = await connect("ai-gateway");
+  assert.deepEqual(
+    JSON.parse(await gateways.call("list_gateways")).result.map(({ id }: Any) => id),
+    ["watched"],
+  );
+  const { result: gatewayLogs } = JSON.parse(await gateways.call("list_logs", { gateway_id: "watched" }));
+  const log = { gateway_id: "watched", log_id: gatewayLogs[0].id };
+  assert.equal(JSON.parse(await gateways.call("get_log_details", log)).id, log.log_id);
+  assert.match(await gateways.call("get_log_request_body", log), /how are you/);
+  assert.match(await gateways.call("get_log_response_body", log), /echo how are you/);
+
+  await platform.rest("POST", `/accounts/${account}/ai-search/instances`, { id: "shelf" });
+  const form = new FormData();
+  form.set("file", new Blob(["Tea is in the blue tin.\n"]), "tea.md");
+  const upload = { method: "POST", headers: { authorization: `Bearer ${platform.ready.api_token}` }, body: form };
+  assert.equal((await platform.fetch(`${platform.ready.api}/accounts/${account}/ai-search/instances/shelf/items`, upload)).status, 200);
+  const search = await connect("autorag");
+  assert.match(await search.call("list_rags"), /shelf/);
+  const question = { rag_id: "shelf", query: "where is the tea" };
+  while (!(await search.call("search", question)).includes("blue tin")) await delay(100);
+  assert.match(await search.call("ai_search", question), /echo/);
 
   const browser = await connect("browser");
   const url = origin.page("shop", "<!doctype html><title>Shop</title><h1>Boots</h1><p>42 EUR");
