@@ -129,7 +129,7 @@ async function ended(name: string, status = "success", count = 1) {
       return newest;
     }
     assert.ok(Date.now() < deadline, "the build does not end");
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
 
@@ -428,7 +428,7 @@ test("a build reaches nothing of the platform, of other builds or of the machine
           try caps grep CapEff /proc/self/status
           try repository ls /opt/repository.git
         } > out/report.txt
-        ln -s /etc/passwd out/passwd; ln -s /proc/1/environ out/environ; ln -s ../out out/real/loop; ln -s /opt/freehold/inside.ts out/inside.txt
+        ln -s /etc/passwd out/passwd; ln -s /proc/1/environ out/environ; ln -s ../out out/real/loop; ln -s /opt/freehold/inside.mjs out/inside.txt
         (setsid sleep 98765 &)
         echo safe > out/index.html`,
     },
@@ -522,7 +522,7 @@ test("a push needs a token that may write, and a project's repository", { skip: 
   }
 });
 
-test("a build that a crash cuts off starts again, and builds wait for their turn", { skip: noBubblewrap }, async () => {
+test("[pages-36] builds wait for their turn, and one that a crash cuts off starts again", { skip: noBubblewrap }, async () => {
   const waits = `mkdir -p out; (setsid sleep 98767 &) ; curl -sS --noproxy '' http://127.0.0.1:${outsidePort}/wait > out/index.html`;
   for (const name of ["first", "second"]) {
     await project(name, `queue/${name}`);
@@ -556,7 +556,7 @@ test("a build that a crash cuts off starts again, and builds wait for their turn
   assert.deepEqual(await running("sleep 98767"), []);
 });
 
-test("[pages-36] a build ends at its time limit with all its processes, builds wait in a queue, and logs go after a year", {
+test("[pages-36] a build ends at its time limit with all its processes, and logs go after a year", {
   skip: noBubblewrap,
 }, async (t) => {
   const limited = await startPlatform(t, { config: { "pages.build_timeout_s": 2, "pages.build_memory_mb": 300 } });
@@ -583,15 +583,11 @@ test("[pages-36] a build ends at its time limit with all its processes, builds w
     const { body } = await limited.rest("GET", `${projects}/${name}/deployments/${(await newest(name)).id}/history/logs`);
     return body.result.data.map(({ line }: { line: string }) => line).join("\n");
   };
-  // One after the other: the second waits for the first.
-  assert.ok(["slow", "large"].includes((await newest("slow")).project_name));
-  const stages = [await newest("slow"), await newest("large")].map(({ latest_stage }) => latest_stage.name);
-  assert.ok(stages.includes("queued"), stages.join());
   const deadline = Date.now() + 120_000;
   for (const name of ["slow", "large"])
     while ((await newest(name)).latest_stage.status === "active") {
       assert.ok(Date.now() < deadline, `${name} does not end`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, 200));
     }
   assert.match(await lines("slow"), /Failed: Build exceeded the time limit of 2 seconds and was terminated\.$/);
   assert.equal((await newest("slow")).latest_stage.status, "failure");

@@ -7,16 +7,16 @@
  */
 import { spawn } from "node:child_process";
 import { accessSync, constants, existsSync, lstatSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
+import { chown, mkdir, writeFile } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { fileURLToPath } from "node:url";
+import { workerModule } from "../../../kernel/workerd/module.ts";
 import { anonymousBytes } from "../../../kernel/workerd/process-usage.ts";
 
 /** Where the build's directory is for what runs inside. */
 export const HOME = "/opt/buildhome";
 /** What the platform puts beside it. */
 const OWN = "/opt/freehold";
-export const COLLECT = `${OWN}/collect.ts`;
 export const REPOSITORY = "/opt/repository.git";
 
 export interface SandboxOptions {
@@ -34,8 +34,8 @@ export interface SandboxOptions {
 export interface Command {
   /** Of the build: `home` in it becomes HOME, `tmp` is /tmp. */
   readonly directory: string;
-  /** Run by bash, or sh where there is none, in HOME. */
-  readonly script: string;
+  /** Run by bash, or sh where there is none, in HOME; or `collect.ts` with its arguments. */
+  readonly script: string | { readonly collect: readonly string[] };
   readonly env: Readonly<Record<string, string>>;
   /** A bare repository, to be read at REPOSITORY. */
   readonly repository?: string;
@@ -62,6 +62,25 @@ export interface Sandbox {
   readonly missing: string | undefined;
   /** Rejects with the signal's reason when it was aborted; everything that the command started has ended then. */
   run(command: Command): Promise<Outcome>;
+}
+
+/** The platform's own programs inside, as the build's directory has them under `etc`. */
+const OWN_PROGRAMS = ["inside.mjs", "collect.mjs"];
+
+/** Makes an empty directory one for commands to run in: what they see besides the machine's programs. */
+export async function prepareDirectory(directory: string, { uid }: Pick<SandboxOptions, "uid">): Promise<void> {
+  for (const name of ["home", "tmp", "etc"]) await mkdir(join(directory, name));
+  const root = process.getuid?.() === 0;
+  const id = root ? uid : 1000;
+  const files = {
+    passwd: `root:x:0:0::/:/bin/false\nbuildbot:x:${id}:${id}::${HOME}:/bin/sh\n`,
+    group: `root:x:0:\nbuildbot:x:${id}:\n`,
+    hosts: "127.0.0.1 localhost build\n::1 localhost\n",
+    "inside.mjs": workerModule(import.meta.url, "./inside.ts"),
+    "collect.mjs": workerModule(import.meta.url, "./collect.ts"),
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, "etc", name), text);
+  if (root) for (const name of ["home", "tmp"]) await chown(join(directory, name), uid, uid);
 }
 
 const LOOK_MS = 250;
@@ -174,7 +193,7 @@ function view({ directory, repository, proxy }: Command, { tools, hidden }: Sand
   if (repository !== undefined) arguments_.push(...readOnly(repository, REPOSITORY));
   if (proxy !== undefined) arguments_.push(...readOnly(proxy, `${OWN}/proxy.sock`));
   arguments_.push(...readOnly(realpathSync(process.execPath), `${OWN}/bin/node`));
-  for (const name of ["inside", "collect"]) arguments_.push(...readOnly(ownFile(name), `${OWN}/${name}.ts`));
+  for (const name of OWN_PROGRAMS) arguments_.push(...readOnly(join(directory, "etc", name), `${OWN}/${name}`));
   arguments_.push("--remount-ro", "/", "--chdir", HOME);
   return arguments_;
 }
@@ -200,12 +219,8 @@ function inside({ uid, processesMax }: SandboxOptions, root: boolean): string[] 
     "--no-new-privs",
   ];
   const limits = ["prlimit", `--nproc=${processesMax}`, "--core=0"];
-  return [...(root ? leave : []), ...limits, `${OWN}/bin/node`, `${OWN}/inside.ts`];
+  return [...(root ? leave : []), ...limits, `${OWN}/bin/node`, `${OWN}/inside.mjs`];
 }
-
-/** Source or compiled, as this file is: Node takes either under the other name. */
-const ownFile = (name: string): string =>
-  fileURLToPath(new URL(`./${name}.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url));
 
 function environment({ tools }: SandboxOptions): Record<string, string> {
   return {

@@ -4,7 +4,7 @@
  * what comes out of it as bytes, and believes none of it.
  */
 import { createHash } from "node:crypto";
-import { chown, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
@@ -19,7 +19,7 @@ import { contentTypeOf } from "./content-types.ts";
 import { type CollectedFile, FrameReader } from "./frames.ts";
 import type { BuildLog } from "./logs.ts";
 import type { Repositories, Repository } from "./repositories.ts";
-import { COLLECT, type Command, HOME, type Outcome, openSandbox } from "./sandbox.ts";
+import { type Command, HOME, type Outcome, openSandbox, prepareDirectory } from "./sandbox.ts";
 import { BUILD_SCRIPT, CLONE_SCRIPT, FUNCTIONS, RESTORE_CACHE_SCRIPT, SAVE_CACHE_SCRIPT } from "./scripts.ts";
 
 export interface Build {
@@ -93,26 +93,15 @@ export async function openSteps(kernel: KernelSlice, { repositories, assets, cac
     return path;
   }
 
-  /** An empty directory for a build, with what bwrap shows of it. */
-  async function prepare(): Promise<string> {
-    const directory = await mkdtemp(join(work, "build-"));
-    for (const name of ["home", "tmp", "etc"]) await mkdir(join(directory, name));
-    const id = process.getuid?.() === 0 ? uid : 1000;
-    await writeFile(join(directory, "etc", "passwd"), `root:x:0:0::/:/bin/false\nbuildbot:x:${id}:${id}::${HOME}:/bin/sh\n`);
-    await writeFile(join(directory, "etc", "group"), `root:x:0:\nbuildbot:x:${id}:\n`);
-    await writeFile(join(directory, "etc", "hosts"), "127.0.0.1 localhost build\n::1 localhost\n");
-    if (process.getuid?.() === 0) for (const name of ["home", "tmp"]) await chown(join(directory, name), uid, uid);
-    return directory;
-  }
-
   async function run(build: Build): Promise<DeploymentForm> {
     const { project, deployment, repository, log, signal } = build;
     await build.stage("initialize");
     if (sandbox.missing !== undefined) throw new BuildFailure(`Failed: ${sandbox.missing}`);
     door ??= openDoor();
     const proxy = await door;
-    const directory = await prepare();
+    const directory = await mkdtemp(join(work, "build-"));
     try {
+      await prepareDirectory(directory, { uid });
       const { build_caching, root_dir, destination_dir, build_command } = deployment.build;
       const { compatibility_date, compatibility_flags } = deployment.config;
       const env = {
@@ -123,7 +112,7 @@ export async function openSteps(kernel: KernelSlice, { repositories, assets, cac
         ...{ FREEHOLD_COMMAND: build_command ?? "", FREEHOLD_DATE: compatibility_date, FREEHOLD_FLAGS: compatibility_flags.join(" ") },
         WRANGLER_SEND_METRICS: "false",
       };
-      const step = (script: string, more: Partial<Command> = {}): Promise<Outcome> =>
+      const step: Step = (script, more = {}) =>
         sandbox.run({ directory, script, env, signal, onText: (chunk) => log.write(chunk), ...more });
       if (build_caching === true) await restore(project, log, step);
 
@@ -148,7 +137,7 @@ export async function openSteps(kernel: KernelSlice, { repositories, assets, cac
     }
   }
 
-  type Step = (script: string, more?: Partial<Command>) => Promise<Outcome>;
+  type Step = (script: Command["script"], more?: Partial<Command>) => Promise<Outcome>;
 
   async function restore(project: Project, log: BuildLog, step: Step): Promise<void> {
     const input: Readable | undefined = await cache.open(project.id);
@@ -209,7 +198,7 @@ export async function openSteps(kernel: KernelSlice, { repositories, assets, cac
       if (size >= BATCH_BYTES) await store();
     };
     const reader = new FrameReader(Math.max(FILE_MAX_BYTES, config["workers.script_max_bytes"]));
-    const script = `exec /opt/freehold/bin/node "${COLLECT}" ${config["pages.files_max"]} ${FILE_MAX_BYTES} "$HOME"/${quoted(out)} "${FUNCTIONS}"`;
+    const script = { collect: [String(config["pages.files_max"]), String(FILE_MAX_BYTES), `${HOME}/${out}`, FUNCTIONS] };
     const outcome = await step(script, {
       onOutput: async (chunk) => {
         for (const file of reader.push(chunk)) await take(file);
@@ -274,5 +263,3 @@ const relative = (path: string | null): string =>
     .split("/")
     .filter((step) => step !== "" && step !== "." && step !== "..")
     .join("/") || ".";
-
-const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
