@@ -1,8 +1,9 @@
-/** A wrangler project in a temporary directory, deployed by the real wrangler. */
+/** A wrangler project in a temporary directory, deployed by the real wrangler or, as a mere fixture, by one upload. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { RunOptions, RunResult, TestPlatform } from "./platform.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
+import { uploadWorker } from "./worker-upload.ts";
 
 export interface ProjectOptions {
   /** Relative path → content. `index.js` (or `main` of the config) is the Worker. */
@@ -13,7 +14,7 @@ export interface ProjectOptions {
 
 export interface WorkerProject {
   readonly dir: string;
-  /** Where the deployed Worker answers. */
+  /** Where the Worker answers once it is deployed. */
   readonly url: string;
   write(files: ProjectOptions["files"]): Promise<void>;
   wrangler(args: readonly string[], options?: RunOptions): Promise<RunResult>;
@@ -35,28 +36,27 @@ export async function workerProject(platform: TestPlatform, options: ProjectOpti
   await write({ ...options.files, "wrangler.json": JSON.stringify(config, null, 2) });
   const wrangler = (args: readonly string[], runOptions: RunOptions = {}): Promise<RunResult> =>
     platform.wrangler(args, { cwd: dir, ...runOptions });
-  let subdomain: string | undefined;
+  const { result } = (await platform.rest("GET", `/accounts/${platform.ready.account_id}/workers/subdomain`)).body;
+  const { subdomain } = result as { subdomain: string };
   return {
     dir,
-    get url() {
-      if (subdomain === undefined) throw new Error("the Worker has a URL only once it is deployed");
-      return platform.host("workers", { worker: options.config.name, subdomain });
-    },
+    url: platform.host("workers", { worker: options.config.name, subdomain }),
     write,
     wrangler,
-    async deploy(args = [], runOptions = {}) {
-      const result = await wrangler(["deploy", ...args], runOptions);
-      subdomain ??= (
-        (await platform.rest("GET", `/accounts/${platform.ready.account_id}/workers/subdomain`)).body.result as { subdomain: string }
-      ).subdomain;
-      return result;
-    },
+    deploy: (args = [], runOptions = {}) => wrangler(["deploy", ...args], runOptions),
   };
 }
 
-/** A project that is written and deployed: for tests in which the deployment is not the subject. */
+/** A project that is written and deployed by wrangler. */
 export async function deployWorker(platform: TestPlatform, options: ProjectOptions): Promise<WorkerProject> {
   const project = await workerProject(platform, options);
   await project.deploy();
+  return project;
+}
+
+/** A project that is written and uploaded without wrangler, where the deployment is not the subject: see `worker-upload.ts`. */
+export async function uploadedWorker(platform: TestPlatform, options: ProjectOptions): Promise<WorkerProject> {
+  const project = await workerProject(platform, options);
+  await uploadWorker(platform, options);
   return project;
 }

@@ -8,7 +8,7 @@ import http from "node:http";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 const account = `/accounts/${platform.ready.account_id}`;
@@ -16,7 +16,7 @@ const kv = async (title: string): Promise<string> =>
   (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title })).body.result.id;
 const d1 = async (name: string): Promise<string> => (await platform.rest("POST", `${account}/d1/database`, { name })).body.result.uuid;
 const ids = { A: await kv("a"), B: await kv("b"), DA: await d1("da"), DB: await d1("db") };
-const project = await deployWorker(platform, {
+const project = await uploadedWorker(platform, {
   files: {
     "index.js": `export default { async fetch(request, env) {
       for (const name of ["A", "B"]) await env[name].put("secret", name);

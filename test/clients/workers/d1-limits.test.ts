@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 
 const MAX_BYTES = 1_000_000;
 const platform = await startPlatform({ after }, { config: { "d1.database_max_bytes": MAX_BYTES } });
@@ -37,7 +37,7 @@ const code = {
   },
 };
 export default { async fetch(request, env) { return Response.json(await code[new URL(request.url).pathname.slice(1)](env)); } };`;
-const { url } = await deployWorker(platform, {
+const { url } = await uploadedWorker(platform, {
   files: { "index.js": source },
   config: { name: "d1-limits", d1_databases: [{ binding: "DB", database_name: "at-its-limits", database_id: DB }] },
 });

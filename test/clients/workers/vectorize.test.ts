@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker, workerProject } from "../../harness/worker-project.ts";
+import { uploadedWorker, workerProject } from "../../harness/worker-project.ts";
 import { indexesPath, processed } from "../vectorize-world.ts";
 
 const platform = await startPlatform({ after });
@@ -52,7 +52,7 @@ export default {
   },
 };`;
 
-const project = await deployWorker(platform, {
+const project = await uploadedWorker(platform, {
   files: { "index.js": source },
   config: { name: "vectors", vectorize: [{ binding: "V", index_name: "own" }] },
 });

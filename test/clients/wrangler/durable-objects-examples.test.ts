@@ -7,14 +7,14 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 const namespace = (await platform.rest("POST", `/accounts/${platform.ready.account_id}/storage/kv/namespaces`, { title: "places" })).body
   .result;
 const classes = ["Batcher", "Mayfly", "Location", "Named", "Copier", "Flight"];
 
-const examples = await deployWorker(platform, {
+const examples = await uploadedWorker(platform, {
   files: {
     "index.js": `import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
       // Collects what is posted; an alarm sends all of it at once.

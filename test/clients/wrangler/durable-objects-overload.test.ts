@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform(
   { after },
@@ -56,7 +56,7 @@ const WINDOW = "Durable Object is overloaded. Too many requests for the same obj
 
 test("[durable-objects-43] a flood of a slow object is refused with the documented errors, flagged as overloaded", async () => {
   // The first date with RPC: what the platform adds to classes must not need anything newer.
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: { "index.js": source },
     config: { name: "slow", compatibility_date: "2024-04-03", ...objects("Slow") },
   });
@@ -70,7 +70,7 @@ test("[durable-objects-43] a flood of a slow object is refused with the document
   const burst = await outcome(`${project.url}/burst/400/quick`);
   assert.deepEqual(burst, { answered: 300, refused: { [WINDOW]: 100 }, flagged: true });
 
-  const borrower = await deployWorker(platform, {
+  const borrower = await uploadedWorker(platform, {
     files: { "index.js": flooding },
     config: { name: "borrowing", durable_objects: { bindings: [{ name: "Slow", class_name: "Slow", script_name: "slow" }] } },
   });
@@ -78,7 +78,7 @@ test("[durable-objects-43] a flood of a slow object is refused with the document
 });
 
 test("what stands before an object is not in it: its class's own functions, and no call of what is not a method", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Plain extends DurableObject {
@@ -101,7 +101,7 @@ test("what stands before an object is not in it: its class's own functions, and 
 });
 
 test("a process that idle objects fill is replaced by another, and no call fails", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         let process;

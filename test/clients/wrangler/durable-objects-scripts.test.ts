@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { after, test } from "node:test";
 import type { WebSocket } from "ws";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker, type WorkerProject, workerProject } from "../../harness/worker-project.ts";
+import { deployWorker, uploadedWorker, type WorkerProject, workerProject } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 
@@ -83,8 +83,8 @@ const borrower = (name: string, script: string): Parameters<typeof workerProject
   config: { name, durable_objects: { bindings: [{ name: "OBJECTS", class_name: "Counter", script_name: script }] } },
 });
 
-const a = await deployWorker(platform, owner("shop"));
-const b = await deployWorker(platform, borrower("guest", "shop"));
+const a = await uploadedWorker(platform, owner("shop"));
+const b = await uploadedWorker(platform, borrower("guest", "shop"));
 
 async function message(ws: WebSocket, text: string): Promise<string> {
   if (ws.readyState === ws.CONNECTING) await once(ws, "open");
@@ -170,7 +170,7 @@ test("[durable-objects-35] an environment has objects of its own", async () => {
     ...guest.config,
     durable_objects: { bindings: [{ name: "OBJECTS", class_name: "Counter", script_name: "shop", environment: "staging" }] },
   };
-  const c = await deployWorker(platform, { ...guest, config });
+  const c = await uploadedWorker(platform, { ...guest, config });
   assert.equal(await json(`${c.url}/x/increment`), 3);
 });
 
@@ -198,8 +198,8 @@ test("[durable-objects-37] a rename keeps the data, and bindings of other Worker
 });
 
 test("[durable-objects-38] a transfer moves the objects to another script; all bindings follow", async () => {
-  const source = await deployWorker(platform, owner("source"));
-  const guest = await deployWorker(platform, borrower("source-guest", "source"));
+  const source = await uploadedWorker(platform, owner("source"));
+  const guest = await uploadedWorker(platform, borrower("source-guest", "source"));
   assert.equal(await json(`${source.url}/x/increment`), 1);
   assert.equal(await json(`${guest.url}/x/increment`), 2);
   const target = owner("target", "Moved");

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { after, test } from "node:test";
 import { FormData } from "undici";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker, workerProject } from "../../harness/worker-project.ts";
+import { deployWorker, uploadedWorker, workerProject } from "../../harness/worker-project.ts";
 import { askAnalytics } from "../analytics.ts";
 
 const platform = await startPlatform({ after });
@@ -58,7 +58,7 @@ export default { async fetch(request, env) {
   return stub.fetch(request);
 } };`;
 
-const counters = await deployWorker(platform, {
+const counters = await uploadedWorker(platform, {
   files: { "index.js": counter },
   config: { name: "counters", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") },
 });
@@ -125,7 +125,7 @@ test("[durable-objects-08] 1,000 concurrent increments end at exactly 1,000", as
 });
 
 test("[durable-objects-11, durable-objects-12, durable-objects-13, durable-objects-15, durable-objects-18] SQL: cursors, counts, names, size, FTS5, JSON, rollback, limits", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Sql extends DurableObject {
@@ -206,7 +206,7 @@ test("[durable-objects-11, durable-objects-12, durable-objects-13, durable-objec
 });
 
 test("[durable-objects-16, durable-objects-17] key-value storage, asynchronous and synchronous", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Kv extends DurableObject {
@@ -341,7 +341,7 @@ test("a binding to a class that no migration made is refused by name", async () 
 });
 
 test("the same class and object name in another Worker is another object", async () => {
-  const twin = await deployWorker(platform, {
+  const twin = await uploadedWorker(platform, {
     files: { "index.js": counter },
     config: { name: "counters-twin", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") },
   });
@@ -353,7 +353,7 @@ test("the same class and object name in another Worker is another object", async
 });
 
 test("[durable-objects-19] a class made with new_classes has key-value storage only", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Legacy extends DurableObject {
@@ -420,7 +420,7 @@ test("the analytics API has what the account's objects store, for tokens that ma
 });
 
 test("a deploy while objects are in use loses no acknowledged write and fails no request", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: { "index.js": counter },
     config: { name: "redeployed", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") },
   });
@@ -448,15 +448,15 @@ test("deleting the Worker deletes its objects; a new one of the same name starts
     files: { "index.js": counter },
     config: { name: "ephemeral", durable_objects: { bindings: [binding("Counter")] }, migrations: sqlite("Counter") },
   };
-  const first = await deployWorker(platform, options);
+  const first = await uploadedWorker(platform, options);
   assert.equal(await json(`${first.url}/increment`), 1);
   await first.wrangler(["delete", "--force"]);
-  const second = await deployWorker(platform, options);
+  const second = await uploadedWorker(platform, options);
   assert.equal(await json(`${second.url}/value`), 0);
 });
 
 test("[durable-objects-33] a standard WebSocket keeps the object's memory", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Room extends DurableObject {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 
@@ -58,8 +58,8 @@ const files = {
   } };`,
 };
 
-const one = await deployWorker(platform, { files, config: { name: "caching" } });
-const two = await deployWorker(platform, { files, config: { name: "caching-too" } });
+const one = await uploadedWorker(platform, { files, config: { name: "caching" } });
+const two = await uploadedWorker(platform, { files, config: { name: "caching-too" } });
 const ask = async (step: string, worker = one): Promise<unknown> => {
   const response = await platform.fetch(`${worker.url}/${step}`);
   const text = await response.text();

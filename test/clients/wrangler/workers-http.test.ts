@@ -7,7 +7,7 @@ import http from "node:http";
 import net from "node:net";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform(
   { after },
@@ -29,7 +29,7 @@ async function privateBytes(pid: number): Promise<number> {
 
 test("[workers-09] waitUntil goes on after the response has ended", async () => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "wait-until" })).body.result.id as string;
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env, ctx) {
         if (new URL(request.url).pathname === "/read") return new Response(await env.KV.get("late"));
@@ -47,7 +47,7 @@ test("[workers-09] waitUntil goes on after the response has ended", async () => 
 });
 
 test("[workers-11] bodies stream both ways with flat memory", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request) {
         if (request.method === "POST") { let size = 0; for await (const chunk of request.body) size += chunk.byteLength; return Response.json({ size }); }
@@ -81,7 +81,7 @@ test("[workers-11] bodies stream both ways with flat memory", async () => {
 });
 
 test("an echo of every kind of body comes back byte for byte", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { fetch: (request) => new Response(request.body, { headers: { "x-length": request.headers.get("content-length") ?? "none", "x-method": request.method } }) }`,
     },
@@ -108,7 +108,7 @@ test("an echo of every kind of body comes back byte for byte", async () => {
 });
 
 test("request.cf and the client's headers are the platform's; forged ones do not arrive", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { fetch: (request) => Response.json({ cf: request.cf, headers: Object.fromEntries(request.headers), url: request.url }) }`,
     },
@@ -145,7 +145,7 @@ test("request.cf and the client's headers are the platform's; forged ones do not
 });
 
 test("an uncaught exception is the documented page 1101, as HTML and as JSON; a Worker's own 500 is its own", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { fetch(request) {
         const path = new URL(request.url).pathname;
@@ -172,7 +172,7 @@ test("an uncaught exception is the documented page 1101, as HTML and as JSON; a 
 });
 
 test("a body over the limit is 413, one that stands still is 408, and neither hurts the next request", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request) { return new Response(String((await request.arrayBuffer()).byteLength)) } }`,
     },
@@ -206,7 +206,7 @@ test("a body over the limit is 413, one that stands still is 408, and neither hu
 });
 
 test("a client that goes away ends the Worker's request, and its stream", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `let cancelled = 0;
         export default { fetch(request) {
@@ -229,7 +229,7 @@ test("a client that goes away ends the Worker's request, and its stream", async 
 });
 
 test("[workers-49] WebSocket: 101, messages both ways, close code", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { fetch(request) {
         if (request.headers.get("upgrade") !== "websocket") return new Response("expected websocket", { status: 426 });
@@ -261,7 +261,7 @@ test("[workers-49] WebSocket: 101, messages both ways, close code", async () => 
 });
 
 test("a Worker that outgrows its memory dies alone; the next request gets a new process", async () => {
-  const hog = await deployWorker(platform, {
+  const hog = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { fetch(request) {
         if (new URL(request.url).pathname !== "/hog") return new Response("well");
@@ -270,7 +270,7 @@ test("a Worker that outgrows its memory dies alone; the next request gets a new 
     },
     config: { name: "hog" },
   });
-  const neighbour = await deployWorker(platform, {
+  const neighbour = await uploadedWorker(platform, {
     files: { "index.js": `let count = 0; export default { fetch: () => new Response(String(++count)) }` },
     config: { name: "neighbour" },
   });
@@ -285,7 +285,7 @@ test("a Worker that outgrows its memory dies alone; the next request gets a new 
 
 test("a Worker reaches neither the platform's sockets nor private networks by default", async (t) => {
   const strict = await startPlatform(t);
-  const project = await deployWorker(strict, {
+  const project = await uploadedWorker(strict, {
     files: {
       "index.js": `import { connect } from "cloudflare:sockets";
         export default { async fetch(request) {

@@ -9,7 +9,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker, workerProject } from "../../harness/worker-project.ts";
+import { deployWorker, uploadedWorker, workerProject } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform(
   { after },
@@ -21,7 +21,7 @@ const account = `/accounts/${platform.ready.account_id}`;
 
 const SPIN = "for (;;) Math.sqrt(2);";
 
-const neighbour = await deployWorker(platform, {
+const neighbour = await uploadedWorker(platform, {
   files: { "index.js": `let count = 0; export default { fetch: () => new Response(String(++count)) }` },
   config: { name: "neighbour" },
 });
@@ -141,7 +141,7 @@ test("a loop after the response has ended is ended too", async () => {
 });
 
 test("memory outside the heap counts: the page 1102 and the outcome exceededMemory", async () => {
-  const hog = await deployWorker(platform, {
+  const hog = await uploadedWorker(platform, {
     files: {
       "index.js": `const kept = []; export default { async fetch(request) {
         const { pathname } = new URL(request.url);
@@ -177,7 +177,7 @@ test("[durable-objects-48] an object that spins is ended with an exception that 
         return new Response(String(await (new URL(request.url).pathname === "/spin" ? stub.spin() : stub.add())));
       } }`,
   };
-  const objects = await deployWorker(platform, {
+  const objects = await uploadedWorker(platform, {
     files,
     config: {
       name: "objects",
@@ -186,7 +186,7 @@ test("[durable-objects-48] an object that spins is ended with an exception that 
       migrations: [{ tag: "v1", new_sqlite_classes: ["Counter"] }],
     },
   });
-  const caller = await deployWorker(platform, {
+  const caller = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         const stub = env.COUNTER.getByName("one");
@@ -235,7 +235,7 @@ test("[workers-16] a caller cannot be deployed before what it binds; the 33rd in
     refused.stderr + refused.stdout,
     /Could not resolve service binding 'OTHER'. Target script 'pong' not found. \[code: 10143\]/,
   );
-  const target = await deployWorker(platform, {
+  const target = await uploadedWorker(platform, {
     files: { "index.js": `export default { fetch: () => new Response("alone") }` },
     config: { name: "pong" },
   });
@@ -273,7 +273,7 @@ test("[workers-16] a caller cannot be deployed before what it binds; the 33rd in
 
 test("limits.subrequests counts what one invocation calls, and the next begins anew; a loop by host name is 1019", async () => {
   const { id } = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "counted" })).body.result as { id: string };
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         const outcome = { via: request.headers.get("cf-ew-via"), calls: 0 };
@@ -315,7 +315,7 @@ test("without a limit of its own a Worker has the platform's; six connections at
   }).listen(0, "127.0.0.1");
   after(() => upstream.close());
   await once(upstream, "listening");
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
       const declared = new WeakSet();
@@ -373,14 +373,14 @@ test("a routed Worker that fetches another by its host name is told 1042, with t
   // Itself: it has no origin behind it.
   assert.equal((await get(via(asker.url))).status, 500);
 
-  const open = await deployWorker(platform, {
+  const open = await uploadedWorker(platform, {
     files: { "index.js": code },
     config: { name: "open", compatibility_flags: ["global_fetch_strictly_public"] },
   });
   const answer = await get(`${open.url}/?to=${encodeURIComponent(neighbour.url)}`);
   assert.equal(answer.status, 200);
   assert.match(answer.body, /^\d+$/);
-  const looping = await deployWorker(platform, {
+  const looping = await uploadedWorker(platform, {
     files: { "index.js": `export default { fetch: (request) => fetch(request) }` },
     config: { name: "looping", compatibility_flags: ["global_fetch_strictly_public"] },
   });
@@ -390,7 +390,7 @@ test("a routed Worker that fetches another by its host name is told 1042, with t
 
 test("past the day's requests Workers answer 1027, also after a restart", async (t) => {
   const limited = await startPlatform(t, { config: { "workers.daily_requests": 3 } });
-  const { url } = await deployWorker(limited, {
+  const { url } = await uploadedWorker(limited, {
     files: { "index.js": `export default { fetch: () => new Response("served") }` },
     config: { name: "few" },
   });
@@ -406,7 +406,7 @@ test("past the day's requests Workers answer 1027, also after a restart", async 
 });
 
 test("Workers that never answer, answer twice, leak streams or recurse get 1101, and serve on in the same process", async () => {
-  const hostile = await deployWorker(platform, {
+  const hostile = await uploadedWorker(platform, {
     files: {
       "index.js": `let kept, sent; const leaked = [];
         const recurse = (n) => recurse(n + 1) + 1;

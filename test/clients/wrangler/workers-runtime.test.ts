@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { projectRoot, startPlatform } from "../../harness/platform.ts";
 import { noPostgres, startPostgres } from "../../harness/postgres.ts";
-import { deployWorker, workerProject } from "../../harness/worker-project.ts";
+import { deployWorker, uploadedWorker, workerProject } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after }, { config: { "runtime.outbound_allow": ["public", "private"] } });
 const account = `/accounts/${platform.ready.account_id}`;
@@ -22,7 +22,7 @@ async function json(url: string, init: Parameters<typeof platform.fetch>[1] = {}
 
 test("a streaming tail Worker hears of an invocation's events in their order", async () => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "tail-stream" })).body.result.id as string;
-  await deployWorker(platform, {
+  await uploadedWorker(platform, {
     files: {
       "index.js": `export default { tailStream(onset, env) {
         const seen = [onset.event.type + " " + onset.event.info?.url];
@@ -55,7 +55,7 @@ test("a streaming tail Worker hears of an invocation's events in their order", a
 
 test("[workers-19, workers-20, workers-21] a tail Worker gets logs, exceptions, outcome and channels, redacted", async () => {
   const namespace = (await platform.rest("POST", `${account}/storage/kv/namespaces`, { title: "tail" })).body.result.id as string;
-  await deployWorker(platform, {
+  await uploadedWorker(platform, {
     files: {
       "index.js": `export default { async tail(events, env) {
         for (const event of events) {
@@ -135,7 +135,7 @@ test("TCP sockets and node:net reach a server on the network", async (t) => {
   await once(server, "listening");
   t.after(() => server.close());
   const { port } = server.address() as net.AddressInfo;
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { connect } from "cloudflare:sockets"; import { symlink } from "node:fs/promises";
 import net from "node:net";
@@ -188,7 +188,7 @@ test("[workers-44] a Worker talks to PostgreSQL by the package pg", { skip: noPo
 });
 
 test("[workers-45] a node:http server in the Worker", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { createServer } from "node:http"; import { httpServerHandler } from "cloudflare:node";
         createServer((request, response) => {
@@ -208,7 +208,7 @@ test("[workers-45] a node:http server in the Worker", async () => {
 });
 
 test("node:crypto, buffer, zlib, streams, AsyncLocalStorage, process", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `import { createHash, createHmac, scryptSync } from "node:crypto"; import { Buffer } from "node:buffer"; import zlib from "node:zlib";
         import { AsyncLocalStorage } from "node:async_hooks"; import { Readable, Transform } from "node:stream"; import { pipeline } from "node:stream/promises"; import process from "node:process"; import path from "node:path"; import util from "node:util"; import assert from "node:assert"; import { EventEmitter, once } from "node:events";
@@ -246,7 +246,7 @@ test("node:crypto, buffer, zlib, streams, AsyncLocalStorage, process", async () 
 });
 
 test("[workers-50] HTMLRewriter, WebCrypto, encodings, EventSource, MessageChannel, scheduler", async () => {
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request) {
           const page = await new HTMLRewriter().on("a[href]", { element(e) { e.setAttribute("href", "https://x/"); }, text(t) { if (t.lastInTextNode) t.after("!"); } }).transform(new Response('<a href="y">link</a>')).text();

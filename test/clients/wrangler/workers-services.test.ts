@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { deployWorker, uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 const json = async (url: string): Promise<unknown> => {
@@ -46,10 +46,10 @@ export class Admin extends WorkerEntrypoint {
 }
 `;
 
-await deployWorker(platform, { files: { "index.js": callee }, config: { name: "callee", workers_dev: false } });
+await uploadedWorker(platform, { files: { "index.js": callee }, config: { name: "callee", workers_dev: false } });
 
 test("[workers-12] a service binding reaches a Worker that has no public URL", async () => {
-  const caller = await deployWorker(platform, {
+  const caller = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) {
         return env.B.fetch("https://inner.example/path?q=1", { method: "POST", body: "payload", headers: { "x-test": "yes" }, cf: { note: "from the caller" } });
@@ -68,7 +68,7 @@ test("[workers-12] a service binding reaches a Worker that has no public URL", a
 });
 
 test("[workers-13, workers-14, workers-15] RPC: methods, getters, stubs, callbacks, disposal, errors and visibility", async () => {
-  const caller = await deployWorker(platform, {
+  const caller = await uploadedWorker(platform, {
     files: {
       "index.js": `import { RpcTarget } from "cloudflare:workers";
         export default { async fetch(request, env) {
@@ -122,7 +122,7 @@ test("a named entrypoint with props, which callers cannot change", async () => {
     files: { "index.js": source },
     config: { name: "props-one", services: services({ tenant: 1 }) },
   });
-  const two = await deployWorker(platform, {
+  const two = await uploadedWorker(platform, {
     files: { "index.js": source },
     config: { name: "props-two", services: services({ tenant: 2 }) },
   });
@@ -132,7 +132,7 @@ test("a named entrypoint with props, which callers cannot change", async () => {
 
 test("an entrypoint that the target does not export is refused", async () => {
   await assert.rejects(
-    deployWorker(platform, {
+    uploadedWorker(platform, {
       files: { "index.js": "export default { fetch() {} }" },
       config: { name: "bad-entry", services: [{ binding: "X", service: "callee", entrypoint: "Nope" }] },
     }),
@@ -141,7 +141,7 @@ test("an entrypoint that the target does not export is refused", async () => {
 });
 
 test("a Worker binds itself, and two Workers bind each other", async () => {
-  const selfish = await deployWorker(platform, {
+  const selfish = await uploadedWorker(platform, {
     files: {
       "index.js": `import { WorkerEntrypoint } from "cloudflare:workers";
         export default class extends WorkerEntrypoint {
@@ -155,11 +155,11 @@ test("a Worker binds itself, and two Workers bind each other", async () => {
 });
 
 test("a callee's uncaught exception makes fetch() throw, and a callee that is gone too", async () => {
-  await deployWorker(platform, {
+  await uploadedWorker(platform, {
     files: { "index.js": `export default { fetch() { throw new Error("callee broke"); } }` },
     config: { name: "fragile" },
   });
-  const caller = await deployWorker(platform, {
+  const caller = await uploadedWorker(platform, {
     files: {
       "index.js": `export default { async fetch(request, env) { try { return await env.B.fetch("http://x/"); } catch (e) { return Response.json({ threw: true }); } } }`,
     },
@@ -171,7 +171,7 @@ test("a callee's uncaught exception makes fetch() throw, and a callee that is go
 });
 
 test("a WebSocket passes through a service binding", async () => {
-  await deployWorker(platform, {
+  await uploadedWorker(platform, {
     files: {
       "index.js": `export default { fetch() {
         const [client, server] = Object.values(new WebSocketPair());
@@ -180,7 +180,7 @@ test("a WebSocket passes through a service binding", async () => {
     },
     config: { name: "ws-callee", workers_dev: false },
   });
-  const caller = await deployWorker(platform, {
+  const caller = await uploadedWorker(platform, {
     files: { "index.js": `export default { fetch: (request, env) => env.B.fetch(request) }` },
     config: { name: "ws-caller", services: [{ binding: "B", service: "ws-callee" }] },
   });
@@ -198,9 +198,9 @@ test("a WebSocket passes through a service binding", async () => {
 test("deploys of caller and callee under load fail no request, and calls reach the new code", async () => {
   const calleeSource = (n: number): string => `import { WorkerEntrypoint } from "cloudflare:workers";
     export default class extends WorkerEntrypoint { version() { return ${n}; } fetch() { return new Response("${n}"); } }`;
-  const target = await deployWorker(platform, { files: { "index.js": calleeSource(0) }, config: { name: "rolling-callee" } });
+  const target = await uploadedWorker(platform, { files: { "index.js": calleeSource(0) }, config: { name: "rolling-callee" } });
   const callerSource = `export default { async fetch(request, env) { return Response.json([await env.B.version(), Number(await (await env.B.fetch("http://x/")).text())]) } }`;
-  const caller = await deployWorker(platform, {
+  const caller = await uploadedWorker(platform, {
     files: { "index.js": callerSource },
     config: { name: "rolling-caller", services: [{ binding: "B", service: "rolling-callee" }] },
   });
