@@ -2,9 +2,11 @@
  * Models that are loaded, each in a thread of its own (ADR 0012): the least recently used makes room for the next. A model's
  * runs are answered one after another; a run that ends its thread fails alone, and the runs behind it get a new one.
  */
+import { oneAtATime } from "../../kernel/one-at-a-time.ts";
 import type { KernelSlice } from "../../kernel/product.ts";
 import { constellationError } from "./errors.ts";
 import type { ThreadData } from "./model-thread.ts";
+import { Models } from "./models.ts";
 import type { RuntimeName } from "./predictor.ts";
 import { ModelThread } from "./thread.ts";
 
@@ -20,7 +22,7 @@ export interface Engine {
   /** The JSON of a run, answered with that of its outputs. Throws the errors of runs, also `constellation.busy`. */
   run(model: ModelFile, body: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
   /** The model is deleted. */
-  forget(id: string): Promise<void>;
+  forget(id: string): void;
   stop(): Promise<void>;
 }
 
@@ -48,17 +50,16 @@ export function openEngine({ config, log }: Pick<KernelSlice, "config" | "log">)
   /** Runs of models that wait until another has nothing to do. */
   const wantsRoom: (() => void)[] = [];
   const stopping = new AbortController();
-  /** ONNX Runtime, compiled by the first thread. */
-  let compiled: object | undefined;
+  /** Threads that check uploads are beside those of loaded models: one at a time. */
+  const checks = oneAtATime();
+  const models = new Models(log);
 
   async function threadOf(runtime: RuntimeName, bytes: Uint8Array): Promise<ModelThread> {
     const data: ThreadData = {
-      ...{ runtime, bytes, onnxruntime: config["constellation.onnxruntime"], compiled },
+      ...{ runtime, bytes, onnxruntime: config["constellation.onnxruntime"] },
       memoryBytes: config["constellation.model_memory_mb"] * 1024 * 1024,
     };
-    const thread = await ModelThread.start(data, timeouts);
-    compiled ??= thread.compiled;
-    return thread;
+    return ModelThread.start(models, data, timeouts);
   }
 
   async function start({ id, runtime, read }: ModelFile): Promise<ModelThread> {
@@ -86,7 +87,7 @@ export function openEngine({ config, log }: Pick<KernelSlice, "config" | "log">)
     one.busy = false;
     if (one.thread === undefined || one.thread.ended) drop(one);
     // Deleted meanwhile.
-    if (loaded.get(one.model.id) !== one) void one.thread?.end();
+    if (loaded.get(one.model.id) !== one) one.thread?.end();
     wantsRoom.shift()?.();
   }
 
@@ -101,7 +102,7 @@ export function openEngine({ config, log }: Pick<KernelSlice, "config" | "log">)
       const idle = [...loaded.values()].find(({ busy }) => !busy);
       if (idle === undefined) return undefined;
       drop(idle);
-      void idle.thread?.end();
+      idle.thread?.end();
     }
     const place = found ?? { model, waiting: [], thread: undefined, busy: false };
     loaded.delete(model.id);
@@ -121,17 +122,18 @@ export function openEngine({ config, log }: Pick<KernelSlice, "config" | "log">)
     });
   }
 
-  async function end(one: Loaded, error?: Error): Promise<void> {
+  function end(one: Loaded, error?: Error): void {
     drop(one);
     for (const { reject } of one.waiting.splice(0)) reject(error ?? constellationError("runEnded"));
-    await one.thread?.end(error);
+    one.thread?.end(error);
   }
 
   return {
-    async check(runtime, bytes) {
-      const thread = await threadOf(runtime, bytes);
-      await thread.end();
-    },
+    check: (runtime, bytes) =>
+      checks("", async () => {
+        const thread = await threadOf(runtime, bytes);
+        thread.end();
+      }),
     async run(model, body) {
       let place = placeOf(model);
       while (place === undefined) {
@@ -144,13 +146,14 @@ export function openEngine({ config, log }: Pick<KernelSlice, "config" | "log">)
       void serve(place);
       return promise;
     },
-    async forget(id) {
+    forget(id) {
       const one = loaded.get(id);
-      if (one !== undefined) await end(one, constellationError("modelNotFound"));
+      if (one !== undefined) end(one, constellationError("modelNotFound"));
     },
     async stop() {
       stopping.abort();
-      await Promise.all([...loaded.values()].map((one) => end(one)));
+      for (const one of [...loaded.values()]) end(one);
+      await models.stop();
     },
   };
 }

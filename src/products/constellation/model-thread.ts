@@ -13,7 +13,8 @@ export interface ThreadData {
   readonly bytes: Uint8Array;
   readonly onnxruntime: string;
   readonly memoryBytes: number;
-  readonly compiled: object | undefined;
+  /** ONNX Runtime, compiled by an earlier thread. */
+  readonly compiled?: object | undefined;
 }
 
 /** The first reply tells that the model is loaded, each further one answers a run. */

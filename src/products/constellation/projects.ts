@@ -73,7 +73,7 @@ export function openProjects({ meta, blobs, leases, clock, config }: KernelSlice
 
   async function end(gone: readonly ModelRow[]): Promise<void> {
     for (const { id, blob } of gone) {
-      await engine.forget(id);
+      engine.forget(id);
       await leases.discard(blob);
     }
   }
