@@ -48,6 +48,8 @@ export interface ModelGateway {
 export interface GatewayRunOptions {
   /** For the gateway's logs; at most five entries. */
   readonly metadata?: Readonly<Record<string, string | number | boolean>>;
+  /** The caller's own key for another provider, as the header's value; without it the gateway's. */
+  readonly authorization?: string;
   readonly signal?: AbortSignal;
 }
 

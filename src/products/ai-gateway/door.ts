@@ -248,7 +248,7 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
   }
 
   /** `env.AI.run` of a Worker with the option `gateway`: a request to a model of this platform through a gateway. */
-  async function runModel({ model, inputs, options }: ModelRun, given: HeaderValues, response: Sink): Promise<void> {
+  async function runModel({ model, inputs, options }: ModelRun, given: HeaderValues, response: Sink, key = {}): Promise<void> {
     const gateway = await gatewayOf(options.id, true);
     const body = Buffer.from(JSON.stringify(inputs));
     const headers = { "content-type": "application/json" };
@@ -256,7 +256,8 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     if (!model.startsWith("@")) {
       const named = Buffer.from(JSON.stringify({ ...(inputs as object), model }));
       const caller = { authenticated: gateway.settings.authentication, userAgent: "" };
-      return exchange.run(gateway, await compatible(gateway, named, { ...shared, path: "chat/completions" }), caller, response);
+      const foreign = { ...shared, path: "chat/completions", headers: { ...headers, ...key } };
+      return exchange.run(gateway, await compatible(gateway, named, foreign), caller, response);
     }
     const provider = providers.require(OWN);
     const step = await stepOf(gateway, { ...shared, provider, url: upstreamUrl(provider, bindingPath(model)), model, body });
@@ -327,8 +328,8 @@ export function openDoor({ kernel, gateways, providers, keys, exchange, dynamic,
     /** A model run of a Worker's binding, as its class writes it. */
     model: (request: IncomingMessage, response: ServerResponse): Promise<void> =>
       refusing(response, async () => runModel(modelRun(request, await readBody(request, bodyLimits)), flat(request.headers), response)),
-    /** A model run of another product. */
-    run: (run: ModelRun, response: Sink): Promise<void> => runModel(run, {}, response),
+    /** A model run of another product; `key`: a header for the provider. */
+    run: (run: ModelRun, key: { authorization?: string }, response: Sink): Promise<void> => runModel(run, {}, response, key),
   };
 }
 

@@ -28,7 +28,7 @@ class Intake extends PassThrough implements Sink {
 export function modelGateway(door: Door, gateways: Gateways): ModelGateway {
   return {
     exists: (id) => gateways.find(id) !== undefined,
-    async run(gateway, model, inputs, { metadata, signal }) {
+    async run(gateway, model, inputs, { metadata, authorization, signal }) {
       const intake = new Intake();
       // Read as it comes; a reader that stops ends the request.
       intake.on("error", (cause: unknown) => intake.head.reject(gatewayError("unreachable", undefined, { cause })));
@@ -36,7 +36,8 @@ export function modelGateway(door: Door, gateways: Gateways): ModelGateway {
       const abort = (): void => void intake.destroy();
       signal?.addEventListener("abort", abort, { once: true });
       const options = { id: gateway ?? DEFAULT_GATEWAY, ...(metadata !== undefined && { metadata }) };
-      void door.run({ model, inputs, options }, intake).catch((error: unknown) => {
+      const key = authorization === undefined ? {} : { authorization };
+      void door.run({ model, inputs, options }, key, intake).catch((error: unknown) => {
         intake.head.reject(error);
         intake.destroy();
       });

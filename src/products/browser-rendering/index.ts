@@ -15,7 +15,7 @@ import { openSessions } from "./sessions/sessions.ts";
 export const browserRendering = {
   name: "browser-rendering",
   status: "beta",
-  needs: ["models"],
+  needs: ["models", "modelGateway"],
   provides: ["pageRenderer"],
   migrations,
   permissions: [

@@ -22,6 +22,7 @@ const config = {
   "browser_rendering.private_hosts": [origin.host, origin.host.replace("127.0.0.1", "localhost")],
   "browser_rendering.actions_per_min": 0,
   "workers_ai.models": [`@cf/*=${models.url}`],
+  "ai_gateway.providers": [`openai=${models.url}`, `anthropic=${models.url.replace(/\/v1$/, "")}`],
 };
 const platform = await startPlatform({ after }, { config });
 const account_id = platform.ready.account_id;
@@ -458,6 +459,43 @@ test("[browser-rendering-13] json: data of a page by a schema, by a prompt, and 
   const raw = await call("json", { url, prompt: "no JSON", response_format: json_schema }, "?cacheTTL=0");
   assert.deepEqual([raw.status, json(raw).errors[0].message], [422, "JSON Mode couldn't be met"]);
   assert.equal((await call("json", { url })).status, 400);
+});
+
+test("[browser-rendering-14] json: custom_ai's models in their order, with the caller's keys, and the raw text of an answer that is no JSON", {
+  skip,
+}, async () => {
+  const html = "<h1>Heading 1</h1><h2>Heading 2</h2>";
+  const schema = { type: "object", properties: { h1: { type: "string" } }, required: ["h1"] };
+  const options = { account_id, html, prompt: "Get the heading", response_format: { type: "json_schema", schema } } as never as object;
+  const extract = (custom_ai: object[], more: object = {}) => call("json", { ...options, account_id: undefined, custom_ai, ...more });
+  const failing = { model: "anthropic/claude-fails", authorization: "Bearer key-of-anthropic" };
+  const [llama, gpt] = [
+    { model: "workers-ai/@cf/meta/llama-3.3-70b-instruct-fp8-fast", authorization: "Bearer unused" },
+    { model: "openai/gpt-4o", authorization: "key-of-openai" },
+  ];
+  const asked = () => models.seen.map(({ body, headers }) => [body.model, headers.authorization]);
+  // The documentation's example: the first fails, the second answers, the third is not asked.
+  models.seen.length = 0;
+  const second = await actions.json.create({ ...(options as { html: string; account_id: string }), custom_ai: [failing, llama, gpt] });
+  assert.deepEqual(second, { h1: "some h1" });
+  assert.deepEqual(asked(), [
+    ["claude-fails", "Bearer key-of-anthropic"],
+    ["@cf/meta/llama-3.3-70b-instruct-fp8-fast", undefined],
+  ]);
+  models.seen.length = 0;
+  assert.deepEqual(json(await extract([failing, gpt])).result, { h1: "some h1" });
+  assert.deepEqual(asked().at(-1), ["gpt-4o", "Bearer key-of-openai"]);
+  // The last one's failure is told.
+  for (const one of [gpt, llama]) {
+    const raw = await extract([failing, one], { prompt: "no JSON" });
+    const { success, errors, rawAiResponse } = json(raw);
+    assert.deepEqual([raw.status, success, errors[0].message, rawAiResponse], [422, false, "JSON Mode couldn't be met", "no"]);
+  }
+  const failed = await extract([failing]);
+  assert.deepEqual([failed.status >= 400, json(failed).success, json(failed).rawAiResponse], [true, false, undefined]);
+  // Keys that the account's gateway keeps are not for whoever may open pages.
+  for (const authorization of [undefined, "", "Bearer "])
+    assert.equal((await extract([{ model: "openai/gpt-4o", authorization }])).status, 400);
 });
 
 test("[browser-rendering-25] every action by the SDK", { skip }, async () => {

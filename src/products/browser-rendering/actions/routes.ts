@@ -9,7 +9,7 @@ import { fillRate } from "../fill-rate.ts";
 import type { ActionResult } from "./actions.ts";
 import { type CachedAnswer, cacheKey, openAnswerCache } from "./cache.ts";
 import type { Desk } from "./desk.ts";
-import { extract } from "./extract.ts";
+import { extract, NotJson } from "./extract.ts";
 import { type ActionName, actionNames, type Options, schemaOf } from "./options.ts";
 import type { Badge } from "./requests.ts";
 
@@ -24,7 +24,7 @@ const CACHE_TTL_MAX_S = 86_400;
 /** `sign` gives the headers that show a request to be this platform's. */
 export function actionRoutes(kernel: KernelSlice, desk: Desk, sign: Badge): Route[] {
   const { clock, config } = kernel;
-  const models = kernel.get("models");
+  const minds = { models: kernel.get("models"), gateway: kernel.get("modelGateway") };
   const cache = openAnswerCache(clock, CACHE_BYTES);
   const rate = fillRate(clock, config["browser_rendering.actions_per_min"]);
 
@@ -44,7 +44,7 @@ export function actionRoutes(kernel: KernelSlice, desk: Desk, sign: Badge): Rout
   };
   async function extracted(page: ActionResult, options: Options<"json">): Promise<ActionResult> {
     const { result, meta } = page as Extract<ActionResult, { meta: unknown }>;
-    return { result: await extract(models, config["browser_rendering.json_model"], result as string, options), meta };
+    return { result: await extract(minds, config["browser_rendering.json_model"], result as string, options), meta };
   }
 
   return actionNames.map((name) => ({
@@ -52,7 +52,7 @@ export function actionRoutes(kernel: KernelSlice, desk: Desk, sign: Badge): Rout
     method: "POST",
     path: `${BASE}/${name}`,
     permission: PERMISSION,
-    handle: (context) => handle(name, context),
+    handle: (context) => handle(name, context).catch(withRawAnswer),
   }));
 }
 
@@ -69,6 +69,15 @@ async function bodyOf(context: RequestContext): Promise<unknown> {
 function badge(sign: Badge): Badge {
   const headers = { "cf-brapi-request-id": randomUUID(), "cf-biso-devtools": "1" };
   return (url) => ({ ...headers, ...sign(url) });
+}
+
+/** What a model has said stands beside the error that it is no JSON (docs/browser-rendering/changelog). */
+function withRawAnswer(error: unknown): Response {
+  if (!(error instanceof PlatformError && error.cause instanceof NotJson)) throw error;
+  const { status, apiCode } = error.spec;
+  const { rawAiResponse } = error.cause;
+  const body = { result: null, success: false, errors: [{ code: apiCode, message: error.message }], messages: [], rawAiResponse };
+  return Response.json(body, { status });
 }
 
 function ttlOf(value: string | number | undefined | null): number {
