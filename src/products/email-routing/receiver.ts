@@ -17,6 +17,7 @@ import type { MailDns } from "./resolver.ts";
 import type { Rule, Rules } from "./rules.ts";
 import type { Sent } from "./sent.ts";
 import type { SettingsStore } from "./settings.ts";
+import { spamScoreLine } from "./spam-score.ts";
 import type { SenderRewriting } from "./srs.ts";
 
 export interface Receiver {
@@ -77,7 +78,7 @@ export function createReceiver(parts: ReceiverParts): Receiver {
   /** Sends a message on. `extra`: header lines that stand before it. */
   async function forward({ arrival, to, zone, raw, verdict }: Incoming, recipient: string, extra = ""): Promise<void> {
     const trace = receivedLine({ helo: arrival.helo, ip: arrival.ip, by: hostname, recipient: to, at: kernel.clock.now() });
-    const before = `${extra}${LOOP_HEADER}: ${to}\r\n${trace}${verdict.headers}`;
+    const before = `${extra}${LOOP_HEADER}: ${to}\r\n${spamScoreLine(raw, verdict)}${trace}${verdict.headers}`;
     const message = await signed(Buffer.concat([Buffer.from(before), raw]), [await keys.of(hostname), await keys.of(zone)]);
     const sender = rewriting.rewrite(arrival.from, zone, kernel.clock.now());
     if (outbound.delivers) await outbound.deliver(sender, recipient, message);

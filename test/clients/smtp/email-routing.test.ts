@@ -244,6 +244,30 @@ test("[email-routing-23, email-routing-24] what nobody vouches for, and what its
   assert.equal((await send("info@shop.example", { from: "x@keyed.example", dkim })).code, 250);
 });
 
+test("[email-routing-29] a forwarded message carries its spam score, from 0 to 5, and is forwarded whatever that is", async () => {
+  const score = async (more: Partial<Parameters<typeof bring>[1]>): Promise<string | undefined> => {
+    assert.equal((await send("info@shop.example", more)).code, 250);
+    const { headers } = await PostalMime.parse(delivered("me@inbox.example").at(-1)?.raw as Buffer);
+    return headers.find(({ key }) => key === "x-cf-spamh-score")?.value;
+  };
+  assert.equal(await score({ subject: "Invoice" }), "0");
+  assert.equal(await score({ subject: "BUY NOW, CHEAP PILLS!!!" }), "1");
+  const dkim = { domainName: "keyed.example", keySelector: "k1", privateKey };
+  const unvouched = { from: "x@keyed.example", dkim, subject: "" };
+  assert.equal(await score({ ...unvouched, subject: "Invoice" }), "1");
+  assert.equal(await score(unvouched), "2");
+  // Many signs at once, written by hand since a client of mail would not leave these fields out.
+  const worst = "X-Cf-Spamh-Score: 0\r\nFrom: ann@sender.example\r\nSubject: BUY NOW, CHEAP PILLS\r\n\r\nText";
+  const transport = createTransport({ host: "127.0.0.1", port, ignoreTLS: true, name: "client.sender.example" });
+  await transport.sendMail({ envelope: { from: SENDER, to: "info@shop.example" }, raw: worst });
+  transport.close();
+  const { headers } = await PostalMime.parse(delivered("me@inbox.example").at(-1)?.raw as Buffer);
+  assert.deepEqual(
+    headers.filter(({ key }) => key === "x-cf-spamh-score").map(({ value }) => value),
+    ["3", "0"],
+  );
+});
+
 test("[email-routing-30] what the server upstream answers is told to the sender in the session", async () => {
   sink.refuses.set("me", { responseCode: 452, message: "4.2.2 mailbox full" });
   assert.deepEqual(await send("info@shop.example"), { code: 452, text: "4.2.2 mailbox full" });

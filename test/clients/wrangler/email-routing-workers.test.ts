@@ -1,9 +1,12 @@
 /** Email Workers: deployed by wrangler, reached by SMTP, answering to a mail server of somebody else. */
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
 import { after, test } from "node:test";
+import { promisify } from "node:util";
 import PostalMime from "postal-mime";
 import type { Records } from "../../harness/dns-server.ts";
+import { openTerminal } from "../../harness/terminal.ts";
 import { deployWorker, workerProject } from "../../harness/worker-project.ts";
 import { bring, mailPlatform } from "../email-world.ts";
 
@@ -304,4 +307,84 @@ test("[email-routing-32] 200 rules of a zone and 200 addresses, and no more", as
   const add = (i: number) => platform.rest("POST", `/accounts/${account_id}/email/routing/addresses`, { email: `n${i}@inbox.example` });
   for (let i = addresses.total_count; i < 200; i++) assert.equal((await add(i)).status, 200);
   assert.match((await add(200)).body.errors[0]?.message ?? "", /200 destination addresses/);
+});
+
+/** As the page prints it; its rendering has lost the address in angle brackets, which the printed result shows. */
+const CURLED = `Received: from smtp.example.com (127.0.0.1)
+        by cloudflare-email.com (unknown) id 4fwwffRXOpyR
+        for <recipient@example.com>; Tue, 27 Aug 2024 15:50:20 +0000
+From: "John" <sender@example.com>
+Reply-To: sender@example.com
+To: recipient@example.com
+Subject: Testing Email Workers Local Dev
+Content-Type: text/html; charset="windows-1252"
+X-Mailer: Curl
+Date: Tue, 27 Aug 2024 08:49:44 -0700
+Message-ID: <6114391943504294873000@ZSH-GHOSTTY>
+
+Hi there`;
+
+test("[email-routing-13] wrangler dev takes a message at /cdn-cgi/handler/email, by the documentation's curl", async (t) => {
+  const project = await workerProject(platform, {
+    files: {
+      "index.js": `import * as PostalMime from "postal-mime";
+export default {
+  async email(message, env, ctx) {
+    const parser = new PostalMime.default();
+    const rawEmail = new Response(message.raw);
+    const email = await parser.parse(await rawEmail.arrayBuffer());
+    console.log(email);
+    console.log("as JSON " + JSON.stringify(email));
+  },
+};`,
+    },
+    config: {
+      name: "local",
+      send_email: [{ name: "EMAIL" }],
+      alias: { "postal-mime": createRequire(import.meta.url).resolve("postal-mime") },
+    },
+  });
+  const options = ["--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0", "--show-interactive-dev-session=false"];
+  const terminal = openTerminal(t, platform, ["wrangler", "dev", ...options], { cwd: project.dir });
+  const [, local] = await terminal.expect(/Ready on http:\/\/\S+:(\d+)/);
+  const { stdout } = await promisify(execFile)("curl", [
+    ...["--silent", "--show-error", "--fail", "--noproxy", "*", "--request", "POST", `http://127.0.0.1:${local}/cdn-cgi/handler/email`],
+    ...["--url-query", "from=sender@example.com", "--url-query", "to=recipient@example.com"],
+    ...["--header", "Content-Type: application/json", "--data-raw", CURLED],
+  ]);
+  assert.match(stdout, /Worker successfully processed email/);
+  await terminal.expect("subject: 'Testing Email Workers Local Dev'");
+  const [, printed] = await terminal.expect(/as JSON ([\s\S]*?\})(?=\s*\n)/);
+  const {
+    headers,
+    headerLines: _,
+    ...rest
+  } = JSON.parse(printed as string) as { headers: { key: string; value: string }[]; headerLines: unknown };
+  assert.deepEqual(
+    headers.map(({ key, value }) => [key, value.replace(/\s+/g, " ")]),
+    [
+      [
+        "received",
+        "from smtp.example.com (127.0.0.1) by cloudflare-email.com (unknown) id 4fwwffRXOpyR for <recipient@example.com>; Tue, 27 Aug 2024 15:50:20 +0000",
+      ],
+      ["from", '"John" <sender@example.com>'],
+      ["reply-to", "sender@example.com"],
+      ["to", "recipient@example.com"],
+      ["subject", "Testing Email Workers Local Dev"],
+      ["content-type", 'text/html; charset="windows-1252"'],
+      ["x-mailer", "Curl"],
+      ["date", "Tue, 27 Aug 2024 08:49:44 -0700"],
+      ["message-id", "<6114391943504294873000@ZSH-GHOSTTY>"],
+    ],
+  );
+  assert.deepEqual(rest, {
+    from: { address: "sender@example.com", name: "John" },
+    to: [{ address: "recipient@example.com", name: "" }],
+    replyTo: [{ address: "sender@example.com", name: "" }],
+    subject: "Testing Email Workers Local Dev",
+    messageId: "<6114391943504294873000@ZSH-GHOSTTY>",
+    date: "2024-08-27T15:49:44.000Z",
+    html: "Hi there\n",
+    attachments: [],
+  });
 });
