@@ -373,6 +373,8 @@ export interface BindingCompiler {
   readonly neverRaw?: true;
   /** The Worker of the account that takes the fetch() of the Workers which the binding calls, if it names one. */
   outbound?(binding: BindingConfig): string | undefined;
+  /** The id of the dispatch namespace whose Workers the binding calls: the Tail Workers of who has it hear of them, too. */
+  dispatchesTo?(binding: BindingConfig): string | undefined;
   /** A method of the binding's objects that one invocation may call so often; past it the call throws an Error with the message. */
   readonly perInvocation?: { readonly method: string; readonly max: number; readonly message: string };
   /** Names of permission groups of which the token that uploads needs one, besides its right to upload. */

@@ -16,6 +16,7 @@ export function dispatchBinding(namespaces: Namespaces, mint: CapabilityMint, ha
   return {
     neverRaw: true,
     outbound: outboundOf,
+    dispatchesTo: ({ namespace_id }) => (typeof namespace_id === "string" ? namespace_id : undefined),
     async validate(binding) {
       const { type, name, namespace } = binding;
       if (typeof namespace !== "string") throw platformsError("binding", `Binding "${name}" must have a \`namespace\`.`);

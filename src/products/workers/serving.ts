@@ -12,7 +12,7 @@ import type { CpuMeter } from "./cpu-meter.ts";
 import { workersError } from "./errors.ts";
 import { cpuMsOf } from "./limits.ts";
 import { EXCLUSIVE_DRAIN_MS, type Links } from "./links.ts";
-import type { Version } from "./model.ts";
+import type { Script, Version } from "./model.ts";
 import { namespaceOf } from "./owner.ts";
 import { type Entry, EVENTS, entryName, entryOfWorker, type PlanContext, planProcess } from "./process.ts";
 import { entryOf, serviceBindingsOf } from "./service-bindings.ts";
@@ -127,6 +127,30 @@ export function createServing(
 
   const outboundsOf = (version: Version): string[] => version.bindings.flatMap((b) => kernel.bindings.get(b.type).outbound?.(b) ?? []);
 
+  /** The namespaces whose user Workers the Worker calls. */
+  const dispatchedBy = (live: LiveScript | undefined): Set<string | undefined> =>
+    new Set((live?.versions ?? []).flatMap((version) => version.bindings).map((b) => kernel.bindings.get(b.type).dispatchesTo?.(b)));
+
+  /** A Worker's Tail Workers, sorted; a user Worker's are those of the Workers that call it, too. */
+  function consumersOf(script: Script, kind: "tail_consumers" | "streaming_tail_consumers"): string[] {
+    const namespace = namespaceOf(script.name);
+    const callers = namespace === undefined ? [] : store.all().filter((live) => dispatchedBy(live).has(namespace));
+    const all = [script, ...callers.map((live) => live.script)].flatMap(({ settings }) => settings[kind]);
+    return [...new Set(all.map(({ service }) => service))].sort();
+  }
+
+  /** Processes of user Workers follow the Tail Workers of who calls them. */
+  async function retail(callers: readonly (LiveScript | undefined)[]): Promise<void> {
+    const namespaces = new Set(callers.flatMap((caller) => [...dispatchedBy(caller)]));
+    for (const { id, version, settings } of [...defined.values()]) {
+      const live = store.liveById(version.scriptId);
+      const namespace = live && namespaceOf(live.script.name);
+      // It may have been retired since the round began.
+      if (live === undefined || namespace === undefined || !namespaces.has(namespace) || !defined.has(id)) continue;
+      await define(live, version, { outbound: settings.outbound });
+    }
+  }
+
   async function define(live: LiveScript, version: Version, { upcoming, outbound }: DefineOptions = {}): Promise<string> {
     const id = processId(version, outbound);
     const { script } = live;
@@ -135,8 +159,8 @@ export function createServing(
     const exclusive = await durableObjects.groups(script, split, version.id);
     // A Worker with Durable Objects is tailed from the start: replacing its process for a tail would drop its WebSockets.
     const tailed = tailedScripts.has(script.id) || exclusive.length > 0;
-    const consumers = script.settings.tail_consumers.map((consumer) => consumer.service).sort();
-    const streamConsumers = script.settings.streaming_tail_consumers.map((consumer) => consumer.service).sort();
+    const consumers = consumersOf(script, "tail_consumers");
+    const streamConsumers = consumersOf(script, "streaming_tail_consumers");
     const zones = zonesOf(script.id);
     const telemetry = context.telemetry.plan(script.settings.observability);
     const settings = {
@@ -272,6 +296,7 @@ export function createServing(
         }
       }
       store.remember(name, after);
+      await retail([before, after]);
       if (gone.length > 0) links().moved(name);
       const retired = gone.map(retire);
       // A deploy need not wait: they end when their requests have. The files of a deleted Worker are wanted back.

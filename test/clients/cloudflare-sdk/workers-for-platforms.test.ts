@@ -407,6 +407,33 @@ test("[cloudflare-for-platforms-23] invocations are counted by namespace and use
   assert(names.includes("by-subdomain") && !names.includes("counted"), String(names));
 });
 
+test("[cloudflare-for-platforms-22] a Tail Worker of the dispatch Worker hears of its user Workers: two events a request", async () => {
+  const observer = `export default { async tail(events, env) {
+    for (const { event, logs } of events) await env.KV.put(crypto.randomUUID(), [new URL(event.request.url).pathname, ...logs.flatMap((l) => l.message)].join(" "));
+  } };`;
+  const { id } = await client.kv.namespaces.create({ ...account, title: "observed" });
+  await worker("observer", observer, [{ type: "kv_namespace", name: "KV", namespace_id: id }]);
+  const code = dispatcher('console.log("from the dispatcher"); const userWorker = env.DISPATCHER.get("observed");');
+  await worker("observed-dispatcher", code, [DISPATCHER], ["observed.saas.test/*"]);
+  await put("observed", "export default { fetch() { console.log('from the tenant'); return new Response('served'); } };");
+  // The user Worker runs before anybody listens, and is followed from then on.
+  assert.equal((await ask("http://observed.saas.test/before")).body, "served");
+  await client.workers.scripts.settings.edit("observed-dispatcher", { ...account, tail_consumers: [{ service: "observer" }] });
+  assert.equal((await ask("http://observed.saas.test/one")).body, "served");
+  await put("observed-later", "export default { fetch: () => { console.log('from the other tenant'); return new Response('served'); } };");
+  await worker("later-dispatcher", code.replace('"observed"', '"observed-later"'), [DISPATCHER], ["later.saas.test/*"]);
+  assert.equal((await ask("http://later.saas.test/two")).body, "served");
+  const kv = { ...account, namespace_id: id };
+  const wanted = ["/one from the dispatcher", "/one from the tenant", "/two from the other tenant"];
+  const deadline = Date.now() + 30_000;
+  for (let seen: string[] = []; seen.length < wanted.length; ) {
+    assert(Date.now() < deadline, seen.join());
+    const { result } = await client.kv.namespaces.keys.list(id, account);
+    seen = await Promise.all(result.map(async ({ name }) => (await client.kv.namespaces.values.get(name, kv)).text()));
+    if (seen.length >= wanted.length) assert.deepEqual(seen.sort(), wanted);
+  }
+});
+
 test("[cloudflare-for-platforms-24] wrangler dev runs the dispatch Worker here and its user Workers on the platform", async (t) => {
   await put(
     "deployed",
