@@ -23,6 +23,8 @@ export interface Peer {
   stop(): Promise<void>;
 }
 
+const DEADLINE_MS = 60_000;
+
 export const hex = (text: string | Uint8Array): string => Buffer.from(text as string).toString("hex");
 
 /** Connects to the URL, trusting the certificate of that file alone. */
@@ -50,9 +52,14 @@ export async function startPeer(url: string, certificate: string): Promise<Peer>
 
   function until<T>(look: () => T | undefined, what: string): Promise<T> {
     return new Promise((resolve, reject) => {
+      const late = setTimeout(() => {
+        ended ??= "the peer does not go on";
+        watcher();
+      }, DEADLINE_MS);
       const watcher = (): void => {
         const found = look();
         if (found === undefined && ended === undefined) return;
+        clearTimeout(late);
         watchers.delete(watcher);
         if (found !== undefined) resolve(found);
         else reject(new Error(`${ended}; there was no ${what} in\n${lines.slice(-20).join("\n")}`));
@@ -77,7 +84,7 @@ export async function startPeer(url: string, certificate: string): Promise<Peer>
     objects: ofTrack,
     received: (track, count) => until(() => (ofTrack(track).length >= count ? ofTrack(track) : undefined), `${count} objects of ${track}`),
     async stop() {
-      if (ended !== undefined) return;
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const closed = new Promise((resolve) => child.once("close", resolve));
       child.stdin.end();
       await closed;

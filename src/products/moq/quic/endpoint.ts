@@ -11,6 +11,8 @@ import type { HostPort, Quiche, QuicheConfig, QuicheHeader } from "./native.ts";
 import type { QuicSettings } from "./protocol.ts";
 
 const ID_BYTES = 20;
+/** H3_INTERNAL_ERROR. */
+const INTERNAL_ERROR = 0x102;
 const SHORT = 5;
 const PACKET_BYTES = 1350;
 const IDLE_MS = 30_000;
@@ -50,8 +52,15 @@ export async function openEndpoint(
     if (header === undefined) return;
     const peer = { host: from.address, port: from.port };
     const connection = connections.get(key(header.dcid)) ?? welcome(packet, header, peer);
-    connection?.receive(packet, peer, local);
-    if (connection !== undefined) issueIds(connection);
+    if (connection === undefined) return;
+    try {
+      connection.receive(packet, peer, local);
+      issueIds(connection);
+    } catch (cause) {
+      // What one client brings about ends its connection and nobody else's.
+      process.emitWarning(cause as Error);
+      connection.close(INTERNAL_ERROR, "");
+    }
   }
 
   function welcome(packet: Buffer, header: QuicheHeader, peer: HostPort): QuicConnection | undefined {
