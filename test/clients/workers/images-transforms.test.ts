@@ -538,6 +538,23 @@ test("[images-49] an image is fetched once for all that is made of it, until its
   assert.equal((await look("width=34", path)).headers["cf-cache-status"], "MISS");
 });
 
+/** What `getImageProps` of `next/image` (Next.js 16) gives for three images with the documentation's loader. */
+const nextImages = [
+  "/cdn-cgi/image/width=256/o/photo.jpg 1x, /cdn-cgi/image/width=640/o/photo.jpg 2x",
+  [640, 750, 828, 1080, 1200, 1920, 2048, 3840].map((width) => `/cdn-cgi/image/width=${width},quality=60/o/photo.jpg ${width}w`).join(", "),
+  `/cdn-cgi/image/width=256/${own("photo.jpg")} 1x, /cdn-cgi/image/width=640/${own("photo.jpg")} 2x`,
+];
+
+test("[images-52] the URLs that next/image writes with the documentation's loader give their images", async () => {
+  for (const source of nextImages.flatMap((srcSet) => srcSet.split(", "))) {
+    const [, options = "", width, image = ""] = /^\/cdn-cgi\/image\/(width=(\d+)\S*?)\/(\S+) \d+[xw]$/.exec(source) ?? [];
+    const { size, format } = await look(options, image);
+    // Never larger than the image is.
+    const shown = Math.min(Number(width), 400);
+    assert.deepEqual([size, format], [[shown, shown / 2], "jpeg"], source);
+  }
+});
+
 test("[images-39, images-51] a transformation counts once a month, whatever its format; the 5,001st is refused, what is kept is not", async () => {
   const count = async (): Promise<number> => {
     const { products } = (await platform.rest("GET", "/freehold/status")).body.result as { products: { name: string; detail: string }[] };
