@@ -12,7 +12,7 @@ import {
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after }, { config: { "r2.lifecycle_interval_s": 1 } });
 const account = `/accounts/${platform.ready.account_id}`;
@@ -59,7 +59,7 @@ async function pullQueue(name: string): Promise<{ id: string; events(count: numb
 test("[r2-33, queues-39] an upload that a rule matches reaches the consumer Worker with the documented body", async () => {
   const bucket = await newBucket("notify-worker");
   await newQueue("uploads");
-  const project = await deployWorker(platform, {
+  const project = await uploadedWorker(platform, {
     files: {
       "index.js": `const seen = [];
       export default { fetch: () => Response.json(seen), queue(batch) { for (const m of batch.messages) seen.push(m.body) } }`,

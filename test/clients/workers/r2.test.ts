@@ -7,7 +7,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { after, test } from "node:test";
 import { CompleteMultipartUploadCommand, GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker, workerProject } from "../../harness/worker-project.ts";
+import { deployWorker, uploadedWorker, workerProject } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 const s3 = platform.s3();
@@ -268,7 +268,7 @@ export default {
 };`;
 
 await platform.rest("POST", `/accounts/${account}/r2/buckets`, { name: "deleted-later" });
-const project = await deployWorker(platform, {
+const project = await uploadedWorker(platform, {
   files: { "index.js": source },
   config: {
     name: "r2-binding",

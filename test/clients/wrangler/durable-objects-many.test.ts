@@ -4,14 +4,14 @@ import { cp } from "node:fs/promises";
 import { after, test } from "node:test";
 import { startPlatform, type TestPlatform } from "../../harness/platform.ts";
 import { temporaryDirectory } from "../../harness/temporary-directory.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 /** A number that BATCH divides. */
 const OBJECTS = Number(process.env.FREEHOLD_OBJECTS ?? 600);
 const BATCH = 200;
 
-const many = await deployWorker(platform, {
+const many = await uploadedWorker(platform, {
   files: {
     "index.js": `import { DurableObject } from "cloudflare:workers";
       export class Many extends DurableObject {

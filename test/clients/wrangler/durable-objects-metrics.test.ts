@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 import { askAnalytics, rowsOf } from "../analytics.ts";
 
 const platform = await startPlatform({ after });
 
 const classes = { Meter: "new_sqlite_classes", Other: "new_sqlite_classes", Legacy: "new_classes" } as const;
-const worker = await deployWorker(platform, {
+const worker = await uploadedWorker(platform, {
   files: {
     "index.js": `import { DurableObject } from "cloudflare:workers";
       export class Meter extends DurableObject {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, test } from "node:test";
 import { startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 
@@ -34,7 +34,7 @@ test("[durable-objects-42] a code update ends what still runs with the documente
       try { return new Response(await stub.run()); }
       catch (error) { return Response.json({ message: error.message, overloaded: error.overloaded ?? false }); }
     } };`;
-  const project = await deployWorker(platform, { files: { "index.js": source(1) }, config: { name: "updated", ...objects("Running") } });
+  const project = await uploadedWorker(platform, { files: { "index.js": source(1) }, config: { name: "updated", ...objects("Running") } });
   const socket = platform.webSocket(`${project.url.replace("http", "ws")}/socket`);
   await once(socket, "open");
   socket.send("hello");
@@ -77,7 +77,7 @@ test("[durable-objects-45] a jurisdiction has ids and objects of its own, and re
         ],
       });
     } };`;
-  const project = await deployWorker(platform, { files: { "index.js": source }, config: { name: "located", ...objects("Located") } });
+  const project = await uploadedWorker(platform, { files: { "index.js": source }, config: { name: "located", ...objects("Located") } });
   const answer = (await (await platform.fetch(project.url)).json()) as Record<string, unknown[]>;
   const ids = answer.ids as string[];
   assert.equal(new Set(ids).size, 4);
@@ -96,7 +96,7 @@ test("[durable-objects-45] a jurisdiction has ids and objects of its own, and re
     } };`,
   };
   const bindings = [{ name: "Theirs", class_name: "Located", script_name: "located" }];
-  const borrower = await deployWorker(platform, { files: borrowing, config: { name: "borrowing", durable_objects: { bindings } } });
+  const borrower = await uploadedWorker(platform, { files: borrowing, config: { name: "borrowing", durable_objects: { bindings } } });
   assert.deepEqual(await (await platform.fetch(borrower.url)).json(), [ids[1], 5, 2], "the same objects from another Worker");
 
   const base = `/accounts/${platform.ready.account_id}/workers/durable_objects/namespaces`;

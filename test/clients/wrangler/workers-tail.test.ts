@@ -5,12 +5,12 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { projectRoot, startPlatform } from "../../harness/platform.ts";
-import { deployWorker } from "../../harness/worker-project.ts";
+import { deployWorker, uploadedWorker } from "../../harness/worker-project.ts";
 
 const platform = await startPlatform({ after });
 const account = `/accounts/${platform.ready.account_id}/workers/scripts`;
 
-const project = await deployWorker(platform, {
+const project = await uploadedWorker(platform, {
   files: {
     "index.js": `export default { async fetch(request, env, ctx) {
       const { pathname } = new URL(request.url);
@@ -158,7 +158,7 @@ test("[workers-26] a stack trace points to lines of the TypeScript sources", asy
 });
 
 test("[durable-objects-55] events of Durable Objects: fetch, RPC, alarm and WebSocket messages", async (t) => {
-  const objects = await deployWorker(platform, {
+  const objects = await uploadedWorker(platform, {
     files: {
       "index.js": `import { DurableObject } from "cloudflare:workers";
         export class Room extends DurableObject {
