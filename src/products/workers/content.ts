@@ -60,6 +60,16 @@ export function withConfigurationOf({ script }: LiveScript, latest: Version, upl
   };
 }
 
+/** The changes of settings over everything that the Worker has; bindings stay where none are given. */
+export async function withChangedSettings(kernel: KernelSlice, live: LiveScript, latest: Version, change: Upload): Promise<Upload> {
+  const kept = withConfigurationOf(live, latest, change);
+  const { bindings: _, compatibility_flags: flags, keep_bindings: __, keep_assets: ___, ...given } = change.metadata;
+  const changed = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null));
+  const metadata = { ...kept.metadata, ...changed, ...(flags.length > 0 && { compatibility_flags: flags }) };
+  const bindings = change.bindings.length > 0 ? change.bindings : kept.bindings;
+  return withCodeOf(kernel, latest, { ...kept, bindings, metadata });
+}
+
 /** The configuration of an upload without code, over the code that the Worker has. */
 export async function withCodeOf(kernel: KernelSlice, latest: Version, upload: Upload): Promise<Upload> {
   const modules = await Promise.all(

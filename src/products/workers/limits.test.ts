@@ -25,8 +25,15 @@ test("a cron trigger that runs at most once an hour has 15 minutes, unless its W
 });
 
 test("limits are whole numbers within the documented bounds", () => {
-  for (const good of [{ cpu_ms: 1 }, { cpu_ms: 300_000 }, { cpu_ms: null }, { subrequests: 10_000_000 }, {}])
+  for (const good of [{ cpu_ms: 1 }, { cpu_ms: 300_000 }, { cpu_ms: null }, { cpu_ms: "9" }, { subrequests: 10_000_000 }, {}])
     assert.ok(limitsSchema.safeParse(good).success);
-  for (const bad of [{ cpu_ms: 0 }, { cpu_ms: 300_001 }, { cpu_ms: 1.5 }, { cpu_ms: "9" }, { subrequests: 0 }, { subrequests: 10_000_001 }])
+  for (const bad of [
+    { cpu_ms: 0 },
+    { cpu_ms: 300_001 },
+    { cpu_ms: 1.5 },
+    { cpu_ms: "9s" },
+    { subrequests: 0 },
+    { subrequests: 10_000_001 },
+  ])
     assert.ok(!limitsSchema.safeParse(bad).success, JSON.stringify(bad));
 });

@@ -13,12 +13,10 @@ const SUBREQUESTS_MAX = 10_000_000;
 const RARE_CRON_CPU_MS = 15 * 60_000;
 const HOUR_MS = 3_600_000;
 
-export const limitsSchema = z
-  .object({
-    cpu_ms: z.number().int().min(1).max(CPU_MS_MAX).nullish(),
-    subrequests: z.number().int().min(1).max(SUBREQUESTS_MAX).nullish(),
-  })
-  .loose();
+/** A number, which is text where it comes as a form's field. */
+const whole = (max: number) => z.union([z.number(), z.string().regex(/^\d+$/).transform(Number)]).pipe(z.number().int().min(1).max(max));
+
+export const limitsSchema = z.object({ cpu_ms: whole(CPU_MS_MAX).nullish(), subrequests: whole(SUBREQUESTS_MAX).nullish() }).loose();
 
 /** `limits.cpu_ms` of a version, if it has any. */
 const ownCpuMs = ({ limits }: Version): number | undefined => (limits as z.infer<typeof limitsSchema> | undefined)?.cpu_ms ?? undefined;

@@ -8,7 +8,7 @@ import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
 import type { LiveScript, ScriptStore } from "./store.ts";
 import type { Tails } from "./tails.ts";
-import { readUpload, type Upload } from "./upload.ts";
+import { type ConfigurationPart, readUpload, type Upload } from "./upload.ts";
 
 export interface RouteDeps {
   readonly kernel: KernelSlice;
@@ -46,13 +46,18 @@ export function sourceOf({ headers }: RequestContext): string {
 }
 
 /** The upload that a request carries; where the code may be missing, it then has no modules. */
-export async function uploadOf(kernel: KernelSlice, c: RequestContext, code: "required" | "optional" = "required"): Promise<Upload> {
+export async function uploadOf(
+  kernel: KernelSlice,
+  c: RequestContext,
+  code: "required" | "optional" = "required",
+  part: ConfigurationPart = "metadata",
+): Promise<Upload> {
   const limit = kernel.config["workers.script_max_bytes"] + FORM_OVERHEAD_BYTES;
   const body = await c.bytes(limit).catch((error: unknown) => {
     if ((error as { code?: string }).code === "platform.bodyTooLarge") throw workersError("tooLarge");
     throw error;
   });
-  const upload = await readUpload(c.headers.get("content-type") ?? "", body, code);
+  const upload = await readUpload(c.headers.get("content-type") ?? "", body, code, part);
   for (const binding of upload.bindings) if (binding.type !== "inherit") mayBind(kernel, c, binding);
   return upload;
 }

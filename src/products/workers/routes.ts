@@ -4,7 +4,7 @@ import { parseJson, parseWith } from "../../kernel/api/body.ts";
 import { numberedPage } from "../../kernel/api/envelope.ts";
 import type { RequestContext, Route } from "../../kernel/product.ts";
 import { manifestSchema } from "./assets.ts";
-import { scriptContent, withConfigurationOf } from "./content.ts";
+import { scriptContent, withChangedSettings, withConfigurationOf } from "./content.ts";
 import { checkName } from "./deploy.ts";
 import { workersError } from "./errors.ts";
 import type { Version } from "./model.ts";
@@ -109,6 +109,21 @@ export function workerRoutes(deps: RouteDeps): Route[] {
       path: `${SCRIPT}/settings`,
       permission: READ,
       handle: async (c) => settingsView(named(c)),
+    },
+    {
+      op: "workers.scripts.settings.patch",
+      method: "PATCH",
+      path: `${SCRIPT}/settings`,
+      permission: WRITE,
+      async handle(c) {
+        const before = named(c);
+        const latest = await store.latestVersion(before.script.id);
+        if (latest === undefined) throw workersError("noVersions");
+        const change = await uploadOf(kernel, c, "optional", "settings");
+        const upload = await withChangedSettings(kernel, before, latest, change);
+        const { live } = await deployer.upload(before.script.name, upload, { deploy: true, source: sourceOf(c) });
+        return settingsView(live as LiveScript);
+      },
     },
     {
       op: "workers.scripts.scriptSettings.get",

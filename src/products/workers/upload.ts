@@ -103,10 +103,18 @@ const PART_BINDINGS = new Set(["wasm_module", "text_blob", "data_blob"]);
 /** Whether an upload may be of configuration alone: it then has no modules. */
 type CodeRule = "required" | "optional";
 
-/** Throws the documented errors; `body` is the whole request body. */
-export async function readUpload(contentType: string, body: Uint8Array, code: CodeRule = "required"): Promise<Upload> {
+/** Name of the form's part with the configuration: of an upload, or of a change of settings. */
+export type ConfigurationPart = "metadata" | "settings";
+
+/** Throws the documented errors; `body` is the whole request body. `part` has the configuration. */
+export async function readUpload(
+  contentType: string,
+  body: Uint8Array,
+  code: CodeRule = "required",
+  part: ConfigurationPart = "metadata",
+): Promise<Upload> {
   const type = formType(contentType, body);
-  return type === undefined ? bareScript(body) : readForm(await formOf(type, body), undefined, code);
+  return type === undefined ? bareScript(body) : readForm(await formOf(type, body), undefined, code, part);
 }
 
 /** The form in bytes whose type has been lost. */
@@ -131,8 +139,9 @@ export async function readForm(
   form: FormData,
   configure: Configure = (metadata) => metadata,
   code: CodeRule = "required",
+  part: ConfigurationPart = "metadata",
 ): Promise<Upload> {
-  const metadata = await metadataOf(form, configure);
+  const metadata = await metadataOf(form, configure, part);
   const bindings = metadata.bindings.map(namedBinding);
   const names = new Set<string>();
   for (const binding of bindings) {
@@ -144,7 +153,7 @@ export async function readForm(
   const parts = new Map<string, Uint8Array>();
   const modules: UploadModule[] = [];
   for (const [name, value] of form) {
-    if (name === "metadata" || name === SESSION_CONFIG || fieldPath(name, "metadata") !== undefined) continue;
+    if (name === part || name === SESSION_CONFIG || fieldPath(name, part) !== undefined) continue;
     const bytes = typeof value === "string" ? Buffer.from(value) : new Uint8Array(await value.arrayBuffer());
     if (partNames.has(name)) parts.set(name, bytes);
     else {
@@ -179,23 +188,23 @@ function boundaryIn(body: Uint8Array): string | undefined {
 }
 
 /** Metadata as one JSON part, or as the SDKs' fields. */
-async function metadataOf(form: FormData, configure: Configure): Promise<UploadMetadata> {
-  const json = await text(form.get("metadata"));
+async function metadataOf(form: FormData, configure: Configure, part: ConfigurationPart): Promise<UploadMetadata> {
+  const json = await text(form.get(part));
   if (json !== undefined) {
     let value: unknown;
     try {
       value = JSON.parse(json);
     } catch (cause) {
-      throw workersError("parse", "The part `metadata` is not valid JSON.", { cause });
+      throw workersError("parse", `The part \`${part}\` is not valid JSON.`, { cause });
     }
     return parseMetadata(isObject(value) ? configure(value) : value);
   }
   const fields: [string[], string][] = [];
   for (const [name, value] of form) {
-    const path = fieldPath(name, "metadata");
+    const path = fieldPath(name, part);
     if (path !== undefined && typeof value === "string") fields.push([path, value]);
   }
-  if (fields.length === 0) throw workersError("parse", "The upload has no part named `metadata`.");
+  if (fields.length === 0) throw workersError("parse", `The upload has no part named \`${part}\`.`);
   return parseMetadata(configure(objectOf(fields)));
 }
 

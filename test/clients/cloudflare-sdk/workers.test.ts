@@ -50,6 +50,14 @@ test("upload, settings, subdomain, list and delete", async () => {
   assert(listed.includes("by-sdk"));
   await scripts.settings.edit("by-sdk", { ...account, logpush: true, tags: ["team:a"] });
   assert.deepEqual((await scripts.settings.get("by-sdk", account)).tags, ["team:a"]);
+  // A change of what a version has keeps its code, and what it does not name.
+  const bindings = [{ type: "plain_text" as const, name: "A", text: "two" }];
+  const changed = await scripts.scriptAndVersionSettings.edit("by-sdk", { ...account, settings: { bindings } });
+  assert.deepEqual([changed.bindings, changed.compatibility_date, changed.tags], [bindings, "2026-11-01", ["team:a"]]);
+  assert.equal(await fetchText("by-sdk"), "two");
+  await scripts.scriptAndVersionSettings.edit("by-sdk", { ...account, settings: { limits: { cpu_ms: 50 } } as never });
+  const kept = await scripts.scriptAndVersionSettings.get("by-sdk", account);
+  assert.deepEqual([kept.bindings, kept.limits, kept.logpush], [bindings, { cpu_ms: 50 }, true]);
   await scripts.delete("by-sdk", account);
   assert.deepEqual(await code(scripts.settings.get("by-sdk", account)), [404, 10007]);
 });
