@@ -1,5 +1,5 @@
 /**
- * Models that are loaded, each in a thread of its own (ADR 0012): the least recently used makes room for the next. A model's
+ * Models that are loaded, each in a thread of its own (ADR 0011): the least recently used makes room for the next. A model's
  * runs are answered one after another; a run that ends its thread fails alone, and the runs behind it get a new one.
  */
 import { oneAtATime } from "../../kernel/one-at-a-time.ts";

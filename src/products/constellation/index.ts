@@ -1,4 +1,4 @@
-/** Constellation: small models of one's own, run for Workers. README.md has the surface, ADR 0012 how models run. */
+/** Constellation: small models of one's own, run for Workers. README.md has the surface, ADR 0011 how models run. */
 import type { Product } from "../../kernel/product.ts";
 import { constellationBinding, constellationServer } from "./binding.ts";
 import { openCatalog } from "./catalog.ts";
