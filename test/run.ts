@@ -29,6 +29,8 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   clients: ["test/clients/**/*.test.ts"],
   crash: ["test/crash/**/*.test.ts", "test/upgrade/**/*.test.ts"],
 };
+/** Tests among the fixtures are the clients' own, which tests of ours run. */
+const FIXTURE = /[/\\]fixtures[/\\]/;
 /** A test, or a file as a whole, that takes longer has hung. */
 const DEADLINE_MS = (10 + 2 * Number(process.env.FREEHOLD_CRASH_ROUNDS ?? 0)) * 60_000;
 // A file starts a platform, workerd processes and clients of its own, and waits for them about half of its time: one file a
@@ -61,7 +63,8 @@ async function testFiles(words: readonly string[]): Promise<{ files: string[]; t
   const filters = words.filter((word) => !Object.hasOwn(GROUPS, word));
   const all: string[] = [];
   for (const group of groups.length > 0 ? groups : Object.keys(GROUPS))
-    for (const pattern of GROUPS[group] as readonly string[]) for await (const file of glob(pattern, { cwd: root })) all.push(file);
+    for (const pattern of GROUPS[group] as readonly string[])
+      for await (const file of glob(pattern, { cwd: root })) if (!FIXTURE.test(file)) all.push(file);
   const files = [...new Set(all)].sort();
   if (filters.length === 0) return { files, titles: [] };
   const matching = files.filter((file) => filters.some((filter) => file.includes(filter.replace(/^\.\//, ""))));
