@@ -75,12 +75,12 @@ test("a zone's configuration is seen with a token for that zone, and by no other
   const { id: other } = await sdk.zones.create({ account: { id: platform.ready.account_id }, name: "other.example" });
   const token = await platform.token(["Zaraz Admin"], { [`com.cloudflare.api.account.zone.${other}`]: "*" });
   const foreign = platform.sdk(token.value);
-  for (const call of [
-    foreign.zaraz.config.get({ zone_id }),
-    foreign.zaraz.export.get({ zone_id }),
-    foreign.zaraz.publish.create({ zone_id }),
-  ])
-    assert.equal((await failure(call)).status, 403);
+  const calls = [
+    () => foreign.zaraz.config.get({ zone_id }),
+    () => foreign.zaraz.export.get({ zone_id }),
+    () => foreign.zaraz.publish.create({ zone_id }),
+  ];
+  for (const call of calls) assert.equal((await failure(call())).status, 403);
   const own = (await foreign.zaraz.config.get({ zone_id: other })) as Config;
   assert.notEqual(own.debugKey, "mine");
   const [entry] = (await sdk.zaraz.history.list({ zone_id })).result;
