@@ -243,10 +243,10 @@ test("bindings of unknown types and to unknown targets are refused by name; noth
   assert.match(first.stdout + first.stderr, /Target script 'no-such-worker' not found/);
   const unknownType = await workerProject(platform, {
     files,
-    config: { name: "futuristic", vpc_services: [{ binding: "V", service_id: "a".repeat(32) }] },
+    config: { name: "futuristic", unsafe: { bindings: [{ name: "V", type: "time_machine" }] } },
   });
   const second = await unknownType.wrangler(["deploy"], { code: 1 });
-  assert.match(second.stdout + second.stderr, /Bindings of type "vpc_service" are not implemented/);
+  assert.match(second.stdout + second.stderr, /Bindings of type "time_machine" are not implemented/);
   for (const name of ["dangling", "futuristic"]) {
     const { status, body } = await platform.rest("GET", `${account}/services/${name}`);
     assert.deepEqual([status, body.errors[0]?.code], [404, 10090]);

@@ -4,7 +4,7 @@
  * what comes out of it as bytes, and believes none of it.
  */
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
@@ -247,7 +247,7 @@ export async function openSteps(kernel: KernelSlice, { repositories, assets, cac
     async stop() {
       await closeDoor?.();
       await rm(sockets, { recursive: true, force: true });
-      for (const name of await readdir(work)) await rm(join(work, name), { recursive: true, force: true });
+      await rm(work, { recursive: true, force: true });
     },
   };
 }
