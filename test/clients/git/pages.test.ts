@@ -41,12 +41,13 @@ async function until(happened: () => boolean): Promise<void> {
   while (!happened()) await heard.promise;
 }
 
+const registry = new URL((await runProcess("npm", ["config", "get", "registry"])).stdout.trim()).hostname;
 const platform = await startPlatform(
   { after },
   {
     config: {
       // The registry may be a mirror of this network.
-      "pages.private_hosts": [`127.0.0.1:${outsidePort}`, "registry.npmjs.org"],
+      "pages.private_hosts": [`127.0.0.1:${outsidePort}`, registry],
       "pages.build_tools": [join(projectRoot, "node_modules")],
       "notifications.private_destinations": true,
     },
