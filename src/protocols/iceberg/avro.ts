@@ -105,7 +105,10 @@ function* readRecords(
   while (!cursor.atEnd) {
     const { count, block } = readable(() => {
       const count = cursor.count();
-      const block = new Cursor(decompress(codec, cursor.take(cursor.count())));
+      const bytes = decompress(codec, cursor.take(cursor.count()));
+      // A record that takes no byte could be there a billion times.
+      if (count < 0 || count > bytes.length) throw new Error("a block has more records than bytes");
+      const block = new Cursor(bytes);
       if (!cursor.take(SYNC_BYTES).equals(sync)) throw new Error("a sync marker is wrong");
       return { count, block };
     });

@@ -10,6 +10,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:f
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { syncDirectory } from "../../../kernel/durable-files.ts";
 import { threadProgram } from "../../../kernel/file-threads.ts";
 import type { Module } from "../../../kernel/workerd/config.ts";
 import { workerModule } from "../../../kernel/workerd/module.ts";
@@ -86,18 +87,22 @@ async function keep(directory: string, kept: string, files: Readonly<Record<stri
   await mkdir(directory, { recursive: true });
   const scratch = await mkdtemp(join(directory, "new-"));
   try {
-    for (const [name, content] of Object.entries(files)) await writeFile(join(scratch, name), content);
+    for (const [name, content] of Object.entries(files)) await writeFile(join(scratch, name), content, { flush: true });
     const thread = new Worker(snapshotProgram, { workerData: join(scratch, "snapshot.bin") });
     const [code] = (await once(thread, "exit")) as [number];
     if (code !== 0) throw new Error(`Python's snapshot could not be made (exit code ${code})`);
+    await syncDirectory(scratch);
+    // The name comes last: whoever finds it finds everything, after a loss of power too.
     await rename(scratch, kept).catch((error: unknown) => {
       if (!existsSync(kept)) throw error;
     });
+    await syncDirectory(directory);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+  // Of earlier versions, and what a killed platform had begun.
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
-    if (path !== kept && name.startsWith("pyodide-")) await rm(path, { recursive: true, force: true });
+    if (path !== kept) await rm(path, { recursive: true, force: true });
   }
 }

@@ -10,4 +10,4 @@ const python = await loadPyodide({ env: { HOME: "/session", PYTHONHASHSEED: "0" 
 python.runPython(
   "import asyncio, collections.abc, datetime, functools, http.client, importlib, inspect, json, random, re, typing, urllib.parse",
 );
-await writeFile(workerData as string, python.makeMemorySnapshot());
+await writeFile(workerData as string, python.makeMemorySnapshot(), { flush: true });
